@@ -1,0 +1,95 @@
+//! The record of one change: who, what, why, and its place in the chain.
+
+use crate::domain::{ChainHash, Revision, RuleChange, Timestamp};
+use std::sync::Arc;
+
+/// A caller's name for one attempt to change something, so that a retry is recognised: 1 to 128
+/// printable ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(Arc<str>); // INVARIANT: 1 to 128 printable ASCII characters, no space.
+
+impl RequestId {
+    /// The only way in.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let printable =
+            (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        printable.then(|| Self(text.into()))
+    }
+
+    /// The id as the caller wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What kind of change a record is about, for people who read the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChangeKind {
+    /// A whole rule file was applied.
+    ApplyRules,
+    /// A suspension was created.
+    CreateSuspension,
+    /// A suspension was changed.
+    AmendSuspension,
+    /// A suspension was ended.
+    LiftSuspension,
+    /// An exemption was created.
+    CreateExemption,
+}
+
+impl ChangeKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::ApplyRules,
+        Self::CreateSuspension,
+        Self::AmendSuspension,
+        Self::LiftSuspension,
+        Self::CreateExemption,
+    ];
+
+    /// The name, as records and RPCs spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ApplyRules => "APPLY_RULES",
+            Self::CreateSuspension => "CREATE_SUSPENSION",
+            Self::AmendSuspension => "AMEND_SUSPENSION",
+            Self::LiftSuspension => "LIFT_SUSPENSION",
+            Self::CreateExemption => "CREATE_EXEMPTION",
+        }
+    }
+}
+
+/// A change that somebody wants made, before it has a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// The caller's name for this attempt.
+    pub request_id: RequestId,
+    /// What kind of change it is.
+    pub kind: ChangeKind,
+    /// Who asks.
+    pub author: String,
+    /// Who approved, where a second person did.
+    pub approver: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// The change ticket; may be empty for a whole rule file.
+    pub ticket: String,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// What it does. Never empty.
+    pub change: RuleChange,
+}
+
+/// A change that was made: written in the same atomic step as its effect, and never altered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The revision that the change led to.
+    pub revision: Revision,
+    /// The chain hash at that revision: over the one before, and everything below.
+    pub chain: ChainHash,
+    /// The change itself, with who and why.
+    pub proposal: Proposal,
+}

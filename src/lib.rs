@@ -1,0 +1,34 @@
+//! Offergate decides whether a bank's customer may be offered, or keep using, a third-party product.
+//!
+//! The map of the house, from the inside out. A folder may use what stands above it in this list and
+//! nothing else of ours; `tests/it/tidy.rs` holds the arrows, `ARCHITECTURE.md` explains them.
+//!
+//! - [`domain`]: the nouns. Values only.
+//! - [`clock`]: the one place that reads the time.
+//! - [`decision`]: compiles a rule set to a snapshot, and decides. Pure.
+//! - [`rules`]: the YAML form of the rules and of their tests.
+//! - [`audit`]: the record of a change, and the chain that makes it tamper-evident.
+//! - [`store`]: where rules and records live.
+//! - [`replica`]: the newest snapshot, and how fresh it is.
+//! - [`service`]: the use cases.
+//! - [`wire`]: generated protobuf types and their conversion to and from the domain.
+//! - [`client`]: a typed client of a running server.
+//! - [`grpc`], [`http`]: serve one protocol each.
+//! - [`telemetry`], [`config`]: what is measured, what can be set.
+//! - [`cli`]: one file a subcommand; `serve` wires everything.
+
+pub mod audit;
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod decision;
+pub mod domain;
+pub mod grpc;
+pub mod http;
+pub mod replica;
+pub mod rules;
+pub mod service;
+pub mod store;
+pub mod telemetry;
+pub mod wire;

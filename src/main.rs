@@ -1,0 +1,2 @@
+//! The `offergate` command.
+fn main() {}

@@ -1,0 +1,130 @@
+//! Where rules and their records live.
+//!
+//! One trait in domain words; every implementation passes `tests/it/store_conformance.rs`, and a
+//! difference that a caller can see between two of them is a bug in one of them.
+
+use crate::audit::{Proposal, Record, RequestId};
+use crate::domain::{ChainHash, Lineage, Revision, RuleSet, Token};
+use futures_util::future::BoxFuture;
+use std::path::Path;
+
+/// What went wrong below, for the log.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where rules live: an append-only log of changes, and the state after the last one.
+///
+/// The futures are boxed so that one binary can choose its store at start; nothing here is on the
+/// path of a check.
+pub trait RuleStore: Send + Sync + 'static {
+    /// The newest state and its place in history, as of one revision and never a mixture of two.
+    fn load(&self) -> BoxFuture<'_, Result<Loaded, StoreError>>;
+
+    /// The state as of an earlier revision; `None` for one that does not exist (yet).
+    fn load_at(&self, revision: Revision) -> BoxFuture<'_, Result<Option<Loaded>, StoreError>>;
+
+    /// Makes the change the next revision, if the store still stands at `expected`. Change and
+    /// record become durable in one step, before this returns.
+    ///
+    /// A request id that was applied before with the same content answers with that first result
+    /// and changes nothing ([`Applied::repeated`]); with other content it is refused.
+    fn apply<'a>(
+        &'a self,
+        proposal: &'a Proposal,
+        expected: Revision,
+    ) -> BoxFuture<'a, Result<Applied, StoreError>>;
+
+    /// Up to `limit` records after a revision, oldest first, without a gap.
+    fn records(
+        &self,
+        after: Revision,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Record>, StoreError>>;
+
+    /// The record that a request id led to, if it led to one.
+    fn record_of<'a>(
+        &'a self,
+        request_id: &'a RequestId,
+    ) -> BoxFuture<'a, Result<Option<Record>, StoreError>>;
+
+    /// Writes a consistent copy to `path`, which must not exist, while the store goes on serving.
+    /// Returns where in history the copy stands.
+    fn backup<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Head, StoreError>>;
+}
+
+/// A place in a store's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The history.
+    pub lineage: Lineage,
+    /// The newest revision.
+    pub revision: Revision,
+    /// The chain hash at that revision.
+    pub chain: ChainHash,
+}
+
+impl Head {
+    /// The same place, as callers carry it.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        Token::new(self.lineage.clone(), self.revision, &self.chain)
+    }
+}
+
+/// The rules of one revision, with their place in history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The place.
+    pub head: Head,
+    /// The rules.
+    pub rules: RuleSet,
+}
+
+/// A change that the store holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its record.
+    pub record: Record,
+    /// Whether the same request had been applied before.
+    pub repeated: bool,
+}
+
+/// Why the store could not be read or written. A variant is something a caller can act on.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No answer. Retry a read; a write may have landed, so look its request id up, or send the
+    /// same request again, before writing anew.
+    #[error("rule store is unavailable while {doing}")]
+    Unavailable {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        source: BoxError,
+    },
+
+    /// Somebody else wrote first. Load, and see whether the change still makes sense.
+    #[error("rules moved from revision {expected} to {actual}")]
+    Conflict {
+        /// What the caller had seen.
+        expected: Revision,
+        /// What the store holds.
+        actual: Revision,
+    },
+
+    /// The request id was used before for something else. Take a new one for a new request.
+    #[error("request id `{}` was used before for another change, at revision {revision}", request_id.as_str())]
+    RequestReused {
+        /// The id.
+        request_id: RequestId,
+        /// Where it was used.
+        revision: Revision,
+    },
+
+    /// Stored data does not read or does not verify. Retrying cannot help; a person must look.
+    #[error("stored data is corrupt at {place}")]
+    Corrupt {
+        /// Where.
+        place: String,
+        /// The cause.
+        source: BoxError,
+    },
+}
