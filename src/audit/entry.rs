@@ -19,9 +19,9 @@
 //! Invariant: what [`encode`] returns, [`decode`] reads back as an equal value. Reading is strict: a
 //! missing or unknown field, or another format, is an error and never skipped.
 
-use super::seam::{change_from_json, change_to_json};
 use super::{ChangeKind, Proposal, RequestId};
 use crate::domain::{Revision, Timestamp};
+use crate::rules::document::{change_from_json, change_to_json};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 

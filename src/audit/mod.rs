@@ -8,7 +8,6 @@
 mod chain;
 mod entry;
 mod record;
-mod seam;
 
 pub use chain::{Broken, Chain, Why, verify};
 pub use entry::{EntryError, Unrecordable};
