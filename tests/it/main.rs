@@ -10,4 +10,5 @@
 
 mod laws;
 mod random;
+mod rules;
 mod twin;
