@@ -10,5 +10,7 @@
 
 mod laws;
 mod random;
-mod rules;
+mod rules_files;
+mod rules_generate;
+mod rules_properties;
 mod twin;
