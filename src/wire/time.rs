@@ -6,11 +6,17 @@ use crate::domain::Timestamp;
 const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// Reads an instant; `None` outside the years 1 to 9999, and for nanos that are none.
+///
+/// The last day of 9999, which callers send for "never", is past what we can hold, and reads as the
+/// last instant that we can.
 #[must_use]
 pub fn read(given: &prost_types::Timestamp) -> Option<Timestamp> {
     let nanos = 0..=999_999_999;
     if !SECONDS.contains(&given.seconds) || !nanos.contains(&given.nanos) {
         return None;
+    }
+    if Timestamp::MAX.as_second() <= given.seconds {
+        return Some(Timestamp::MAX);
     }
     Timestamp::new(given.seconds, given.nanos).ok()
 }
@@ -33,11 +39,17 @@ mod tests {
     #[test]
     fn an_instant_reads_back_as_it_was_written_before_1970_too() {
         for (seconds, nanos) in
-            [(0, 0), (-1, 1), (-62_135_596_800, 0), (253_402_300_799, 999_999_999), (1, 5)]
+            [(0, 0), (-1, 1), (-62_135_596_800, 0), (253_402_207_199, 999_999_999), (1, 5)]
         {
             let given = prost_types::Timestamp { seconds, nanos };
             assert_eq!(read(&given).map(write), Some(given));
         }
+    }
+
+    #[test]
+    fn the_last_day_that_means_never_is_no_bad_instant() {
+        let never = prost_types::Timestamp { seconds: 253_402_300_799, nanos: 0 };
+        assert_eq!(read(&never), Some(Timestamp::MAX));
     }
 
     #[test]
