@@ -75,7 +75,7 @@ pub struct TelemetrySettings {
     /// How log lines look.
     pub log_format: LogFormat,
     /// Reads an environment variable; `OTEL_*`, `RUST_LOG` and `NO_COLOR` are asked for.
-    pub environment: fn(&str) -> Option<String>,
+    pub environment: Box<dyn Fn(&str) -> Option<String>>,
     /// Where log lines go, and whether that is a terminal; standard error when `None`.
     pub log_to: Option<(BoxMakeWriter, bool)>,
 }
@@ -90,7 +90,7 @@ impl Default for TelemetrySettings {
     fn default() -> Self {
         Self {
             log_format: LogFormat::Auto,
-            environment: |name| std::env::var(name).ok(),
+            environment: Box::new(|name| std::env::var(name).ok()),
             log_to: None,
         }
     }
@@ -137,8 +137,8 @@ impl Telemetry {
     pub fn build(
         settings: TelemetrySettings,
     ) -> Result<(Self, tracing::Dispatch, Vec<String>), TelemetryError> {
-        let exports = Exports::read(settings.environment);
-        let resource = resource(settings.environment);
+        let exports = Exports::read(&settings.environment);
+        let resource = resource(&settings.environment);
         let any = exports.traces.is_some() || exports.metrics.is_some() || exports.logs.is_some();
         let runtime = any.then(exporter_runtime).transpose()?;
         let entered = runtime.as_ref().map(Runtime::enter);
@@ -225,7 +225,7 @@ fn encode(registry: &prometheus::Registry) -> Result<String, prometheus::Error> 
 }
 
 /// Who is talking; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` outrank our own name.
-fn resource(environment: fn(&str) -> Option<String>) -> Resource {
+fn resource(environment: &dyn Fn(&str) -> Option<String>) -> Resource {
     let named = environment("OTEL_SERVICE_NAME").is_some()
         || environment("OTEL_RESOURCE_ATTRIBUTES")
             .is_some_and(|text| text.contains("service.name="));
