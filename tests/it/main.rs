@@ -8,9 +8,12 @@
     reason = "a test may panic"
 )]
 
+mod hot;
 mod laws;
 mod random;
 mod rules_files;
 mod rules_generate;
 mod rules_properties;
+mod telemetry;
+mod tidy;
 mod twin;
