@@ -11,6 +11,9 @@
 mod hot;
 mod laws;
 mod random;
+mod rules_files;
+mod rules_generate;
+mod rules_properties;
 mod telemetry;
 mod tidy;
 mod twin;
