@@ -1,0 +1,14 @@
+//! Everything that is tested from outside, in one binary: one line a module, in alphabetical order.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod store_conformance;
+mod store_files;
+mod store_kill;
+mod store_proposals;
+mod store_tampering;
