@@ -3,6 +3,10 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+//! Everything that is tested from outside, in one binary: one line a module, in alphabetical order.
+
+#![expect(
+    clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test may panic"
@@ -14,6 +18,11 @@ mod random;
 mod rules_files;
 mod rules_generate;
 mod rules_properties;
+mod store_conformance;
+mod store_files;
+mod store_kill;
+mod store_proposals;
+mod store_tampering;
 mod telemetry;
 mod tidy;
 mod twin;
