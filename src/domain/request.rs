@@ -6,7 +6,7 @@
 //! [`Attribute::Invalid`]. It is never dropped and never turned into a default, since a rule that
 //! would have matched it must not be missed (R6).
 
-use super::{Action, Country};
+use super::{Action, Country, Token};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use smallvec::SmallVec;
@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// May this customer be offered, or keep using, this product, through this offer?
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CheckRequest<'a> {
     /// Who.
     pub customer: Customer<'a>,
@@ -28,8 +28,20 @@ pub struct CheckRequest<'a> {
     pub device: Attribute<&'a str>,
 }
 
+/// How new the rules must be that an answer rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// No older than the staleness limit.
+    #[default]
+    Leased,
+    /// At least as new as this place in history, and of the same history.
+    AtLeast(Token),
+    /// The newest, looked up before answering.
+    Strict,
+}
+
 /// What the caller says about a customer.
-#[derive(Clone, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct Customer<'a> {
     /// The bank's own id; one that [`CustomerId::allows`](super::CustomerId::allows).
     pub id: &'a str,

@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod hot;
 mod laws;
 mod random;
 mod telemetry;
