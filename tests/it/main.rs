@@ -1,12 +1,8 @@
-//! Everything that is tested from outside, in one binary.
+//! Everything that is tested from outside, in one binary so that it links once.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-//! Everything that is tested from outside, in one binary: one line a module, in alphabetical order.
-
-#![expect(
-    clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test may panic"
