@@ -1,12 +1,14 @@
 //! Proposals, stores and paths for the tests of stores.
 
 use offergate::audit::{ChangeKind, Proposal, RequestId};
+use offergate::clock::{Clock, SystemClock};
 use offergate::domain::{Lineage, RuleChange, RuleEdit, Vendor, VendorId};
-use offergate::store::embedded::EmbeddedStore;
+use offergate::store::embedded::{EmbeddedStore, OpenError};
 use offergate::store::memory::MemoryStore;
 use offergate::store::{Applied, Loaded, RuleStore, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Runs one future to its end.
@@ -138,6 +140,18 @@ impl StoreUnderTest for InFolder {
     fn reopened(self) -> Self {
         let Self { store, folder } = self;
         drop(store);
-        Self { store: EmbeddedStore::open(&Self::path(&folder)).unwrap(), folder }
+        // Another test may have forked while the file was open: its child keeps the lock until it
+        // has become another program.
+        let patience = Duration::from_secs(10);
+        let start = SystemClock.boot();
+        loop {
+            match EmbeddedStore::open(&Self::path(&folder)) {
+                Ok(store) => return Self { store, folder },
+                Err(OpenError::InUse { .. }) if SystemClock.boot() - start < patience => {
+                    std::thread::yield_now();
+                }
+                Err(error) => panic!("cannot be reopened: {error}"),
+            }
+        }
     }
 }
