@@ -290,11 +290,9 @@ impl Builder<'_> {
         };
         match (&mut open.what, open.key.take()) {
             (Kind::List(items), _) => items.push(node),
-            (Kind::Map(entries), Some((key, place))) => {
-                // Of a key that stands twice the first counts, and the file is refused anyway.
-                if open.keys.insert(key.clone()) {
-                    entries.push(Entry { key, key_place: Some(place), value: node });
-                }
+            // Of a key that stands twice the first counts, and the file is refused anyway.
+            (Kind::Map(entries), Some((key, place))) if open.keys.insert(key.clone()) => {
+                entries.push(Entry { key, key_place: Some(place), value: node });
             }
             // An alias as a key, which has been refused: it waits for its value all the same.
             (Kind::Map(_), None) => open.key = Some((String::new(), Place::START)),
