@@ -339,6 +339,15 @@ exemptions:
     }
 
     #[test]
+    fn a_message_carries_nothing_that_a_terminal_would_obey() {
+        let text =
+            r#"{"\e[31m": 1, advisories: {a: {issuer: x, force: "\e[2J", issued: "\e[2J"}}}"#;
+        let told = told(text);
+        assert_eq!(told.lines().count(), 3);
+        assert!(!told.contains('\u{1b}'), "{told:?}");
+    }
+
+    #[test]
     fn a_field_can_be_pointed_at_later() {
         let told = point_at(RIGHT, "offers.shield-12m.alternates[0]", "is sold out");
         assert_eq!(told.to_string(), "8:72: offers.shield-12m.alternates[0]: is sold out");
