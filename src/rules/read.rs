@@ -328,6 +328,15 @@ exemptions:
     }
 
     #[test]
+    fn ten_thousand_suspensions_are_well_within_the_limits() {
+        let (head, tail) = RIGHT.split_once("  stop:\n").unwrap();
+        let (stop, tail) = tail.split_once("exemptions:\n").unwrap();
+        let more: String = (0..10_000).map(|number| format!("  s{number}:\n{stop}")).collect();
+        let text = format!("{head}  stop:\n{stop}{more}exemptions:\n{tail}");
+        assert_eq!(read(&text).unwrap().suspensions.len(), 10_001);
+    }
+
+    #[test]
     fn files_made_to_be_slow_are_refused_and_many_mistakes_are_told_up_to_a_limit() {
         let keys: String = (0..100_000).map(|number| format!("k{number}: 1\n")).collect();
         let values = format!("vendors: [{}]", "1,".repeat(1_100_000));
