@@ -31,7 +31,7 @@ examples() {
 }
 
 docs() {
-    RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps --document-private-items
+    RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --locked --quiet --no-deps --document-private-items
 }
 
 check format cargo fmt --check
