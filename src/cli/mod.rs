@@ -1,1 +1,3 @@
-//! Not written yet.
+//! The command line: one file a subcommand.
+
+pub mod test;

@@ -64,7 +64,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         form: "ADDRESS:PORT",
         default: DefaultValue::Fixed("127.0.0.1:7443"),
         secret: false,
-        read: |settings, text| Ok(settings.listen = address(text)?),
+        read: |settings, text| address(text).map(|value| settings.listen = value),
     },
     Setting {
         name: "management_listen",
@@ -72,7 +72,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         form: "ADDRESS:PORT",
         default: DefaultValue::Fixed("127.0.0.1:9464"),
         secret: false,
-        read: |settings, text| Ok(settings.management_listen = address(text)?),
+        read: |settings, text| address(text).map(|value| settings.management_listen = value),
     },
     Setting {
         name: "store",
@@ -84,7 +84,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             default_store,
         ),
         secret: false,
-        read: |settings, text| Ok(settings.store = store(text)?),
+        read: |settings, text| store(text).map(|value| settings.store = value),
     },
     Setting {
         name: "staleness_limit",
@@ -93,7 +93,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: DefaultValue::Fixed("5s"),
         secret: false,
         read: |settings, text| {
-            Ok(settings.staleness_limit = duration(text, millis(500), millis(30_000))?)
+            duration(text, millis(500), millis(30_000))
+                .map(|value| settings.staleness_limit = value)
         },
     },
     Setting {
@@ -104,7 +105,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(surroundings.cores.clamp(1, 1024).to_string())
         }),
         secret: false,
-        read: |settings, text| Ok(settings.workers = count(text, 1, 1024)?),
+        read: |settings, text| count(text, 1, 1024).map(|value| settings.workers = value),
     },
     Setting {
         name: "reflection",
@@ -114,7 +115,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(surroundings.demo.to_string())
         }),
         secret: false,
-        read: |settings, text| Ok(settings.reflection = yes_or_no(text)?),
+        read: |settings, text| yes_or_no(text).map(|value| settings.reflection = value),
     },
     Setting {
         name: "max_concurrent_checks",
@@ -122,7 +123,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         form: "count, 1 to 1000000",
         default: DefaultValue::Fixed("4096"),
         secret: false,
-        read: |settings, text| Ok(settings.max_concurrent_checks = count(text, 1, 1_000_000)?),
+        read: |settings, text| {
+            count(text, 1, 1_000_000).map(|value| settings.max_concurrent_checks = value)
+        },
     },
     Setting {
         name: "check_timeout",
@@ -131,7 +134,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: DefaultValue::Fixed("1s"),
         secret: false,
         read: |settings, text| {
-            Ok(settings.check_timeout = duration(text, millis(1), millis(60_000))?)
+            duration(text, millis(1), millis(60_000)).map(|value| settings.check_timeout = value)
         },
     },
     Setting {
@@ -141,7 +144,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: DefaultValue::Fixed("10s"),
         secret: false,
         read: |settings, text| {
-            Ok(settings.admin_timeout = duration(text, millis(100), millis(600_000))?)
+            duration(text, millis(100), millis(600_000)).map(|value| settings.admin_timeout = value)
         },
     },
     Setting {
@@ -151,7 +154,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: DefaultValue::Fixed("20s"),
         secret: false,
         read: |settings, text| {
-            Ok(settings.drain_timeout = duration(text, Duration::ZERO, millis(600_000))?)
+            duration(text, Duration::ZERO, millis(600_000))
+                .map(|value| settings.drain_timeout = value)
         },
     },
     Setting {
@@ -163,7 +167,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         read: |settings, text| {
             let formats =
                 [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
-            Ok(settings.log_format = choice(text, &formats)?)
+            choice(text, &formats).map(|value| settings.log_format = value)
         },
     },
 ];

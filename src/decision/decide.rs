@@ -7,7 +7,7 @@
 //! audit log depends on it, since a record is verified by deciding it again.
 
 use super::candidates::Candidate;
-use super::criteria;
+use super::criteria::{CRITERIA, check_entitlement};
 use super::facts::Facts;
 use super::findings::Findings;
 use super::ownership::Hit;
@@ -59,17 +59,16 @@ fn judge<'r, 't>(
     offer: &'r CompiledOffer,
     holding: Attribute<&'r Holding<'t>>,
     request: &'r CheckRequest<'t>,
-    snapshot: &Snapshot,
+    snapshot: &'r Snapshot,
     now: Timestamp,
 ) -> Decision {
-    let terms = &snapshot.terms;
-    let facts = Facts::new(request, offer.product(), holding, terms, now);
+    let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
     let mut findings = Findings::default();
     for candidates in offer.candidates() {
         candidates.surviving(&facts, |candidate| weigh(candidate, snapshot, &facts, &mut findings));
     }
-    criteria::check(offer, terms, &facts, &mut findings);
-    criteria::check_entitlement(&facts, &mut findings);
+    CRITERIA.iter().for_each(|criterion| criterion.check(&facts, &mut findings));
+    check_entitlement(&facts, &mut findings);
     if let Some(term_end) = facts.coming_term_end() {
         findings.touch(term_end);
     }
@@ -153,7 +152,7 @@ fn waiver(
 
 /// Whether the clause lets what was accepted earlier, and is not active yet, be completed.
 /// "Accepted before" is strict.
-fn grandfather(
+pub(super) fn grandfather(
     compiled: &CompiledSuspension,
     facts: &Facts<'_, '_>,
     findings: &mut Findings,
@@ -162,11 +161,14 @@ fn grandfather(
     if clause.until <= facts.now {
         return Truth::No;
     }
-    let accepted_in_time = || {
-        let accepted_at = facts.holding.known().map(|holding| holding.accepted_at);
-        Truth::when(accepted_at.unwrap_or_default(), Standard::HoldingAcceptedAt, |accepted_at| {
-            accepted_at < clause.accepted_before
-        })
+    let accepted_in_time = || match facts.holding.known() {
+        Some(holding) => {
+            Truth::when(holding.accepted_at, Standard::HoldingAcceptedAt, |accepted_at| {
+                accepted_at < clause.accepted_before
+            })
+        }
+        // The gap is the holding itself, which the status has named already.
+        None => Truth::Yes,
     };
     let helps = facts.status(|status| status == HoldingStatus::Accepted).and(accepted_in_time);
     if helps != Truth::No {

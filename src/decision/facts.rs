@@ -1,18 +1,21 @@
-//! What is known of one customer, for one product, at one instant.
+//! What is known of one customer, for one offer, at one instant.
 //!
 //! Reads the request once: closed lists become small numbers, and the questions that several rules
 //! ask ("is there an active holding?") are answered in one place.
 
+use super::condition::Given;
+use super::snapshot::CompiledOffer;
 use super::terms::Terms;
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
-    Attribute, CheckRequest, Country, Holding, HoldingStatus, Product, Relationship, Timestamp,
+    Attribute, CheckRequest, Country, Holding, HoldingStatus, Relationship, Timestamp,
 };
 
 /// Borrows the request for `'a`, which borrows its texts for `'t`.
 pub(super) struct Facts<'a, 't> {
     pub(super) request: &'a CheckRequest<'t>,
-    pub(super) product: &'a Product,
+    pub(super) offer: &'a CompiledOffer,
+    pub(super) terms: &'a Terms,
     pub(super) now: Timestamp,
     pub(super) country: Attribute<Country>,
     pub(super) relationship: Attribute<Relationship>,
@@ -28,14 +31,15 @@ pub(super) struct Facts<'a, 't> {
 impl<'a, 't> Facts<'a, 't> {
     pub(super) fn new(
         request: &'a CheckRequest<'t>,
-        product: &'a Product,
+        offer: &'a CompiledOffer,
         holding: Attribute<&'a Holding<'t>>,
-        terms: &Terms,
+        terms: &'a Terms,
         now: Timestamp,
     ) -> Self {
         Self {
             request,
-            product,
+            offer,
+            terms,
             now,
             country: request.customer.country,
             relationship: request.customer.relationship,
@@ -45,6 +49,18 @@ impl<'a, 't> Facts<'a, 't> {
             channel: terms.channel(request.channel),
             holding,
             active: is_active(holding, now),
+        }
+    }
+
+    /// What a condition may read.
+    pub(super) fn given(&self) -> Given<'a, 't> {
+        Given {
+            customer: &self.request.customer,
+            segment: only_if_known(self.segment, self.request.customer.segment),
+            channel: only_if_known(self.channel, self.request.channel),
+            device: only_if_known(self.device, self.request.device),
+            action: self.request.action,
+            now: self.now,
         }
     }
 
@@ -81,6 +97,14 @@ impl<'a, 't> Facts<'a, 't> {
     }
 }
 
+fn only_if_known<'t>(place: Attribute<u8>, given: Attribute<&'t str>) -> Attribute<&'t str> {
+    match place {
+        Attribute::Known(_) => given,
+        Attribute::Missing => Attribute::Missing,
+        Attribute::Invalid => Attribute::Invalid,
+    }
+}
+
 fn status(holding: Attribute<&Holding<'_>>, test: impl FnOnce(HoldingStatus) -> bool) -> Truth {
     match holding {
         Attribute::Known(holding) => Truth::when(holding.status, Standard::HoldingStatus, test),
@@ -95,6 +119,7 @@ fn is_active(holding: Attribute<&Holding<'_>>, now: Timestamp) -> Truth {
         Some(Attribute::Invalid) => Truth::Unknown(Gaps::invalid(Standard::HoldingTermEnd)),
         Some(Attribute::Missing) | None => Truth::Yes,
     };
+    // Which fields count depends on the status, so an unknown one leaves the term unread.
     match status(holding, |status| status == HoldingStatus::Active) {
         Truth::Yes => in_term(),
         other => other,

@@ -1,5 +1,15 @@
-//! What is tested from outside the library, in one binary so that it links once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+//! Everything that is tested from outside, in one binary.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod laws;
+mod random;
 mod telemetry;
 mod tidy;
+mod twin;

@@ -11,10 +11,27 @@
 //! Invariant: a condition never says yes for want of an attribute. What it cannot read is an error
 //! in CEL, and an error is `INDETERMINATE` here.
 
+use crate::domain::{Action, Attribute, Customer, Timestamp};
+
+pub(in crate::decision) use engine::Condition;
+
+/// What a condition may read. A term that the vocabularies do not know is invalid here already.
+pub(in crate::decision) struct Given<'a, 't> {
+    pub(in crate::decision) customer: &'a Customer<'t>,
+    pub(in crate::decision) segment: Attribute<&'t str>,
+    pub(in crate::decision) channel: Attribute<&'t str>,
+    pub(in crate::decision) device: Attribute<&'t str>,
+    pub(in crate::decision) action: Action,
+    pub(in crate::decision) now: Timestamp,
+}
+
+#[cfg(feature = "cel")]
+mod engine;
+
 #[cfg(not(feature = "cel"))]
 mod engine {
-    use crate::decision::facts::Facts;
-    use crate::decision::findings::Findings;
+    use super::{Given, Timestamp};
+    use crate::domain::Reason;
 
     /// Without the `cel` feature no condition compiles, so no rule set with one is ever served.
     #[derive(Debug)]
@@ -25,14 +42,12 @@ mod engine {
             Err("this build has no support for conditions (the `cel` feature is off)".to_owned())
         }
 
-        pub(in crate::decision) fn check(&self, _facts: &Facts<'_, '_>, _findings: &mut Findings) {
+        pub(in crate::decision) fn verdict(&self, _: &Given<'_, '_>) -> Result<bool, Vec<Reason>> {
+            match *self {}
+        }
+
+        pub(in crate::decision) fn next_change(&self, _: &Given<'_, '_>) -> Option<Timestamp> {
             match *self {}
         }
     }
 }
-
-#[cfg(feature = "cel")]
-#[path = "condition_cel.rs"]
-mod engine;
-
-pub(super) use engine::Condition;
