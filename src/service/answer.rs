@@ -1,8 +1,6 @@
 //! An answer: a decision with what only a running server can add to it (R15, R16).
 
-use crate::domain::{
-    Action, Decision, Outcome, Reason, ReasonCode, Revision, Timestamp,
-};
+use crate::domain::{Action, Decision, Outcome, Reason, ReasonCode, Revision, Timestamp};
 use crate::replica::{Freshness, Held};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -90,7 +88,10 @@ mod tests {
             (Action::Notify, NotGated, Outcome::Eligible, NotGated),
         ] {
             let aged = age(decision(before), action, Freshness::Stale);
-            assert_eq!((aged.outcome, aged.reasons.as_slice()), (outcome, &[Reason::plain(reason)][..]));
+            assert_eq!(
+                (aged.outcome, aged.reasons.as_slice()),
+                (outcome, &[Reason::plain(reason)][..])
+            );
             assert!(action == Action::Notify || aged.alternate.is_none());
             assert_eq!(age(decision(before), action, Freshness::Fresh), decision(before));
         }

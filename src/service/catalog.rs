@@ -59,7 +59,8 @@ pub fn search(rules: &RuleSet, query: &str) -> Vec<Match> {
     for vendor in rules.vendors.values() {
         let former = vendor.former_names.iter().map(|former| former.name.as_str());
         let others = vendor.aliases.iter().map(String::as_str).chain(former);
-        let names: Vec<_> = [vendor.name.as_str(), vendor.id.as_str()].into_iter().chain(others).collect();
+        let names: Vec<_> =
+            [vendor.name.as_str(), vendor.id.as_str()].into_iter().chain(others).collect();
         add(&names, Found::Vendor(Arc::clone(vendor)));
     }
     for product in rules.products.values() {
@@ -112,9 +113,7 @@ pub fn family(rules: &RuleSet, vendor: &VendorId, now: Timestamp) -> Family {
             Components::Unknown => &[],
         };
         product.vendors.iter().any(|vendor| members.contains(vendor))
-            || parts
-                .iter()
-                .any(|part| part.window.contains(now) && members.contains(&part.vendor))
+            || parts.iter().any(|part| part.window.contains(now) && members.contains(&part.vendor))
     };
     let products: Vec<_> = rules.products.values().filter(involves).cloned().collect();
     let ids: BTreeSet<_> = products.iter().map(|product| &product.id).collect();

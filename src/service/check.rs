@@ -1,7 +1,7 @@
 //! Checks: one, many over one revision, or all offers for one customer.
 
-use super::answer::{Answer, age};
 use super::Service;
+use super::answer::{Answer, age};
 use crate::decision::decide;
 use crate::domain::{
     Attribute, CheckRequest, Consistency, Decision, Holding, Offer, Revision, Timestamp,
@@ -80,13 +80,15 @@ impl View<'_> {
     ) -> Vec<OfferAnswer> {
         let Some(held) = &self.held else { return Vec::new() };
         let unlisted = if complete { Attribute::Known(Holding::NONE) } else { Attribute::Missing };
-        let mut request = request.clone();
         let mut answers = Vec::with_capacity(held.rules.offers.len());
         for offer in held.rules.offers.values() {
-            let listed = request.customer.holding_of(offer.product.as_str()).copied();
-            request.customer.holding = listed.map_or(unlisted, Attribute::Known);
-            let request = CheckRequest { offer: offer.id.as_str(), ..request.clone() };
-            let answer = self.check(&request, consistency);
+            let mut customer = request.customer.shorter();
+            let listed = customer.holding_of(offer.product.as_str()).copied();
+            customer.holding = listed.map_or(unlisted, Attribute::Known);
+            let (action, channel, device) = (request.action, request.channel, request.device);
+            let offer_id = offer.id.as_str();
+            let asked = CheckRequest { customer, offer: offer_id, action, channel, device };
+            let answer = self.check(&asked, consistency);
             answers.push(OfferAnswer { offer: Arc::clone(offer), answer });
         }
         answers

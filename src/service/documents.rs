@@ -87,9 +87,7 @@ impl Service {
                 }
                 self.store.load_at(asked).await?.ok_or_else(none)
             }
-            Some(_) | None => {
-                Ok(Loaded { head: held.head.clone(), rules: held.rules.clone() })
-            }
+            Some(_) | None => Ok(Loaded { head: held.head.clone(), rules: held.rules.clone() }),
         }
     }
 }

@@ -65,9 +65,8 @@ impl Service {
         most: usize,
     ) -> Result<Vec<Revised>, ServiceError> {
         let head = self.head()?;
-        let top = before.map_or(head.revision.0, |before| {
-            before.0.saturating_sub(1).min(head.revision.0)
-        });
+        let top = before
+            .map_or(head.revision.0, |before| before.0.saturating_sub(1).min(head.revision.0));
         let after = top.saturating_sub(u64::try_from(most).unwrap_or(u64::MAX));
         let count = usize::try_from(top - after).unwrap_or(most);
         let records = self.store.records(Revision(after), count).await?;

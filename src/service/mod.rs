@@ -25,10 +25,10 @@ pub use explain::{Explanation, RulesAsked};
 pub use history::Revised;
 pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample};
 
-/// What an explanation shows, step by step.
-pub use crate::decision::{CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
 /// What a caller names an attempt by.
 pub use crate::audit::RequestId;
+/// What an explanation shows, step by step.
+pub use crate::decision::{CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
 /// What a rule file changes, and what is wrong with one.
 pub use crate::rules::{Difference, DifferenceKind, Plan, Problem};
 /// Why the store said no.

@@ -228,9 +228,10 @@ fn standing(snapshot: &Snapshot, offer: &Offer, as_of: Timestamp) -> Standing {
         device: Attribute::Missing,
     };
     let trace = explain(&nobody, snapshot, as_of);
-    let hitting = trace.suspensions.into_iter().filter(|trace| {
-        matches!(trace.timing, Timing::Now(_)) && trace.effect != Effect::NotNow
-    });
+    let hitting = trace
+        .suspensions
+        .into_iter()
+        .filter(|trace| matches!(trace.timing, Timing::Now(_)) && trace.effect != Effect::NotNow);
     hitting
         .map(|trace| {
             let exemptions = trace.exemptions.into_iter().map(|found| found.exemption).collect();
@@ -260,7 +261,7 @@ impl Comparison<'_> {
             for offer in &offers {
                 let given = customer.holding_of(offer.product.as_str()).copied();
                 let holding = given.unwrap_or(Holding::NONE);
-                let mut asked = customer.clone();
+                let mut asked = customer.shorter();
                 asked.holding = Attribute::Known(holding);
                 let differs = self.differs(asked, offer, preview);
                 *holders.entry(holder(&holding, self.as_of)).or_default() |= differs;
@@ -283,7 +284,12 @@ impl Comparison<'_> {
     }
 
     /// Whether any action's outcome differs; keeps the first as samples.
-    fn differs(&self, customer: Customer<'_>, offer: &Arc<Offer>, preview: &mut Preview) -> bool {
+    fn differs<'r>(
+        &self,
+        customer: Customer<'r>,
+        offer: &'r Arc<Offer>,
+        preview: &mut Preview,
+    ) -> bool {
         let (channel, device) = (Attribute::Missing, Attribute::Missing);
         let offer_id = offer.id.as_str();
         let mut request =

@@ -164,10 +164,14 @@ fn of_reason(reason: &Reason) -> String {
             return format!("The offer requires `{about}`, and this customer does not have it.");
         }
         ReasonCode::AttributeMissing => {
-            return format!("It depends on `{about}`, which was not said: find it out, and ask again.");
+            return format!(
+                "It depends on `{about}`, which was not said: find it out, and ask again."
+            );
         }
         ReasonCode::AttributeInvalid => {
-            return format!("What was said as `{about}` cannot be read: correct it, and ask again.");
+            return format!(
+                "What was said as `{about}` cannot be read: correct it, and ask again."
+            );
         }
     };
     fixed.to_owned()
