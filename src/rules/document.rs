@@ -237,10 +237,6 @@ fn read_remove(item: &Item<'_>) -> Option<RuleEdit> {
 }
 
 #[cfg(test)]
-<<<<<<< HEAD
-=======
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
->>>>>>> ops
 mod tests {
     use super::*;
     use crate::domain::{Offer, Unit, Vendor, Window};
