@@ -2,5 +2,6 @@
 
 mod checks;
 mod messages;
+mod outage;
 mod people;
 mod server;

@@ -5,6 +5,7 @@ use offergate::clock::Clock;
 use offergate::domain::{Lineage, Timestamp};
 use offergate::grpc::{Limits, Switch, listeners, routes, serve};
 use offergate::service::Service;
+use offergate::store::RuleStore;
 use offergate::store::memory::MemoryStore;
 use offergate::telemetry::{Telemetry, TelemetrySettings};
 use offergate::wire::proto;
@@ -62,11 +63,15 @@ pub(super) struct Server {
 impl Server {
     /// Without any rules yet, at noon of 5 December 2017.
     pub(super) async fn empty() -> Self {
-        let lineage = Lineage::parse(&"0123456789abcdef".repeat(2)).unwrap();
+        Self::over(Arc::new(memory())).await
+    }
+
+    /// The same, over a store of the test's own.
+    pub(super) async fn over(store: Arc<dyn RuleStore>) -> Self {
         let clock = Arc::new(SetClock(Mutex::new("2017-12-05T12:00:00Z".parse().unwrap())));
-        let store = Arc::new(MemoryStore::new(lineage));
         let limit = Service::STALENESS_LIMIT;
         let service = Service::start(store, Arc::clone(&clock) as _, limit, None).await.unwrap();
+        tokio::spawn(Arc::clone(&service).mend());
         let switch = Switch::on();
         let listener = listeners("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
         let address = listener.local_addr().unwrap().to_string();
@@ -84,7 +89,12 @@ impl Server {
 
     /// With [`RULES`] applied as revision 1.
     pub(super) async fn start() -> Self {
-        let server = Self::empty().await;
+        Self::start_over(Arc::new(memory())).await
+    }
+
+    /// The same, over a store of the test's own.
+    pub(super) async fn start_over(store: Arc<dyn RuleStore>) -> Self {
+        let server = Self::over(store).await;
         let applied = server.client.apply_rules(apply(RULES, 0, "first")).await.unwrap();
         assert_eq!(applied.revision.unwrap().number, 1);
         server
@@ -96,6 +106,11 @@ impl Server {
     ) -> Result<proto::Decision, ClientError> {
         self.client.check_eligibility(request).await.map(|answer| answer.decision.unwrap())
     }
+}
+
+/// A new store that forgets.
+pub(super) fn memory() -> MemoryStore {
+    MemoryStore::new(Lineage::parse(&"0123456789abcdef".repeat(2)).unwrap())
 }
 
 pub(super) fn document(yaml: &str) -> proto::RuleDocument {
