@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod api;
 mod hot;
 mod laws;
 mod random;
