@@ -1,0 +1,86 @@
+//! Who changes the rules, why, and under which name the attempt can be repeated.
+
+use super::exit::Failure;
+use super::output::Output;
+use crate::audit::RequestId;
+use uuid::Uuid;
+
+/// Said with every change; it goes into the record.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Record")]
+pub(super) struct ChangeArgs {
+    /// Why, for the bank's own people
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+
+    /// The change ticket
+    #[arg(long, value_name = "ID")]
+    ticket: Option<String>,
+
+    /// Who asks [default: $USER]
+    #[arg(long, value_name = "NAME", env = "OFFERGATE_AUTHOR")]
+    author: Option<String>,
+
+    /// Name of this attempt: repeat a command with the same one, and it is done once [default: a
+    /// fresh one, printed]
+    #[arg(long, value_name = "ID", value_parser = request_id)]
+    request_id: Option<RequestId>,
+
+    /// Do not ask before changing anything
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// The same, complete.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    pub(super) reason: String,
+    pub(super) ticket: String,
+    pub(super) author: String,
+    pub(super) request_id: String,
+    pub(super) yes: bool,
+}
+
+impl ChangeArgs {
+    /// For a change that must say why and under which ticket.
+    pub(super) fn complete(&self, output: &Output) -> Result<Change, Failure> {
+        let missing = |flag: &str| {
+            Failure::usage(format_args!("{flag} is missing"))
+                .help("a change of what customers may have needs a reason and a ticket")
+        };
+        let reason = self.reason.clone().ok_or_else(|| missing("--reason"))?;
+        let ticket = self.ticket.clone().ok_or_else(|| missing("--ticket"))?;
+        self.with(reason, ticket, output)
+    }
+
+    /// For a whole rule file, whose rules carry their own reasons and tickets.
+    pub(super) fn for_rule_file(&self, output: &Output) -> Result<Change, Failure> {
+        let reason = self.reason.clone().unwrap_or_else(|| "rule file applied".to_owned());
+        self.with(reason, self.ticket.clone().unwrap_or_default(), output)
+    }
+
+    fn with(&self, reason: String, ticket: String, output: &Output) -> Result<Change, Failure> {
+        let author = self.author.clone().or_else(|| {
+            ["USER", "LOGNAME"]
+                .into_iter()
+                .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        });
+        let author = author.ok_or_else(|| {
+            Failure::usage("nobody is named as the author").help("say --author NAME")
+        })?;
+        let request_id = match &self.request_id {
+            Some(given) => given.as_str().to_owned(),
+            None => {
+                let fresh = Uuid::now_v7().to_string();
+                // Printed before anything is sent: an answer may get lost, a change never twice.
+                output.note(format_args!("request id {fresh} (repeat with --request-id {fresh})"));
+                fresh
+            }
+        };
+        Ok(Change { reason, ticket, author, request_id, yes: self.yes })
+    }
+}
+
+fn request_id(text: &str) -> Result<RequestId, &'static str> {
+    RequestId::parse(text).ok_or("a request id is 1 to 128 printable ASCII characters, no space")
+}
