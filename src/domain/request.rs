@@ -104,6 +104,15 @@ impl<T> Attribute<T> {
         }
     }
 
+    /// The same attribute with another value, where there is one.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Attribute<U> {
+        match self {
+            Self::Known(value) => Attribute::Known(change(value)),
+            Self::Missing => Attribute::Missing,
+            Self::Invalid => Attribute::Invalid,
+        }
+    }
+
     /// Reads a text that may be absent; text that `parse` refuses is invalid, not missing.
     pub fn read<S>(given: Option<S>, parse: impl FnOnce(S) -> Option<T>) -> Self {
         match given {

@@ -1,0 +1,301 @@
+//! Compiles a rule set: resolves each suspension to the products and offers that it can hit, and to
+//! the times at which it does, so that a decision looks only at its own offer's candidates.
+//!
+//! Invariant: a rule that cannot be compiled refuses the whole snapshot; none is ever skipped (R17).
+
+use super::candidates::{Candidate, Candidates};
+use super::condition::Condition;
+use super::criteria::countries_served;
+use super::ownership::{Hit, HitTimes, Ownership, hit_times};
+use super::scope::CompiledScope;
+use super::snapshot::{
+    CompiledExemption, CompiledOffer, CompiledProduct, CompiledSuspension, Snapshot,
+};
+use super::terms::Terms;
+use crate::domain::{
+    ComponentReach, Components, Offer, OfferId, Product, ProductId, Reach, Revision, RuleSet,
+    Scope, Suspension, SuspensionId, Target, VendorId, Vocabularies, Window,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
+
+/// Why a rule set cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {what}")]
+pub struct CompileError {
+    /// Which rule, as a path into the rule set: `offers.kis-12m.condition`.
+    pub path: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl CompileError {
+    fn new(path: String, what: impl Into<String>) -> Self {
+        Self { path, what: what.into() }
+    }
+
+    pub(super) fn unknown(path: String, kind: &str, id: &str) -> Self {
+        Self::new(path, format!("no {kind} has the id `{id}`"))
+    }
+}
+
+impl Snapshot {
+    /// Compiles all rules, or none.
+    ///
+    /// # Errors
+    /// When a rule names something that the rule set does not have, or a condition is not the CEL
+    /// that is allowed here.
+    pub fn compile(rules: &RuleSet, revision: Revision) -> Result<Self, CompileError> {
+        let terms = compile_terms(&rules.vocabularies)?;
+        let exemptions = compile_exemptions(rules, &terms)?;
+        let suspensions = compile_suspensions(rules, &terms, &exemptions)?;
+        let mut found = Found::default();
+        found.all(rules, &suspensions)?;
+        let candidates = |list: Option<Vec<Candidate>>| {
+            Candidates::new(list.unwrap_or_default(), |candidate| {
+                suspensions.get(candidate.suspension).map(|compiled| &compiled.scope)
+            })
+        };
+        let mut products = FxHashMap::default();
+        for (id, product) in &rules.products {
+            let candidates = candidates(found.on_products.remove(id));
+            let product = Arc::clone(product);
+            products.insert(id, Arc::new(CompiledProduct { product, candidates }));
+        }
+        let mut offers = FxHashMap::default();
+        for (id, offer) in &rules.offers {
+            let candidates = candidates(found.on_offers.remove(id));
+            offers.insert(id.clone(), compile_offer(rules, offer, &products, candidates)?);
+        }
+        let (suspensions, exemptions) = (suspensions.into(), exemptions.into());
+        Ok(Self { revision, terms, offers, suspensions, exemptions })
+    }
+}
+
+fn compile_terms(vocabularies: &Vocabularies) -> Result<Terms, CompileError> {
+    for (name, terms) in [
+        ("segments", vocabularies.segments.len()),
+        ("devices", vocabularies.devices.len()),
+        ("channels", vocabularies.channels.len()),
+    ] {
+        if Vocabularies::MOST_TERMS < terms {
+            let most = Vocabularies::MOST_TERMS;
+            let what = format!("{terms} terms; at most {most} are allowed");
+            return Err(CompileError::new(format!("vocabularies.{name}"), what));
+        }
+    }
+    Ok(Terms::new(vocabularies))
+}
+
+fn compile_scope(
+    path: impl FnOnce() -> String,
+    scope: &Scope,
+    terms: &Terms,
+) -> Result<CompiledScope, CompileError> {
+    match terms.first_unknown(scope) {
+        Some(term) => Err(CompileError::unknown(path(), "term of the vocabularies", term)),
+        None => Ok(CompiledScope::new(scope, terms)),
+    }
+}
+
+fn compile_exemptions(
+    rules: &RuleSet,
+    terms: &Terms,
+) -> Result<Vec<CompiledExemption>, CompileError> {
+    let mut compiled = Vec::with_capacity(rules.exemptions.len());
+    for exemption in rules.exemptions.values() {
+        let path = || format!("exemptions.{}", exemption.id);
+        if let Some(id) = exemption.waives.iter().find(|id| !rules.suspensions.contains_key(*id)) {
+            let path = format!("{}.waives", path());
+            return Err(CompileError::unknown(path, "suspension", id.as_str()));
+        }
+        let scope = compile_scope(path, &exemption.scope, terms)?;
+        compiled.push(CompiledExemption { exemption: Arc::clone(exemption), scope });
+    }
+    Ok(compiled)
+}
+
+fn compile_suspensions(
+    rules: &RuleSet,
+    terms: &Terms,
+    exemptions: &[CompiledExemption],
+) -> Result<Vec<CompiledSuspension>, CompileError> {
+    let mut waived_by: FxHashMap<&SuspensionId, Vec<usize>> = FxHashMap::default();
+    for (place, compiled) in exemptions.iter().enumerate() {
+        for waived in &compiled.exemption.waives {
+            waived_by.entry(waived).or_default().push(place);
+        }
+    }
+    let mut ordered: Vec<&Arc<Suspension>> = rules.suspensions.values().collect();
+    ordered.sort_by_key(|suspension| (suspension.from, &suspension.id));
+    let compile = |suspension: &Arc<Suspension>| {
+        let path = || format!("suspensions.{}", suspension.id);
+        Ok(CompiledSuspension {
+            scope: compile_scope(path, &suspension.scope, terms)?,
+            exemptions: waived_by.get(&suspension.id).cloned().unwrap_or_default().into(),
+            suspension: Arc::clone(suspension),
+        })
+    };
+    ordered.into_iter().map(compile).collect()
+}
+
+fn compile_offer(
+    rules: &RuleSet,
+    offer: &Arc<Offer>,
+    products: &FxHashMap<&ProductId, Arc<CompiledProduct>>,
+    candidates: Candidates,
+) -> Result<CompiledOffer, CompileError> {
+    let path = |field: &str| format!("offers.{}.{field}", offer.id);
+    let Some(product) = products.get(&offer.product) else {
+        return Err(CompileError::unknown(path("product"), "product", offer.product.as_str()));
+    };
+    if let Some(id) = offer.alternates.iter().find(|id| !rules.offers.contains_key(*id)) {
+        return Err(CompileError::unknown(path("alternates"), "offer", id.as_str()));
+    }
+    let condition = match &offer.condition {
+        None => None,
+        Some(source) => Some(
+            Condition::compile(source)
+                .map_err(|what| CompileError::new(path("condition"), what))?,
+        ),
+    };
+    Ok(CompiledOffer {
+        offer: Arc::clone(offer),
+        countries: countries_served(offer),
+        condition,
+        product: Arc::clone(product),
+        candidates,
+    })
+}
+
+/// The candidates found so far, by what they hit.
+#[derive(Default)]
+struct Found {
+    on_products: FxHashMap<ProductId, Vec<Candidate>>,
+    on_offers: FxHashMap<OfferId, Vec<Candidate>>,
+}
+
+impl Found {
+    fn all(
+        &mut self,
+        rules: &RuleSet,
+        suspensions: &[CompiledSuspension],
+    ) -> Result<(), CompileError> {
+        let mut vendors = VendorHits::new(rules)?;
+        for (place, compiled) in suspensions.iter().enumerate() {
+            let suspension = &*compiled.suspension;
+            let unknown = |kind, id: &str| {
+                let path = format!("suspensions.{}.target.{kind}", suspension.id);
+                CompileError::unknown(path, kind, id)
+            };
+            match &suspension.target {
+                Target::Offer(id) if rules.offers.contains_key(id) => {
+                    let always = [(Window::ALWAYS, Hit::Offer)];
+                    let list = self.on_offers.entry(id.clone()).or_default();
+                    add(list, place, suspension, &always);
+                }
+                Target::Product(id) if rules.products.contains_key(id) => {
+                    let always = [(Window::ALWAYS, Hit::Product)];
+                    let list = self.on_products.entry(id.clone()).or_default();
+                    add(list, place, suspension, &always);
+                }
+                Target::Vendor(id) if rules.vendors.contains_key(id) => {
+                    let hits = vendors.hits(id, suspension.reach, suspension.components);
+                    for (product, times) in &*hits {
+                        let list = self.on_products.entry(product.clone()).or_default();
+                        add(list, place, suspension, times);
+                    }
+                }
+                target => return Err(unknown(target.kind(), target.id())),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds a candidate for each stretch of time in which the suspension is in force and hits.
+fn add(list: &mut Vec<Candidate>, place: usize, suspension: &Suspension, times: &[(Window, Hit)]) {
+    let in_force = suspension.in_force();
+    for (window, hit) in times {
+        let from = window.from.map_or(suspension.from, |from| from.max(suspension.from));
+        let until = match (window.until, in_force.until) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        if until.is_none_or(|until| from < until) {
+            list.push(Candidate { suspension: place, hit: *hit, from, until });
+        }
+    }
+}
+
+type ProductHits = Arc<[(ProductId, HitTimes)]>;
+
+/// Which products a vendor suspension hits, worked out once for each way to reach.
+struct VendorHits<'r> {
+    rules: &'r RuleSet,
+    ownership: Ownership<'r>,
+    /// Products by the vendors that supply them or a known component of theirs.
+    involving: FxHashMap<&'r VendorId, FxHashSet<&'r ProductId>>,
+    with_unknown_components: Vec<&'r ProductId>,
+    known: FxHashMap<(&'r VendorId, Reach, ComponentReach), ProductHits>,
+}
+
+impl<'r> VendorHits<'r> {
+    fn new(rules: &'r RuleSet) -> Result<Self, CompileError> {
+        let mut involving: FxHashMap<_, FxHashSet<_>> = FxHashMap::default();
+        let mut with_unknown_components = Vec::new();
+        for product in rules.products.values() {
+            let components = match &product.components {
+                Components::Known(components) => components.as_slice(),
+                Components::Unknown => {
+                    with_unknown_components.push(&product.id);
+                    &[]
+                }
+            };
+            let behind = components.iter().map(|component| &component.vendor);
+            for vendor in product.vendors.iter().chain(behind) {
+                if !rules.vendors.contains_key(vendor) {
+                    let path = format!("products.{}", product.id);
+                    return Err(CompileError::unknown(path, "vendor", vendor.as_str()));
+                }
+                involving.entry(vendor).or_default().insert(&product.id);
+            }
+        }
+        let ownership = Ownership::new(rules)?;
+        let known = FxHashMap::default();
+        Ok(Self { rules, ownership, involving, with_unknown_components, known })
+    }
+
+    fn hits(&mut self, target: &VendorId, reach: Reach, components: ComponentReach) -> ProductHits {
+        // Keyed by the rule set's own copy of the id, which outlives the suspension's.
+        let Some((target, _)) = self.rules.vendors.get_key_value(target) else {
+            return Arc::default();
+        };
+        if let Some(hits) = self.known.get(&(target, reach, components)) {
+            return Arc::clone(hits);
+        }
+        let reached = self.ownership.reached(target, reach);
+        let mut concerned: Vec<&ProductId> = reached
+            .keys()
+            .filter_map(|vendor| self.involving.get(vendor))
+            .flatten()
+            .copied()
+            .collect();
+        if components == ComponentReach::Include {
+            concerned.extend(&self.with_unknown_components);
+        }
+        concerned.sort_unstable();
+        concerned.dedup();
+        let product = |id: &ProductId| self.rules.products.get(id);
+        let hits: ProductHits = concerned
+            .into_iter()
+            .filter_map(product)
+            .map(|product: &Arc<Product>| {
+                (product.id.clone(), hit_times(product, &reached, components))
+            })
+            .filter(|(_, times)| !times.is_empty())
+            .collect();
+        self.known.insert((target, reach, components), Arc::clone(&hits));
+        hits
+    }
+}

@@ -1,0 +1,38 @@
+//! An offer's condition: a small part of CEL over what the caller said (R7, R17).
+//!
+//! What a condition may read: `customer.id`, `.relationship`, `.country`, `.segment`, `.us_person`,
+//! `.vulnerable`, `.age`, `.attributes.NAME` (also as `attributes.NAME`), and `action`, `channel`,
+//! `device`. Each by its full name: a condition cannot ask whether an attribute is there, since then
+//! leaving one out could make a customer eligible. Numbers are doubles.
+//!
+//! CEL's evaluator has no budget of its own, so the source is short, comprehensions go over literal
+//! lists only and do not nest.
+//!
+//! Invariant: a condition never says yes for want of an attribute. What it cannot read is an error
+//! in CEL, and an error is `INDETERMINATE` here.
+
+#[cfg(not(feature = "cel"))]
+mod engine {
+    use crate::decision::facts::Facts;
+    use crate::decision::findings::Findings;
+
+    /// Without the `cel` feature no condition compiles, so no rule set with one is ever served.
+    #[derive(Debug)]
+    pub(in crate::decision) enum Condition {}
+
+    impl Condition {
+        pub(in crate::decision) fn compile(_source: &str) -> Result<Self, String> {
+            Err("this build has no support for conditions (the `cel` feature is off)".to_owned())
+        }
+
+        pub(in crate::decision) fn check(&self, _facts: &Facts<'_, '_>, _findings: &mut Findings) {
+            match *self {}
+        }
+    }
+}
+
+#[cfg(feature = "cel")]
+#[path = "condition_cel.rs"]
+mod engine;
+
+pub(super) use engine::Condition;

@@ -1,0 +1,226 @@
+//! Decides whether a product may be offered to a customer, or kept in use.
+//!
+//! One function, [`decide`], over values. It cannot fail: "no" and "cannot tell" are answers, not
+//! errors.
+//!
+//! Invariant: equal arguments give an equal [`Decision`], reasons and their order included. The
+//! audit log depends on it, since a record is verified by deciding it again.
+
+use super::candidates::Candidate;
+use super::criteria;
+use super::facts::Facts;
+use super::findings::Findings;
+use super::ownership::Hit;
+use super::snapshot::{CompiledOffer, CompiledSuspension, Snapshot};
+use super::truth::{Gaps, Standard, Truth};
+use crate::domain::{
+    Action, Attribute, CheckRequest, Decision, Holding, HoldingStatus, OfferId, Outcome, Product,
+    Reason, ReasonCode, ReportedSuspension, Timestamp,
+};
+
+/// Decides by the rules of one revision, for one instant.
+///
+/// Reports every suspension that applies, not the first: lifting one must not bring to light a
+/// second that nobody had been told of.
+#[must_use]
+pub fn decide(request: &CheckRequest<'_>, snapshot: &Snapshot, now: Timestamp) -> Decision {
+    let Some(asked) = snapshot.offer(request.offer) else {
+        let unknown = Reason::plain(ReasonCode::OfferUnknown);
+        return Decision::because(unknown, snapshot.revision(), now);
+    };
+    if request.action == Action::Notify {
+        let not_gated = Reason::plain(ReasonCode::NotGated);
+        return Decision::because(not_gated, snapshot.revision(), now);
+    }
+    let holding = given_holding(request, asked.product());
+    let mut decision = judge(asked, holding, request, snapshot, now);
+    if decision.outcome != Outcome::Eligible {
+        suggest_alternate(&mut decision, asked, request, snapshot);
+    }
+    decision
+}
+
+/// What the request says of the asked offer's product: `holding`, or else its entry in `holdings`.
+pub(super) fn given_holding<'r, 't>(
+    request: &'r CheckRequest<'t>,
+    product: &Product,
+) -> Attribute<&'r Holding<'t>> {
+    match request.customer.holding.as_ref() {
+        Attribute::Missing => request
+            .customer
+            .holding_of(product.id.as_str())
+            .map_or(Attribute::Missing, Attribute::Known),
+        given => given,
+    }
+}
+
+/// One offer, without its alternates.
+fn judge<'r, 't>(
+    offer: &'r CompiledOffer,
+    holding: Attribute<&'r Holding<'t>>,
+    request: &'r CheckRequest<'t>,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Decision {
+    let terms = &snapshot.terms;
+    let facts = Facts::new(request, offer.product(), holding, terms, now);
+    let mut findings = Findings::default();
+    for candidates in offer.candidates() {
+        candidates.surviving(&facts, |candidate| weigh(candidate, snapshot, &facts, &mut findings));
+    }
+    criteria::check(offer, terms, &facts, &mut findings);
+    criteria::check_entitlement(&facts, &mut findings);
+    if let Some(term_end) = facts.coming_term_end() {
+        findings.touch(term_end);
+    }
+    findings.conclude(snapshot.revision(), now)
+}
+
+/// One suspension that targets the offer: whether it matches, and whether anything waives it.
+fn weigh(
+    candidate: &Candidate,
+    snapshot: &Snapshot,
+    facts: &Facts<'_, '_>,
+    findings: &mut Findings,
+) {
+    let Some(compiled) = snapshot.suspension(candidate.suspension) else { return };
+    if candidate.until.is_some_and(|until| until <= facts.now) {
+        return;
+    }
+    let in_scope = compiled.scope.matches(facts);
+    if in_scope == Truth::No {
+        return;
+    }
+    if facts.now < candidate.from {
+        return findings.touch(candidate.from);
+    }
+    if let Some(until) = candidate.until {
+        findings.touch(until);
+    }
+    let matched = match candidate.hit {
+        Hit::UnknownComponents => {
+            in_scope.and(|| Truth::Unknown(Gaps::missing(Standard::Components)))
+        }
+        Hit::Vendor | Hit::Component | Hit::Product | Hit::Offer => in_scope,
+    };
+    let waived = waiver(compiled, snapshot, facts, findings);
+    match (matched, waived) {
+        (_, Truth::Yes) => return,
+        (Truth::Unknown(gaps), Truth::Unknown(more)) => findings.lack(gaps.with(more)),
+        (Truth::Unknown(gaps), _) | (Truth::Yes, Truth::Unknown(gaps)) => findings.lack(gaps),
+        (Truth::Yes, Truth::No) => findings.deny(code_of(candidate.hit)),
+        (Truth::No, _) => {}
+    }
+    if matched == Truth::Yes {
+        findings.report(ReportedSuspension {
+            suspension: compiled.suspension.clone(),
+            code: code_of(candidate.hit),
+        });
+    }
+}
+
+/// Whether an exemption (R5) or the suspension's grandfather clause (R9) holds it off. All that do
+/// are noted as used.
+fn waiver(
+    compiled: &CompiledSuspension,
+    snapshot: &Snapshot,
+    facts: &Facts<'_, '_>,
+    findings: &mut Findings,
+) -> Truth {
+    let mut waived = Truth::No;
+    for exemption in snapshot.exemptions_of(compiled) {
+        let window = exemption.exemption.in_force();
+        let (holds, edge) = (window.contains(facts.now), window.next_edge(facts.now));
+        let Some(edge) = edge else { continue };
+        let in_scope = exemption.scope.matches(facts);
+        if in_scope == Truth::No {
+            continue;
+        }
+        findings.touch(edge);
+        if holds {
+            if in_scope == Truth::Yes {
+                findings.exempt(&exemption.exemption);
+            }
+            waived = waived.or(|| in_scope);
+        }
+    }
+    let grandfathered = grandfather(compiled, facts, findings);
+    if grandfathered == Truth::Yes {
+        findings.grandfather(&compiled.suspension.id);
+    }
+    waived.or(|| grandfathered)
+}
+
+/// Whether the clause lets what was accepted earlier, and is not active yet, be completed.
+/// "Accepted before" is strict.
+fn grandfather(
+    compiled: &CompiledSuspension,
+    facts: &Facts<'_, '_>,
+    findings: &mut Findings,
+) -> Truth {
+    let Some(clause) = compiled.suspension.grandfather else { return Truth::No };
+    if clause.until <= facts.now {
+        return Truth::No;
+    }
+    let accepted_in_time = || {
+        let accepted_at = facts.holding.known().map(|holding| holding.accepted_at);
+        Truth::when(accepted_at.unwrap_or_default(), Standard::HoldingAcceptedAt, |accepted_at| {
+            accepted_at < clause.accepted_before
+        })
+    };
+    let helps = facts.status(|status| status == HoldingStatus::Accepted).and(accepted_in_time);
+    if helps != Truth::No {
+        findings.touch(clause.until);
+    }
+    helps
+}
+
+pub(super) fn code_of(hit: Hit) -> ReasonCode {
+    match hit {
+        Hit::Vendor => ReasonCode::VendorSuspended,
+        Hit::Component | Hit::UnknownComponents => ReasonCode::ComponentVendorSuspended,
+        Hit::Product => ReasonCode::ProductSuspended,
+        Hit::Offer => ReasonCode::OfferSuspended,
+    }
+}
+
+/// Names the first alternate that is itself eligible for this customer, action and instant; one
+/// step, so that two offers may name each other (R13).
+fn suggest_alternate(
+    decision: &mut Decision,
+    asked: &CompiledOffer,
+    request: &CheckRequest<'_>,
+    snapshot: &Snapshot,
+) {
+    for id in &asked.offer.alternates {
+        let Some(alternate) = snapshot.offer(id.as_str()) else { continue };
+        let holding = alternate_holding(request, asked.product(), alternate);
+        let judged = judge(alternate, holding, request, snapshot, decision.as_of);
+        decision.valid_until = earlier(decision.valid_until, judged.valid_until);
+        if judged.outcome == Outcome::Eligible {
+            decision.alternate = Some(OfferId::clone(id));
+            return;
+        }
+    }
+}
+
+/// The holding that the request gives for the alternate's product, else `NONE`. For another offer
+/// of the asked product it is the asked one's: what is missing there stays missing.
+fn alternate_holding<'r, 't>(
+    request: &'r CheckRequest<'t>,
+    asked: &Product,
+    alternate: &CompiledOffer,
+) -> Attribute<&'r Holding<'t>> {
+    let product = alternate.product();
+    if product.id == asked.id {
+        return given_holding(request, asked);
+    }
+    Attribute::Known(request.customer.holding_of(product.id.as_str()).unwrap_or(&Holding::NONE))
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,102 @@
+//! What is known of one customer, for one product, at one instant.
+//!
+//! Reads the request once: closed lists become small numbers, and the questions that several rules
+//! ask ("is there an active holding?") are answered in one place.
+
+use super::terms::Terms;
+use super::truth::{Gaps, Standard, Truth};
+use crate::domain::{
+    Attribute, CheckRequest, Country, Holding, HoldingStatus, Product, Relationship, Timestamp,
+};
+
+/// Borrows the request for `'a`, which borrows its texts for `'t`.
+pub(super) struct Facts<'a, 't> {
+    pub(super) request: &'a CheckRequest<'t>,
+    pub(super) product: &'a Product,
+    pub(super) now: Timestamp,
+    pub(super) country: Attribute<Country>,
+    pub(super) relationship: Attribute<Relationship>,
+    pub(super) us_person: Attribute<bool>,
+    /// Places in the rule set's vocabularies; a term outside them is invalid.
+    pub(super) segment: Attribute<u8>,
+    pub(super) device: Attribute<u8>,
+    pub(super) channel: Attribute<u8>,
+    pub(super) holding: Attribute<&'a Holding<'t>>,
+    active: Truth,
+}
+
+impl<'a, 't> Facts<'a, 't> {
+    pub(super) fn new(
+        request: &'a CheckRequest<'t>,
+        product: &'a Product,
+        holding: Attribute<&'a Holding<'t>>,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            request,
+            product,
+            now,
+            country: request.customer.country,
+            relationship: request.customer.relationship,
+            us_person: request.customer.us_person,
+            segment: terms.segment(request.customer.segment),
+            device: terms.device(request.device),
+            channel: terms.channel(request.channel),
+            holding,
+            active: is_active(holding, now),
+        }
+    }
+
+    /// Whether there is an active holding of the product: status `ACTIVE`, and before the end of
+    /// the term if it has one (R3).
+    pub(super) fn is_active(&self) -> Truth {
+        self.active
+    }
+
+    /// The end of the term, if that is still to come: the instant at which the holding stops being
+    /// active by itself.
+    pub(super) fn coming_term_end(&self) -> Option<Timestamp> {
+        let holding = self.holding.known()?;
+        let is_active = holding.status == Attribute::Known(HoldingStatus::Active);
+        holding.term_end.known().filter(|end| is_active && self.now < *end)
+    }
+
+    /// Whether the person is covered through the unit's holder. Absence says "by nobody".
+    pub(super) fn is_covered(&self) -> Truth {
+        match self.holding {
+            Attribute::Known(Holding { covered_by: Attribute::Known(_), .. }) => Truth::Yes,
+            Attribute::Known(Holding { covered_by: Attribute::Missing, .. }) => Truth::No,
+            Attribute::Known(Holding { covered_by: Attribute::Invalid, .. }) => {
+                Truth::Unknown(Gaps::invalid(Standard::HoldingCoveredBy))
+            }
+            Attribute::Missing => Truth::Unknown(Gaps::missing(Standard::Holding)),
+            Attribute::Invalid => Truth::Unknown(Gaps::invalid(Standard::Holding)),
+        }
+    }
+
+    /// What `test` says of the holding's status.
+    pub(super) fn status(&self, test: impl FnOnce(HoldingStatus) -> bool) -> Truth {
+        status(self.holding, test)
+    }
+}
+
+fn status(holding: Attribute<&Holding<'_>>, test: impl FnOnce(HoldingStatus) -> bool) -> Truth {
+    match holding {
+        Attribute::Known(holding) => Truth::when(holding.status, Standard::HoldingStatus, test),
+        Attribute::Missing => Truth::Unknown(Gaps::missing(Standard::Holding)),
+        Attribute::Invalid => Truth::Unknown(Gaps::invalid(Standard::Holding)),
+    }
+}
+
+fn is_active(holding: Attribute<&Holding<'_>>, now: Timestamp) -> Truth {
+    let in_term = || match holding.known().map(|holding| holding.term_end) {
+        Some(Attribute::Known(end)) => Truth::of(now < end),
+        Some(Attribute::Invalid) => Truth::Unknown(Gaps::invalid(Standard::HoldingTermEnd)),
+        Some(Attribute::Missing) | None => Truth::Yes,
+    };
+    match status(holding, |status| status == HoldingStatus::Active) {
+        Truth::Yes => in_term(),
+        other => other,
+    }
+}

@@ -1,0 +1,119 @@
+//! What a decision has found so far, and the outcome that follows from it.
+
+use super::truth::{Gaps, Truth};
+use crate::domain::{
+    Decision, Exemption, Outcome, Reason, ReasonCode, ReportedSuspension, Revision, SuspensionId,
+    Timestamp,
+};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+#[derive(Default)]
+pub(super) struct Findings {
+    denials: SmallVec<[Reason; 2]>,
+    gaps: Gaps,
+    /// Gaps in the bank's own attributes.
+    own_gaps: SmallVec<[Reason; 2]>,
+    suspensions: SmallVec<[ReportedSuspension; 4]>,
+    exemptions: SmallVec<[Arc<Exemption>; 1]>,
+    grandfathered: SmallVec<[SuspensionId; 1]>,
+    valid_until: Option<Timestamp>,
+}
+
+impl Findings {
+    pub(super) fn deny(&mut self, code: ReasonCode) {
+        self.deny_for(Reason::plain(code));
+    }
+
+    pub(super) fn deny_for(&mut self, reason: Reason) {
+        if !self.denials.contains(&reason) {
+            self.denials.push(reason);
+        }
+    }
+
+    /// Denies when `truth` holds, and notes the gaps when nobody can tell.
+    pub(super) fn deny_if(&mut self, truth: Truth, code: ReasonCode) {
+        match truth {
+            Truth::Yes => self.deny(code),
+            Truth::No => {}
+            Truth::Unknown(gaps) => self.lack(gaps),
+        }
+    }
+
+    pub(super) fn lack(&mut self, gaps: Gaps) {
+        self.gaps = self.gaps.with(gaps);
+    }
+
+    pub(super) fn lack_own(&mut self, reason: Reason) {
+        if !self.own_gaps.contains(&reason) {
+            self.own_gaps.push(reason);
+        }
+    }
+
+    pub(super) fn report(&mut self, suspension: ReportedSuspension) {
+        self.suspensions.push(suspension);
+    }
+
+    pub(super) fn exempt(&mut self, exemption: &Arc<Exemption>) {
+        if !self.exemptions.iter().any(|used| used.id == exemption.id) {
+            self.exemptions.push(Arc::clone(exemption));
+        }
+    }
+
+    pub(super) fn grandfather(&mut self, suspension: &SuspensionId) {
+        self.grandfathered.push(suspension.clone());
+    }
+
+    /// A scheduled change at `instant`, which is to come, could touch the decision.
+    pub(super) fn touch(&mut self, instant: Timestamp) {
+        self.valid_until = Some(self.valid_until.map_or(instant, |known| known.min(instant)));
+    }
+
+    /// A definite no outranks missing data, and missing data outranks what allows.
+    pub(super) fn conclude(mut self, revision: Revision, as_of: Timestamp) -> Decision {
+        let (outcome, mut reasons) = if !self.denials.is_empty() {
+            (Outcome::Ineligible, std::mem::take(&mut self.denials))
+        } else if !self.gaps.is_empty() || !self.own_gaps.is_empty() {
+            let gaps = self.gaps.reasons().chain(std::mem::take(&mut self.own_gaps));
+            (Outcome::Indeterminate, gaps.collect())
+        } else {
+            (Outcome::Eligible, self.allowances())
+        };
+        if 1 < reasons.len() {
+            reasons.sort();
+            reasons.dedup();
+        }
+        let order = |reported: &ReportedSuspension| {
+            (reported.suspension.from, reported.suspension.id.clone())
+        };
+        if !self.suspensions.is_sorted_by(|a, b| a.suspension.from < b.suspension.from) {
+            self.suspensions.sort_by_key(order);
+        }
+        self.exemptions.sort_by(|a, b| (a.from, &a.id).cmp(&(b.from, &b.id)));
+        Decision {
+            revision,
+            as_of,
+            outcome,
+            reasons,
+            suspensions: self.suspensions,
+            exemptions: self.exemptions,
+            grandfathered: self.grandfathered,
+            alternate: None,
+            valid_until: self.valid_until,
+        }
+    }
+
+    fn allowances(&self) -> SmallVec<[Reason; 2]> {
+        let mut reasons = SmallVec::new();
+        if !self.exemptions.is_empty() {
+            reasons.push(Reason::plain(ReasonCode::Exempted));
+        }
+        if !self.grandfathered.is_empty() {
+            reasons.push(Reason::plain(ReasonCode::Grandfathered));
+        }
+        if reasons.is_empty() {
+            reasons.push(Reason::plain(ReasonCode::NoRuleApplies));
+        }
+        reasons
+    }
+}

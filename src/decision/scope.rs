@@ -1,0 +1,155 @@
+//! Scopes, compiled: whether a rule concerns a customer, an action and a place (R3, R6).
+
+use super::facts::Facts;
+use super::terms::{Terms, contains};
+use super::truth::{Standard, Truth};
+use crate::domain::{
+    Action, Country, CustomerId, Holder, PersonNexus, ProductClass, Relationship, Scope,
+};
+
+/// A scope with its lists turned into sets. `None` is an unstated dimension: it matches all.
+#[derive(Debug)]
+pub(super) struct CompiledScope {
+    pub(super) actions: Option<u8>,
+    pub(super) countries: Option<CountrySet>,
+    pub(super) names_us_persons: bool,
+    pub(super) segments: Option<u64>,
+    pub(super) devices: Option<u64>,
+    pub(super) channels: Option<u64>,
+    holders: Option<Vec<Holder>>,
+    relationships: Option<Vec<Relationship>>,
+    classes: Option<Vec<ProductClass>>,
+    /// Sorted.
+    customers: Option<Vec<CustomerId>>,
+}
+
+impl CompiledScope {
+    pub(super) fn new(scope: &Scope, terms: &Terms) -> Self {
+        fn stated<T, S>(list: &[T], compile: impl FnOnce(&[T]) -> S) -> Option<S> {
+            (!list.is_empty()).then(|| compile(list))
+        }
+        Self {
+            actions: stated(&scope.actions, |list| list.iter().fold(0, |set, &a| set | bit(a))),
+            countries: stated(&scope.countries, CountrySet::new),
+            names_us_persons: scope.person_nexus.contains(&PersonNexus::UsPerson),
+            segments: stated(&scope.segments, |list| terms.segments(list)),
+            devices: stated(&scope.devices, |list| terms.devices(list)),
+            channels: stated(&scope.channels, |list| terms.channels(list)),
+            holders: stated(&scope.holders, <[_]>::to_vec),
+            relationships: stated(&scope.relationships, <[_]>::to_vec),
+            classes: stated(&scope.product_classes, <[_]>::to_vec),
+            customers: stated(&scope.customers, |list| {
+                let mut sorted = list.to_vec();
+                sorted.sort();
+                sorted
+            }),
+        }
+    }
+
+    /// Whether every stated dimension matches. What needs no attribute is asked first, though the
+    /// answer does not depend on the order.
+    pub(super) fn matches(&self, facts: &Facts<'_, '_>) -> Truth {
+        self.concerns_action(facts.request.action)
+            .and(|| self.concerns_class(&facts.product.class))
+            .and(|| self.concerns_customer(facts.request.customer.id))
+            .and(|| self.concerns_segment(facts))
+            .and(|| self.concerns_place(facts))
+            .and(|| self.concerns_device(facts))
+            .and(|| self.concerns_channel(facts))
+            .and(|| self.concerns_relationship(facts))
+            .and(|| self.concerns_holder(facts))
+    }
+
+    pub(super) fn concerns_action(&self, action: Action) -> Truth {
+        Truth::of(self.actions.is_none_or(|set| set & bit(action) != 0))
+    }
+
+    pub(super) fn concerns_class(&self, class: &ProductClass) -> Truth {
+        Truth::of(self.classes.as_ref().is_none_or(|list| list.contains(class)))
+    }
+
+    pub(super) fn concerns_customer(&self, id: &str) -> Truth {
+        Truth::of(self.customers.as_ref().is_none_or(|sorted| {
+            sorted.binary_search_by(|customer| customer.as_str().cmp(id)).is_ok()
+        }))
+    }
+
+    pub(super) fn concerns_segment(&self, facts: &Facts<'_, '_>) -> Truth {
+        self.segments.map_or(Truth::Yes, |set| {
+            Truth::when(facts.segment, Standard::Segment, |term| contains(set, term))
+        })
+    }
+
+    pub(super) fn concerns_device(&self, facts: &Facts<'_, '_>) -> Truth {
+        self.devices.map_or(Truth::Yes, |set| {
+            Truth::when(facts.device, Standard::Device, |term| contains(set, term))
+        })
+    }
+
+    pub(super) fn concerns_channel(&self, facts: &Facts<'_, '_>) -> Truth {
+        self.channels.map_or(Truth::Yes, |set| {
+            Truth::when(facts.channel, Standard::Channel, |term| contains(set, term))
+        })
+    }
+
+    pub(super) fn concerns_relationship(&self, facts: &Facts<'_, '_>) -> Truth {
+        self.relationships.as_ref().map_or(Truth::Yes, |list| {
+            Truth::when(facts.relationship, Standard::Relationship, |value| list.contains(&value))
+        })
+    }
+
+    pub(super) fn concerns_holder(&self, facts: &Facts<'_, '_>) -> Truth {
+        let Some(list) = &self.holders else { return Truth::Yes };
+        match (list.contains(&Holder::Existing), list.contains(&Holder::New)) {
+            (true, true) => Truth::Yes,
+            (true, false) => facts.is_active(),
+            (false, _) => facts.is_active().not(),
+        }
+    }
+
+    /// Countries and person nexus together mean *either*: resident there, or such a person anywhere.
+    pub(super) fn concerns_place(&self, facts: &Facts<'_, '_>) -> Truth {
+        let resident = self.countries.as_ref().map(|set| {
+            Truth::when(facts.country, Standard::Country, |country| set.contains(country))
+        });
+        let us_person = || Truth::when(facts.us_person, Standard::UsPerson, |is_one| is_one);
+        match (resident, self.names_us_persons) {
+            (None, false) => Truth::Yes,
+            (None, true) => us_person(),
+            (Some(resident), false) => resident,
+            (Some(resident), true) => resident.or(us_person),
+        }
+    }
+}
+
+fn bit(action: Action) -> u8 {
+    1 << (action as u8)
+}
+
+/// A set of countries, one bit a country.
+#[derive(Debug)]
+pub(super) struct CountrySet([u64; Country::COUNT.div_ceil(64)]);
+
+impl CountrySet {
+    pub(super) fn new(countries: &[Country]) -> Self {
+        let mut words = [0; Country::COUNT.div_ceil(64)];
+        for country in countries {
+            if let Some(word) = words.get_mut(country.index() / 64) {
+                *word |= 1u64 << (country.index() % 64);
+            }
+        }
+        Self(words)
+    }
+
+    pub(super) fn contains(&self, country: Country) -> bool {
+        self.0
+            .get(country.index() / 64)
+            .is_some_and(|word| word & (1u64 << (country.index() % 64)) != 0)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        (0..Country::COUNT).filter(|place| {
+            self.0.get(place / 64).is_some_and(|word| word & (1u64 << (place % 64)) != 0)
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! The closed lists of a rule set, as small numbers.
+
+use crate::domain::{Attribute, Channel, Device, Segment, Vocabularies};
+
+/// The closed lists, in the order of the rule set. A term's number is its place; the compiler
+/// refuses lists of more than [`Vocabularies::MOST_TERMS`], so that a set of terms fits a word.
+#[derive(Debug)]
+pub(super) struct Terms {
+    vocabularies: Vocabularies,
+    /// Which channels are outbound, one bit a channel.
+    outbound: u64,
+}
+
+impl Terms {
+    pub(super) fn new(vocabularies: &Vocabularies) -> Self {
+        let outbound = set_of(&vocabularies.channels, |channel| {
+            Vocabularies::OUTBOUND.contains(&channel.as_str())
+        });
+        Self { vocabularies: vocabularies.clone(), outbound }
+    }
+
+    pub(super) fn segment(&self, given: Attribute<&str>) -> Attribute<u8> {
+        place(&self.vocabularies.segments, given, Segment::as_str)
+    }
+
+    pub(super) fn device(&self, given: Attribute<&str>) -> Attribute<u8> {
+        place(&self.vocabularies.devices, given, Device::as_str)
+    }
+
+    pub(super) fn channel(&self, given: Attribute<&str>) -> Attribute<u8> {
+        place(&self.vocabularies.channels, given, Channel::as_str)
+    }
+
+    /// Whether the bank approaches the customer on this channel.
+    pub(super) fn is_outbound(&self, channel: u8) -> bool {
+        contains(self.outbound, channel)
+    }
+
+    pub(super) fn segments(&self, stated: &[Segment]) -> u64 {
+        set_of(&self.vocabularies.segments, |term| stated.contains(term))
+    }
+
+    pub(super) fn devices(&self, stated: &[Device]) -> u64 {
+        set_of(&self.vocabularies.devices, |term| stated.contains(term))
+    }
+
+    pub(super) fn channels(&self, stated: &[Channel]) -> u64 {
+        set_of(&self.vocabularies.channels, |term| stated.contains(term))
+    }
+
+    /// The first stated term that is in no list, if there is one.
+    pub(super) fn first_unknown<'s>(&self, scope: &'s crate::domain::Scope) -> Option<&'s str> {
+        let segment = scope.segments.iter().find(|term| !self.vocabularies.segments.contains(term));
+        let device = scope.devices.iter().find(|term| !self.vocabularies.devices.contains(term));
+        let channel = scope.channels.iter().find(|term| !self.vocabularies.channels.contains(term));
+        segment
+            .map(Segment::as_str)
+            .or_else(|| device.map(Device::as_str))
+            .or_else(|| channel.map(Channel::as_str))
+    }
+}
+
+/// Whether a set of terms, one bit a term, has this one.
+pub(super) fn contains(set: u64, term: u8) -> bool {
+    1u64.checked_shl(u32::from(term)).is_some_and(|bit| set & bit != 0)
+}
+
+fn place<T>(list: &[T], given: Attribute<&str>, text: impl Fn(&T) -> &str) -> Attribute<u8> {
+    match given {
+        Attribute::Known(given) => list
+            .iter()
+            .position(|term| text(term) == given)
+            .and_then(|place| u8::try_from(place).ok())
+            .map_or(Attribute::Invalid, Attribute::Known),
+        Attribute::Missing => Attribute::Missing,
+        Attribute::Invalid => Attribute::Invalid,
+    }
+}
+
+fn set_of<T>(list: &[T], belongs: impl Fn(&T) -> bool) -> u64 {
+    list.iter()
+        .enumerate()
+        .filter(|(_, term)| belongs(term))
+        .fold(0, |set, (place, _)| set | 1u64.checked_shl(place as u32).unwrap_or_default())
+}
