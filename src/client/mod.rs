@@ -1,1 +1,147 @@
-//! Not written yet.
+//! A typed client of a running server, for the command line and for jobs.
+//!
+//! Thin: one method an RPC, every error already sorted by what a caller can do about it. It retries
+//! nothing by itself; a change can be sent again as it is, since its request id makes it safe.
+
+mod error;
+
+pub use error::{ClientError, ErrorKind};
+
+use crate::wire::proto;
+use proto::catalog_service_client::CatalogServiceClient;
+use proto::eligibility_service_client::EligibilityServiceClient;
+use proto::rule_service_client::RuleServiceClient;
+use proto::suspension_service_client::SuspensionServiceClient;
+use std::time::Duration;
+use tonic::codegen::tokio_stream::Stream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Streaming};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+/// Largest answer that is read, in bytes: an export of the largest rule file that can be applied,
+/// with room to spare.
+const MOST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// A connection to a server. Cheap to clone; clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects. `address` is `HOST:PORT` or `http://HOST:PORT`; `timeout` bounds the connecting, and
+    /// then each call that is no stream.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for an address that is none, [`ErrorKind::Unreachable`] when nobody
+    /// answers in time.
+    pub async fn connect(address: &str, timeout: Duration) -> Result<Self, ClientError> {
+        let uri = match address.contains("://") {
+            true => address.to_owned(),
+            false => format!("http://{address}"),
+        };
+        let endpoint = Endpoint::from_shared(uri)
+            .map_err(|error| ClientError::address(address, &error))?
+            .connect_timeout(timeout)
+            .http2_keep_alive_interval(Duration::from_secs(30));
+        let channel = tokio::time::timeout(timeout, endpoint.connect())
+            .await
+            .map_err(|_| ClientError::unreachable(address, "no answer in time".into()))?
+            .map_err(|error| ClientError::unreachable(address, error.into()))?;
+        Ok(Self { channel, timeout })
+    }
+
+    /// Whether the server says that `service` can be asked; the empty name is the server as a whole.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a service that the server does not have.
+    pub async fn is_serving(&self, service: &str) -> Result<bool, ClientError> {
+        let request = self.request(HealthCheckRequest { service: service.to_owned() });
+        let answer = HealthClient::new(self.channel.clone()).check(request).await?.into_inner();
+        Ok(answer.status() == ServingStatus::Serving)
+    }
+
+    /// Sends checks as they come and receives each answer, in the same order.
+    ///
+    /// # Errors
+    /// When the stream cannot be opened.
+    pub async fn stream_eligibility(
+        &self,
+        requests: impl Stream<Item = proto::StreamEligibilityRequest> + Send + 'static,
+    ) -> Result<Streaming<proto::StreamEligibilityResponse>, ClientError> {
+        let mut client = EligibilityServiceClient::new(self.channel.clone());
+        Ok(client.stream_eligibility(requests).await?.into_inner())
+    }
+
+    /// Follows revisions; see the proto for what is sent.
+    ///
+    /// # Errors
+    /// When the stream cannot be opened.
+    pub async fn watch_revisions(
+        &self,
+        request: proto::WatchRevisionsRequest,
+    ) -> Result<Streaming<proto::WatchRevisionsResponse>, ClientError> {
+        let mut client = RuleServiceClient::new(self.channel.clone());
+        Ok(client.watch_revisions(request).await?.into_inner())
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        request
+    }
+}
+
+macro_rules! calls {
+    ($($client:ident { $($method:ident($request:ident) -> $response:ident;)* })*) => {
+        impl Client {$($(
+            #[doc = concat!("Calls `", stringify!($method), "`; the proto says what it does.")]
+            ///
+            /// # Errors
+            /// As the proto lists them, and [`ErrorKind::Unreachable`].
+            pub async fn $method(
+                &self,
+                request: proto::$request,
+            ) -> Result<proto::$response, ClientError> {
+                let mut client = $client::new(self.channel.clone())
+                    .max_decoding_message_size(MOST_ANSWER);
+                Ok(client.$method(self.request(request)).await?.into_inner())
+            }
+        )*)*}
+    };
+}
+
+calls! {
+    EligibilityServiceClient {
+        check_eligibility(CheckEligibilityRequest) -> CheckEligibilityResponse;
+        batch_check_eligibility(BatchCheckEligibilityRequest) -> BatchCheckEligibilityResponse;
+        list_eligible_offers(ListEligibleOffersRequest) -> ListEligibleOffersResponse;
+        explain_eligibility(ExplainEligibilityRequest) -> ExplainEligibilityResponse;
+    }
+    RuleServiceClient {
+        plan_rules(PlanRulesRequest) -> PlanRulesResponse;
+        apply_rules(ApplyRulesRequest) -> ApplyRulesResponse;
+        export_rules(ExportRulesRequest) -> ExportRulesResponse;
+        get_revision(GetRevisionRequest) -> GetRevisionResponse;
+        list_revisions(ListRevisionsRequest) -> ListRevisionsResponse;
+    }
+    CatalogServiceClient {
+        search(SearchRequest) -> SearchResponse;
+        get_vendor(GetVendorRequest) -> GetVendorResponse;
+        get_product(GetProductRequest) -> GetProductResponse;
+        get_offer(GetOfferRequest) -> GetOfferResponse;
+        list_offers(ListOffersRequest) -> ListOffersResponse;
+    }
+    SuspensionServiceClient {
+        create_suspension(CreateSuspensionRequest) -> CreateSuspensionResponse;
+        amend_suspension(AmendSuspensionRequest) -> AmendSuspensionResponse;
+        lift_suspension(LiftSuspensionRequest) -> LiftSuspensionResponse;
+        create_exemption(CreateExemptionRequest) -> CreateExemptionResponse;
+        get_suspension(GetSuspensionRequest) -> GetSuspensionResponse;
+        list_suspensions(ListSuspensionsRequest) -> ListSuspensionsResponse;
+        preview_change(PreviewChangeRequest) -> PreviewChangeResponse;
+    }
+}

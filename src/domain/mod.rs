@@ -32,8 +32,8 @@ pub use ids::{
 pub use offer::{Offer, Unit};
 pub use product::{Component, Components, Product};
 pub use request::{
-    Attribute, AttributeName, AttributeValue, CheckRequest, Customer, Holding, HoldingStatus,
-    Relationship,
+    Attribute, AttributeName, AttributeValue, CheckRequest, Consistency, Customer, Holding,
+    HoldingStatus, Relationship,
 };
 pub use revision::{ChainHash, InvalidToken, Lineage, Revision, Token};
 pub use rule_change::{RuleChange, RuleEdit};

@@ -6,7 +6,7 @@
 //! [`Attribute::Invalid`]. It is never dropped and never turned into a default, since a rule that
 //! would have matched it must not be missed (R6).
 
-use super::{Action, Country};
+use super::{Action, Country, Token};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use smallvec::SmallVec;
@@ -26,6 +26,18 @@ pub struct CheckRequest<'a> {
     pub channel: Attribute<&'a str>,
     /// On what the product would run, such as `MOBILE`.
     pub device: Attribute<&'a str>,
+}
+
+/// How new the rules must be that an answer rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// No older than the staleness limit.
+    #[default]
+    Leased,
+    /// At least as new as this place in history, and of the same history.
+    AtLeast(Token),
+    /// The newest, looked up before answering.
+    Strict,
 }
 
 /// What the caller says about a customer.

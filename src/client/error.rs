@@ -1,0 +1,97 @@
+//! Why a call failed, sorted by what a caller can do about it.
+
+use std::fmt;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// What a caller can do about a failed call. The command line turns each into an exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// No server answers there, or not in time. A change may have landed: send it again as it is.
+    Unreachable,
+    /// What was named does not exist.
+    NotFound,
+    /// Something else was there first: the rules moved on, an id is taken, a state does not allow it.
+    Conflict,
+    /// The request cannot be used. Correct it.
+    Invalid,
+    /// Anything else: look at the message.
+    Other,
+}
+
+/// A call that failed, in words for people.
+#[derive(Debug, Clone)]
+pub struct ClientError {
+    /// What to do about it.
+    pub kind: ErrorKind,
+    /// What happened.
+    pub message: String,
+    /// The server's stable name for it, such as `REVISION_CONFLICT`.
+    pub reason: Option<String>,
+    /// The fields to correct: path and what is allowed.
+    pub fields: Vec<(String, String)>,
+}
+
+impl ClientError {
+    pub(super) fn address(address: &str, error: &dyn std::error::Error) -> Self {
+        let message = format!("`{address}` is no address such as `127.0.0.1:7443`: {error}");
+        Self { kind: ErrorKind::Invalid, message, reason: None, fields: Vec::new() }
+    }
+
+    pub(super) fn unreachable(
+        address: &str,
+        error: Box<dyn std::error::Error + Send + Sync>,
+    ) -> Self {
+        let cause = innermost(error.as_ref());
+        let message = format!("no server can be reached at {address}: {cause}");
+        Self { kind: ErrorKind::Unreachable, message, reason: None, fields: Vec::new() }
+    }
+}
+
+/// The last cause: transports wrap `connection refused` in several layers that say nothing.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+impl From<Status> for ClientError {
+    fn from(status: Status) -> Self {
+        let kind = match status.code() {
+            Code::Unavailable | Code::DeadlineExceeded => ErrorKind::Unreachable,
+            Code::NotFound => ErrorKind::NotFound,
+            Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition => ErrorKind::Conflict,
+            Code::InvalidArgument | Code::OutOfRange => ErrorKind::Invalid,
+            Code::Ok
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::DataLoss
+            | Code::Unauthenticated => ErrorKind::Other,
+        };
+        let details = status.get_error_details();
+        let fields = (details.bad_request().into_iter())
+            .flat_map(|bad| &bad.field_violations)
+            .map(|violation| (violation.field.clone(), violation.description.clone()))
+            .collect();
+        let message = match status.message() {
+            "" => status.code().description().to_owned(),
+            message => message.to_owned(),
+        };
+        Self { kind, message, reason: details.error_info().map(|info| info.reason.clone()), fields }
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.fields.iter().try_for_each(|(path, allowed)| write!(f, "\n  {path}: {allowed}"))
+    }
+}
+
+impl std::error::Error for ClientError {}
