@@ -1,0 +1,190 @@
+//! Instants and days as people write them (R2).
+//!
+//! An instant carries its offset (RFC 3339, RFC 9557), or it is a local time that comes with a zone.
+//!
+//! Invariant: nothing is guessed. A local time that a clock change makes happen twice, or never, is
+//! refused with both readings named.
+
+use crate::domain::{Date, Timestamp};
+use jiff::ZonedDateTime;
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::DateTimeParser;
+use jiff::tz::{AmbiguousOffset, Offset, OffsetConflict, TimeZone};
+
+/// Reads offsets and zones that contradict each other as an error.
+const PARSER: DateTimeParser = DateTimeParser::new().offset_conflict(OffsetConflict::Reject);
+
+/// The instants that can be told on every wire: years 1 to 9999.
+const YEARS: std::ops::RangeInclusive<i16> = 1..=9999;
+
+/// Why a text is no instant, or no day.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidInstant {
+    /// Not a time at all.
+    #[error("`{0}` is no instant; write one such as `2017-12-02T00:00:00Z`")]
+    Unreadable(String),
+
+    /// A day, which is no instant.
+    #[error("`{0}` is a day, and an instant is wanted, such as `{0}T00:00:00Z`")]
+    Day(String),
+
+    /// A local time, which is another instant in every zone.
+    #[error("`{0}` has no offset; write one, such as `{0}Z` or `{0}+01:00`")]
+    NoOffset(String),
+
+    /// A zone that nobody knows.
+    #[error("`{0}` is no time zone; write one such as `Europe/London`")]
+    UnknownZone(String),
+
+    /// The offset is not what the zone had at that time.
+    #[error("`{time}` contradicts the zone `{zone}`, which had another offset then")]
+    Contradiction {
+        /// The time as written.
+        time: String,
+        /// The zone.
+        zone: String,
+    },
+
+    /// Clocks went back, and this local time came twice.
+    #[error("`{time}` came twice in {zone}: write `{first}` or `{second}`")]
+    Twice {
+        /// The time as written.
+        time: String,
+        /// The zone.
+        zone: String,
+        /// The earlier instant.
+        first: String,
+        /// The later instant.
+        second: String,
+    },
+
+    /// Clocks went forward, and this local time never came.
+    #[error(
+        "`{time}` never came in {zone}, where clocks went forward: write `{first}` or `{second}`"
+    )]
+    Never {
+        /// The time as written.
+        time: String,
+        /// The zone.
+        zone: String,
+        /// The reading with the offset after the change, which is the earlier instant.
+        first: String,
+        /// The reading with the offset before the change.
+        second: String,
+    },
+
+    /// Not a day of the calendar.
+    #[error("`{0}` is no day; write one such as `2017-12-02`")]
+    NoDay(String),
+}
+
+/// Reads an instant: with an offset, or as local time in `zone`.
+///
+/// An instant that has an offset may come with a zone too, if the two agree.
+///
+/// # Errors
+/// When the text is no instant, or could be more than one.
+pub fn parse(text: &str, zone: Option<&str>) -> Result<Timestamp, InvalidInstant> {
+    let shown = || text.chars().take(60).collect::<String>();
+    let instant = match with_offset(text) {
+        Ok(instant) => match zone {
+            Some(zone) => agreeing(text, instant, zone)?,
+            None => instant,
+        },
+        Err(contradiction @ InvalidInstant::Contradiction { .. }) => return Err(contradiction),
+        Err(_) => {
+            let local = local(text).ok_or_else(|| InvalidInstant::Unreadable(shown()))?;
+            match zone {
+                Some(zone) => in_zone(text, local, zone)?,
+                None if is_day(text) => return Err(InvalidInstant::Day(shown())),
+                None => return Err(InvalidInstant::NoOffset(shown())),
+            }
+        }
+    };
+    let year = Offset::UTC.to_datetime(instant).year();
+    if YEARS.contains(&year) { Ok(instant) } else { Err(InvalidInstant::Unreadable(shown())) }
+}
+
+/// Reads a day, `YYYY-MM-DD` and nothing more.
+///
+/// # Errors
+/// When the text is anything else, an instant included.
+pub fn parse_day(text: &str) -> Result<Date, InvalidInstant> {
+    let no_day = || InvalidInstant::NoDay(text.chars().take(60).collect());
+    if !is_day(text) {
+        return Err(no_day());
+    }
+    let day: Date = text.parse().map_err(|_| no_day())?;
+    if YEARS.contains(&day.year()) { Ok(day) } else { Err(no_day()) }
+}
+
+/// Whether a text has the shape of a day.
+fn is_day(text: &str) -> bool {
+    text.len() == 10
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+/// An instant with its offset; a zone in brackets must agree with it.
+fn with_offset(text: &str) -> Result<Timestamp, InvalidInstant> {
+    let unreadable = || InvalidInstant::Unreadable(text.to_owned());
+    let instant = PARSER.parse_timestamp(text).map_err(|_| unreadable())?;
+    let Some((_, zone)) = text.split_once('[') else { return Ok(instant) };
+    let contradiction = || InvalidInstant::Contradiction {
+        time: text.chars().take(60).collect(),
+        zone: zone.trim_end_matches(']').to_owned(),
+    };
+    PARSER.parse_zoned_datetime(text).map_err(|_| contradiction())?;
+    Ok(instant)
+}
+
+/// A local time without an offset. What has an offset or a `Z` is none.
+fn local(text: &str) -> Option<DateTime> {
+    if text.contains('[') {
+        return None;
+    }
+    PARSER.parse_datetime(text).ok()
+}
+
+fn zone_of(name: &str) -> Result<TimeZone, InvalidInstant> {
+    TimeZone::get(name).map_err(|_| InvalidInstant::UnknownZone(name.chars().take(60).collect()))
+}
+
+/// Checks that the offset in `text` is one that the zone had at that instant.
+fn agreeing(text: &str, instant: Timestamp, zone: &str) -> Result<Timestamp, InvalidInstant> {
+    zone_of(zone)?;
+    // `Z` says nothing about local time, so that it agrees with every zone.
+    let time = text.split('[').next().unwrap_or(text);
+    let agrees = PARSER.parse_zoned_datetime(format!("{time}[{zone}]")).is_ok();
+    if agrees {
+        Ok(instant)
+    } else {
+        Err(InvalidInstant::Contradiction { time: text.to_owned(), zone: zone.to_owned() })
+    }
+}
+
+/// The one instant at which clocks in `zone` showed `local`.
+fn in_zone(text: &str, local: DateTime, zone: &str) -> Result<Timestamp, InvalidInstant> {
+    let tz = zone_of(zone)?;
+    let unreadable = || InvalidInstant::Unreadable(text.to_owned());
+    let reading = |offset: Offset| -> Result<(Timestamp, String), InvalidInstant> {
+        let instant = offset.to_timestamp(local).map_err(|_| unreadable())?;
+        let shown =
+            ZonedDateTime::new(instant, tz.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+        Ok((instant, shown))
+    };
+    let (time, zone) = (text.to_owned(), zone.to_owned());
+    match tz.to_ambiguous_timestamp(local).offset() {
+        AmbiguousOffset::Unambiguous { offset } => Ok(reading(offset)?.0),
+        AmbiguousOffset::Fold { before, after } => {
+            let (first, second) = (reading(before)?.1, reading(after)?.1);
+            Err(InvalidInstant::Twice { time, zone, first, second })
+        }
+        AmbiguousOffset::Gap { before, after } => {
+            let (first, second) = (reading(after)?.1, reading(before)?.1);
+            Err(InvalidInstant::Never { time, zone, first, second })
+        }
+    }
+}
