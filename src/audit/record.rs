@@ -60,6 +60,12 @@ impl ChangeKind {
             Self::CreateExemption => "CREATE_EXEMPTION",
         }
     }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// A change that somebody wants made, before it has a revision.
@@ -83,6 +89,22 @@ pub struct Proposal {
     pub change: RuleChange,
 }
 
+impl Proposal {
+    /// Whether both ask for the same. When they ask is no part of it, so that a retry which reads
+    /// the clock again is still a retry.
+    #[must_use]
+    pub fn asks_the_same_as(&self, other: &Self) -> bool {
+        let Self { request_id, kind, author, approver, reason, ticket, at: _, change } = self;
+        *request_id == other.request_id
+            && *kind == other.kind
+            && *author == other.author
+            && *approver == other.approver
+            && *reason == other.reason
+            && *ticket == other.ticket
+            && *change == other.change
+    }
+}
+
 /// A change that was made: written in the same atomic step as its effect, and never altered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -92,4 +114,56 @@ pub struct Record {
     pub chain: ChainHash,
     /// The change itself, with who and why.
     pub proposal: Proposal,
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+pub(super) mod samples {
+    use super::*;
+    use crate::domain::{RuleEdit, Vendor, VendorId};
+
+    /// A proposal that adds the vendor `vendor-NUMBER`.
+    pub(in crate::audit) fn proposal(number: u64) -> Proposal {
+        let vendor = Vendor {
+            id: VendorId::parse(&format!("vendor-{number}")).unwrap(),
+            name: format!("Vendor {number}"),
+            country: None,
+            aliases: vec![],
+            former_names: vec![],
+            parents: vec![],
+        };
+        Proposal {
+            request_id: RequestId::parse(&format!("request-{number}")).unwrap(),
+            kind: ChangeKind::ApplyRules,
+            author: "ann".into(),
+            approver: None,
+            reason: "because".into(),
+            ticket: "CHG-1".into(),
+            at: format!("2017-12-02T00:00:{number:02}Z").parse().unwrap(),
+            change: RuleChange { edits: vec![RuleEdit::PutVendor(Arc::new(vendor))] },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::proposal;
+    use super::*;
+
+    #[test]
+    fn a_retry_at_a_later_time_asks_the_same_and_any_other_difference_does_not() {
+        let first = proposal(1);
+        assert!(Proposal { at: proposal(2).at, ..first.clone() }.asks_the_same_as(&first));
+        for other in [
+            Proposal { request_id: proposal(2).request_id, ..first.clone() },
+            Proposal { kind: ChangeKind::LiftSuspension, ..first.clone() },
+            Proposal { author: "bob".into(), ..first.clone() },
+            Proposal { approver: Some("bob".into()), ..first.clone() },
+            Proposal { reason: String::new(), ..first.clone() },
+            Proposal { ticket: String::new(), ..first.clone() },
+            Proposal { change: proposal(2).change, ..first.clone() },
+        ] {
+            assert!(!other.asks_the_same_as(&first), "{other:?}");
+        }
+    }
 }

@@ -11,10 +11,28 @@
 //! Invariant: a condition never says yes for want of an attribute. What it cannot read is an error
 //! in CEL, and an error is `INDETERMINATE` here.
 
+use crate::domain::{Action, Attribute, Customer, Timestamp};
+
+pub(super) use engine::Condition;
+
+/// What a condition may read. A term that the vocabularies do not know is invalid here already.
+pub(super) struct Given<'a, 't> {
+    pub(super) customer: &'a Customer<'t>,
+    pub(super) segment: Attribute<&'t str>,
+    pub(super) channel: Attribute<&'t str>,
+    pub(super) device: Attribute<&'t str>,
+    pub(super) action: Action,
+    pub(super) now: Timestamp,
+}
+
+#[cfg(feature = "cel")]
+#[path = "condition_cel.rs"]
+mod engine;
+
 #[cfg(not(feature = "cel"))]
 mod engine {
-    use crate::decision::facts::Facts;
-    use crate::decision::findings::Findings;
+    use super::{Given, Timestamp};
+    use crate::domain::Reason;
 
     /// Without the `cel` feature no condition compiles, so no rule set with one is ever served.
     #[derive(Debug)]
@@ -25,14 +43,12 @@ mod engine {
             Err("this build has no support for conditions (the `cel` feature is off)".to_owned())
         }
 
-        pub(in crate::decision) fn check(&self, _facts: &Facts<'_, '_>, _findings: &mut Findings) {
+        pub(in crate::decision) fn verdict(&self, _: &Given<'_, '_>) -> Result<bool, Vec<Reason>> {
+            match *self {}
+        }
+
+        pub(in crate::decision) fn next_change(&self, _: &Given<'_, '_>) -> Option<Timestamp> {
             match *self {}
         }
     }
 }
-
-#[cfg(feature = "cel")]
-#[path = "condition_cel.rs"]
-mod engine;
-
-pub(super) use engine::Condition;

@@ -1,9 +1,8 @@
 //! Conditions, evaluated by the `cel` crate.
 
-use super::super::criteria::birthday;
-use super::super::facts::Facts;
-use super::super::findings::Findings;
-use crate::domain::{Attribute, AttributeName, AttributeValue, Reason, ReasonCode};
+use super::super::criteria::{birthday, midnight};
+use super::Given;
+use crate::domain::{Attribute, AttributeName, AttributeValue, Reason, ReasonCode, Timestamp};
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, Program, Value};
 use jiff::tz::TimeZone;
@@ -75,14 +74,14 @@ impl Condition {
         Ok(Self { program, reads })
     }
 
-    /// Denies when the condition is false; notes what is missing when it cannot be evaluated.
-    pub(in crate::decision) fn check(&self, facts: &Facts<'_, '_>, findings: &mut Findings) {
+    /// Whether the condition holds, or else what keeps it from being evaluated.
+    pub(in crate::decision) fn verdict(&self, given: &Given<'_, '_>) -> Result<bool, Vec<Reason>> {
         let mut customer: HashMap<String, Value> = HashMap::new();
         let mut attributes: HashMap<String, Value> = HashMap::new();
         let mut context = Context::default();
         let mut unread = Vec::new();
         for read in &self.reads {
-            match read.value(facts) {
+            match read.value(given) {
                 Attribute::Known(value) => match read {
                     Read::Customer(name) => drop(customer.insert((*name).to_owned(), value)),
                     Read::Own(name) => drop(attributes.insert(name.to_string(), value)),
@@ -100,26 +99,26 @@ impl Condition {
         context.add_variable_from_value("customer", customer);
         context.add_variable_from_value("attributes", attributes);
         match self.program.execute(&context) {
-            Ok(Value::Bool(true)) => {}
-            Ok(Value::Bool(false)) => findings.deny(ReasonCode::ConditionNotMet),
+            Ok(Value::Bool(holds)) => Ok(holds),
+            // Everything that it reads is there, so it is the condition that is wrong.
             Ok(_) | Err(_) if unread.is_empty() => {
                 let condition = AttributeName::Standard("condition");
-                findings.lack_own(Reason::about(ReasonCode::AttributeInvalid, condition));
+                Err(vec![Reason::about(ReasonCode::AttributeInvalid, condition)])
             }
-            Ok(_) | Err(_) => unread.into_iter().for_each(|reason| findings.lack_own(reason)),
+            Ok(_) | Err(_) => Err(unread),
         }
-        self.touch_birthday(facts, findings);
     }
 
-    /// A condition over the age can change its answer on the next birthday.
-    fn touch_birthday(&self, facts: &Facts<'_, '_>, findings: &mut Findings) {
-        let Attribute::Known(born) = facts.request.customer.date_of_birth else { return };
+    /// The next birthday, which can change the answer of a condition over the age.
+    pub(in crate::decision) fn next_change(&self, given: &Given<'_, '_>) -> Option<Timestamp> {
+        let Attribute::Known(born) = given.customer.date_of_birth else { return None };
         if !self.reads.contains(&Read::Customer("age")) {
-            return;
+            return None;
         }
-        let next = age(facts).known().and_then(|age| birthday(born, age.saturating_add(1)));
-        if let Some(midnight) = next.and_then(|day| day.to_zoned_datetime(TimeZone::UTC).ok()) {
-            findings.touch(midnight.timestamp());
+        match age(given) {
+            Attribute::Known(age) => midnight(birthday(born, age.saturating_add(1))?),
+            // Not born yet: the age becomes valid that day.
+            Attribute::Invalid | Attribute::Missing => midnight(born),
         }
     }
 }
@@ -134,8 +133,8 @@ impl Read {
     }
 
     /// The value in this request. A term outside the vocabularies is as invalid here as elsewhere.
-    fn value(&self, facts: &Facts<'_, '_>) -> Attribute<Value> {
-        let customer = &facts.request.customer;
+    fn value(&self, given: &Given<'_, '_>) -> Attribute<Value> {
+        let customer = given.customer;
         let text = |text: &str| Value::from(text);
         match self {
             Self::Own(name) => match customer.attribute(name) {
@@ -145,15 +144,13 @@ impl Read {
                 Some(AttributeValue::Number(value)) => Attribute::Known(Value::Float(value)),
                 Some(AttributeValue::Text(value)) => Attribute::Known(text(value)),
             },
-            Self::Request("channel") => {
-                only_if_known(facts.channel, facts.request.channel).map(text)
-            }
-            Self::Request("device") => only_if_known(facts.device, facts.request.device).map(text),
-            Self::Request(_) => Attribute::Known(text(facts.request.action.name())),
-            Self::Customer("age") => age(facts).map(|age| Value::Int(i64::from(age))),
+            Self::Request("channel") => given.channel.map(text),
+            Self::Request("device") => given.device.map(text),
+            Self::Request(_) => Attribute::Known(text(given.action.name())),
+            Self::Customer("age") => age(given).map(|age| Value::Int(i64::from(age))),
             Self::Customer("country") => customer.country.map(|country| text(country.code())),
             Self::Customer("relationship") => customer.relationship.map(|it| text(it.name())),
-            Self::Customer("segment") => only_if_known(facts.segment, customer.segment).map(text),
+            Self::Customer("segment") => given.segment.map(text),
             Self::Customer("us_person") => customer.us_person.map(Value::Bool),
             Self::Customer("vulnerable") => customer.vulnerable.map(Value::Bool),
             Self::Customer(_) => Attribute::Known(text(customer.id)),
@@ -161,18 +158,10 @@ impl Read {
     }
 }
 
-fn only_if_known<'a>(place: Attribute<u8>, given: Attribute<&'a str>) -> Attribute<&'a str> {
-    match place {
-        Attribute::Known(_) => given,
-        Attribute::Missing => Attribute::Missing,
-        Attribute::Invalid => Attribute::Invalid,
-    }
-}
-
 /// Full years since birth, in UTC; invalid for somebody who is not born yet.
-fn age(facts: &Facts<'_, '_>) -> Attribute<i16> {
-    let today = TimeZone::UTC.to_datetime(facts.now).date();
-    match facts.request.customer.date_of_birth {
+fn age(given: &Given<'_, '_>) -> Attribute<i16> {
+    let today = TimeZone::UTC.to_datetime(given.now).date();
+    match given.customer.date_of_birth {
         Attribute::Known(born) if today < born => Attribute::Invalid,
         Attribute::Known(born) => {
             let years = today.year().saturating_sub(born.year());

@@ -1,5 +1,6 @@
 //! The offer's own criteria (R7) and the entitlement that an action needs (R9).
 
+use super::condition::Condition;
 use super::facts::Facts;
 use super::findings::Findings;
 use super::scope::CountrySet;
@@ -43,7 +44,7 @@ pub(super) fn check(
         check_requirements(offer, facts, findings);
         check_age(offer, facts, findings);
         if let Some(condition) = &compiled.condition {
-            condition.check(facts, findings);
+            check_condition(condition, facts, findings);
         }
     }
     if action == Action::Offer && offer.outbound_excludes_vulnerable {
@@ -124,6 +125,18 @@ fn is_at_limit(facts: &Facts<'_, '_>, most: u32) -> Truth {
     }
 }
 
+fn check_condition(condition: &Condition, facts: &Facts<'_, '_>, findings: &mut Findings) {
+    let given = facts.given();
+    match condition.verdict(&given) {
+        Ok(true) => {}
+        Ok(false) => findings.deny(ReasonCode::ConditionNotMet),
+        Err(gaps) => gaps.into_iter().for_each(|gap| findings.lack_own(gap)),
+    }
+    if let Some(change) = condition.next_change(&given) {
+        findings.touch(change);
+    }
+}
+
 /// Ages count birthdays in UTC. Somebody born on 29 February has their birthday on 1 March in
 /// years that have none.
 fn check_age(offer: &Offer, facts: &Facts<'_, '_>, findings: &mut Findings) {
@@ -133,9 +146,11 @@ fn check_age(offer: &Offer, facts: &Facts<'_, '_>, findings: &mut Findings) {
     let today = TimeZone::UTC.to_datetime(facts.now).date();
     let born = match facts.request.customer.date_of_birth {
         Attribute::Known(born) if born <= today => born,
-        Attribute::Known(_) | Attribute::Invalid => {
-            return findings.lack(Gaps::invalid(Standard::DateOfBirth));
+        Attribute::Known(unborn) => {
+            findings.lack(Gaps::invalid(Standard::DateOfBirth));
+            return touch_day(unborn, findings);
         }
+        Attribute::Invalid => return findings.lack(Gaps::invalid(Standard::DateOfBirth)),
         Attribute::Missing => return findings.lack(Gaps::missing(Standard::DateOfBirth)),
     };
     // The days on which the customer becomes old enough, and too old. A day beyond the end of the
@@ -147,10 +162,19 @@ fn check_age(offer: &Offer, facts: &Facts<'_, '_>, findings: &mut Findings) {
         findings.deny(ReasonCode::AgeOutOfRange);
     }
     for day in [opens, closes].into_iter().flatten().flatten().filter(|day| today < *day) {
-        if let Ok(midnight) = day.to_zoned_datetime(TimeZone::UTC) {
-            findings.touch(midnight.timestamp());
-        }
+        touch_day(day, findings);
     }
+}
+
+fn touch_day(day: Date, findings: &mut Findings) {
+    if let Some(midnight) = midnight(day) {
+        findings.touch(midnight);
+    }
+}
+
+/// The instant at which a day begins in UTC.
+pub(super) fn midnight(day: Date) -> Option<Timestamp> {
+    Some(day.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// The day on which somebody becomes so many years old; `None` beyond the end of the calendar.

@@ -162,11 +162,14 @@ fn grandfather(
     if clause.until <= facts.now {
         return Truth::No;
     }
-    let accepted_in_time = || {
-        let accepted_at = facts.holding.known().map(|holding| holding.accepted_at);
-        Truth::when(accepted_at.unwrap_or_default(), Standard::HoldingAcceptedAt, |accepted_at| {
-            accepted_at < clause.accepted_before
-        })
+    let accepted_in_time = || match facts.holding.known() {
+        Some(holding) => {
+            Truth::when(holding.accepted_at, Standard::HoldingAcceptedAt, |accepted_at| {
+                accepted_at < clause.accepted_before
+            })
+        }
+        // The gap is the holding itself, which the status has named already.
+        None => Truth::Yes,
     };
     let helps = facts.status(|status| status == HoldingStatus::Accepted).and(accepted_in_time);
     if helps != Truth::No {

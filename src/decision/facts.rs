@@ -3,6 +3,7 @@
 //! Reads the request once: closed lists become small numbers, and the questions that several rules
 //! ask ("is there an active holding?") are answered in one place.
 
+use super::condition::Given;
 use super::terms::Terms;
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
@@ -48,6 +49,18 @@ impl<'a, 't> Facts<'a, 't> {
         }
     }
 
+    /// What a condition may read.
+    pub(super) fn given(&self) -> Given<'a, 't> {
+        Given {
+            customer: &self.request.customer,
+            segment: only_if_known(self.segment, self.request.customer.segment),
+            channel: only_if_known(self.channel, self.request.channel),
+            device: only_if_known(self.device, self.request.device),
+            action: self.request.action,
+            now: self.now,
+        }
+    }
+
     /// Whether there is an active holding of the product: status `ACTIVE`, and before the end of
     /// the term if it has one (R3).
     pub(super) fn is_active(&self) -> Truth {
@@ -81,6 +94,14 @@ impl<'a, 't> Facts<'a, 't> {
     }
 }
 
+fn only_if_known<'t>(place: Attribute<u8>, given: Attribute<&'t str>) -> Attribute<&'t str> {
+    match place {
+        Attribute::Known(_) => given,
+        Attribute::Missing => Attribute::Missing,
+        Attribute::Invalid => Attribute::Invalid,
+    }
+}
+
 fn status(holding: Attribute<&Holding<'_>>, test: impl FnOnce(HoldingStatus) -> bool) -> Truth {
     match holding {
         Attribute::Known(holding) => Truth::when(holding.status, Standard::HoldingStatus, test),
@@ -95,6 +116,7 @@ fn is_active(holding: Attribute<&Holding<'_>>, now: Timestamp) -> Truth {
         Some(Attribute::Invalid) => Truth::Unknown(Gaps::invalid(Standard::HoldingTermEnd)),
         Some(Attribute::Missing) | None => Truth::Yes,
     };
+    // Which fields count depends on the status, so an unknown one leaves the term unread.
     match status(holding, |status| status == HoldingStatus::Active) {
         Truth::Yes => in_term(),
         other => other,

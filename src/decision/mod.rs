@@ -21,6 +21,7 @@ mod scope;
 mod snapshot;
 mod terms;
 mod truth;
+pub mod twin;
 
 pub use compile::CompileError;
 pub use decide::decide;

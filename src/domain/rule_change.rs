@@ -77,10 +77,15 @@ impl RuleSet {
     #[must_use]
     pub fn after(&self, change: &RuleChange) -> Self {
         let mut next = self.clone();
-        for edit in &change.edits {
-            next.edit(edit);
-        }
+        next.apply(change);
         next
+    }
+
+    /// Makes `change` in place: for a reader of a long history, who needs no state in between.
+    pub fn apply(&mut self, change: &RuleChange) {
+        for edit in &change.edits {
+            self.edit(edit);
+        }
     }
 
     fn edit(&mut self, edit: &RuleEdit) {

@@ -110,21 +110,21 @@ pub(super) fn write_rule_set(rules: &RuleSet) -> Node {
 
 /// Writes the lists that differ from the default ones.
 fn write_vocabularies(terms: &Vocabularies) -> Node {
-    fn changed<T: PartialEq>(terms: &[T], default: &[T]) -> bool {
-        terms != default
-    }
-    let default = Vocabularies::default();
-    let mut written = Written::default();
-    if changed(&terms.segments, &default.segments) {
-        written = written.list("segments", &terms.segments, Node::text);
-    }
-    if changed(&terms.devices, &default.devices) {
-        written = written.list("devices", &terms.devices, Node::text);
-    }
-    if changed(&terms.channels, &default.channels) {
-        written = written.list("channels", &terms.channels, Node::text);
-    }
-    written.map()
+    let Node { kind: Kind::Map(mut lists), place } = write_all_vocabularies(terms) else {
+        return Written::default().map();
+    };
+    let default = write_all_vocabularies(&Vocabularies::default());
+    lists.retain(|list| default.get(&list.key).is_none_or(|same| same.value != list.value));
+    Node { kind: Kind::Map(lists), place }
+}
+
+/// Writes all the lists.
+pub(super) fn write_all_vocabularies(terms: &Vocabularies) -> Node {
+    Written::default()
+        .list("segments", &terms.segments, Node::text)
+        .list("devices", &terms.devices, Node::text)
+        .list("channels", &terms.channels, Node::text)
+        .map()
 }
 
 /// The stored form of a change.

@@ -217,7 +217,7 @@ fn list(names: &[&str]) -> String {
 }
 
 /// The allowed name that differs least from `text`, if one is near enough to have been meant.
-fn nearest<'a>(text: &str, allowed: &[&'a str]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(text: &str, allowed: &[&'a str]) -> Option<&'a str> {
     if 64 < text.len() {
         return None;
     }

@@ -1,11 +1,19 @@
 //! The YAML form of the rules: read, check, plan, export; and the files that test them.
 
 mod catalogue;
+mod check;
 pub mod document;
+mod export;
 mod fields;
 pub mod instant;
+mod plan;
 mod problem;
+mod read;
 mod restrictions;
 mod tree;
 
+pub use check::check;
+pub use export::export;
+pub use plan::{Difference, DifferenceKind, FieldDifference, Plan, plan};
 pub use problem::{Place, Problem, RuleErrors};
+pub use read::read;

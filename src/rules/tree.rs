@@ -329,7 +329,7 @@ fn place_at(text: &str, start: &Marker, end: &Marker) -> Place {
 }
 
 /// What an unquoted scalar means.
-fn plain_scalar(text: String) -> Kind {
+pub(super) fn plain_scalar(text: String) -> Kind {
     match text.as_str() {
         "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
         "true" | "True" | "TRUE" => Kind::Bool(true),

@@ -3,6 +3,9 @@
 //! One trait in domain words; every implementation passes `tests/it/store_conformance.rs`, and a
 //! difference that a caller can see between two of them is a bug in one of them.
 
+pub mod embedded;
+pub mod memory;
+
 use crate::audit::{Proposal, Record, RequestId};
 use crate::domain::{ChainHash, Lineage, Revision, RuleSet, Token};
 use futures_util::future::BoxFuture;
@@ -117,6 +120,16 @@ pub enum StoreError {
         request_id: RequestId,
         /// Where it was used.
         revision: Revision,
+    },
+
+    /// Nothing was written, and nothing will be until somebody mends the cause: no room, no right to
+    /// write, a change that cannot be recorded as it was meant. Reading goes on.
+    #[error("nothing was written while {doing}")]
+    NotWritten {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        source: BoxError,
     },
 
     /// Stored data does not read or does not verify. Retrying cannot help; a person must look.

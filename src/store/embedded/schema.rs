@@ -1,0 +1,168 @@
+//! The tables of a store file, its format number, and how a connection to it is set up.
+//!
+//! ```sh
+//! sqlite3 "file:COPY?mode=ro" "SELECT revision, entry FROM records"
+//! ```
+//! shows an auditor everything. Use a backup for that: another program must not touch a store in use.
+//!
+//! Invariant: what is in `records` is never changed. Triggers stop mistakes; the chain shows the rest.
+
+use super::OpenError;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+/// Marks a SQLite file as a store: `OFGT`.
+const APPLICATION_ID: i64 = 0x4f46_4754;
+
+/// The format that this version writes. Another set of tables is another number, and a step in
+/// [`migrate`].
+const FORMAT: i64 = 1;
+
+/// How long to wait for somebody who should not be there, such as a person with a SQLite shell.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `head` is one row: it shows a tail that was cut off, which a chain by itself cannot.
+const TABLES: &str = "
+    CREATE TABLE head (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        lineage TEXT NOT NULL,
+        revision INTEGER NOT NULL CHECK (revision >= 0),
+        chain TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE records (
+        revision INTEGER PRIMARY KEY CHECK (revision >= 1),
+        chain TEXT NOT NULL,
+        request_id TEXT NOT NULL UNIQUE,
+        entry TEXT NOT NULL
+    ) STRICT;
+    CREATE TRIGGER records_come_in_order BEFORE INSERT ON records
+        WHEN NEW.revision IS NOT (SELECT revision + 1 FROM head)
+        BEGIN SELECT RAISE(ABORT, 'a record comes right after the head'); END;
+    CREATE TRIGGER requests_are_never_replaced BEFORE INSERT ON records
+        WHEN EXISTS (SELECT 1 FROM records WHERE request_id = NEW.request_id)
+        BEGIN SELECT RAISE(ABORT, 'a request leads to one record'); END;
+    CREATE TRIGGER records_never_change BEFORE UPDATE ON records
+        BEGIN SELECT RAISE(ABORT, 'records are never changed'); END;
+    CREATE TRIGGER records_never_go BEFORE DELETE ON records
+        BEGIN SELECT RAISE(ABORT, 'records are never deleted'); END;
+    CREATE TRIGGER head_moves_by_one BEFORE UPDATE ON head
+        WHEN NEW.revision IS NOT OLD.revision + 1 OR NEW.lineage IS NOT OLD.lineage
+        BEGIN SELECT RAISE(ABORT, 'the head moves one record at a time'); END;
+    CREATE TRIGGER head_never_goes BEFORE DELETE ON head
+        BEGIN SELECT RAISE(ABORT, 'the head is never deleted'); END;
+";
+
+/// Makes the tables and a new lineage in an empty file.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    set_limits(connection)?;
+    connection.execute_batch(&format!(
+        "PRAGMA synchronous = FULL;
+         BEGIN IMMEDIATE;
+         PRAGMA application_id = {APPLICATION_ID};
+         PRAGMA user_version = {FORMAT};
+         {TABLES}
+         INSERT INTO head VALUES (1, lower(hex(randomblob(16))), 0, '{}');
+         COMMIT;",
+        crate::domain::ChainHash::ZERO
+    ))
+}
+
+/// Opens a store file for its one writer, and brings an older format up to date. Whether its
+/// content is whole is not known yet.
+pub(super) fn open_writable(path: &Path) -> Result<Connection, OpenError> {
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().readonly()) {
+        return Err(OpenError::io(path, "write", "the file is read-only"));
+    }
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let sqlite = |error| OpenError::sqlite(path, "open", error);
+    if connection.is_readonly("main").map_err(sqlite)? {
+        return Err(OpenError::io(path, "write", "the file is read-only"));
+    }
+    migrate(&connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a store file or a copy of one without the means to change it.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    format_of(&connection, path)?;
+    Ok(connection)
+}
+
+/// Sets up the writing of a verified file: every commit is on disk when it returns. The writer
+/// decides when the log of changes moves into the main file, since an error there must not be lost.
+pub(super) fn prepare_to_write(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let set = || -> rusqlite::Result<(String, i64)> {
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;",
+        )?;
+        Ok((
+            connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?,
+            connection.pragma_query_value(None, "synchronous", |row| row.get(0))?,
+        ))
+    };
+    match set().map_err(|error| OpenError::sqlite(path, "set up", error))? {
+        (mode, 2) if mode == "wal" => Ok(()),
+        (mode, level) => Err(OpenError::io(
+            path,
+            "set up",
+            format!("the file system allows no write-ahead log (`{mode}`, {level})"),
+        )),
+    }
+}
+
+/// Whether tables, triggers and indexes are those of this format, to the letter.
+pub(super) fn is_intact(connection: &Connection) -> rusqlite::Result<bool> {
+    let listing = |connection: &Connection| -> rusqlite::Result<Vec<(String, String)>> {
+        connection
+            .prepare(
+                "SELECT name, coalesce(sql, '') FROM sqlite_schema
+                 WHERE name NOT LIKE 'sqlite_stat%' ORDER BY name",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+    };
+    let model = Connection::open_in_memory()?;
+    model.execute_batch(TABLES)?;
+    Ok(listing(connection)? == listing(&model)?)
+}
+
+fn open(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
+    let sqlite = |error| OpenError::sqlite(path, "open", error);
+    // No URI and no creation: a name with `?` is a name, and a missing file an error.
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(sqlite)?;
+    set_limits(&connection).map_err(sqlite)?;
+    Ok(connection)
+}
+
+/// Distrusts the file: nothing in it is run, and cells are checked as pages are read.
+fn set_limits(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.execute_batch(
+        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON;",
+    )
+}
+
+/// The one step from each older format to the next goes here; there is none yet.
+fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    format_of(connection, path).map(|_| ())
+}
+
+fn format_of(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let read = |name| number(name).map_err(|error| OpenError::sqlite(path, "read", error));
+    if read("application_id")? != APPLICATION_ID {
+        return Err(OpenError::no_store(path, "it is a SQLite file of something else"));
+    }
+    match read("user_version")? {
+        FORMAT => Ok(FORMAT),
+        found if FORMAT < found => {
+            Err(OpenError::LaterFormat { path: path.to_owned(), found, newest: FORMAT })
+        }
+        _ => Err(OpenError::no_store(path, "its format number is none that ever was")),
+    }
+}

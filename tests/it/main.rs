@@ -1,0 +1,13 @@
+//! Everything that is tested from outside, in one binary.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod laws;
+mod random;
+mod twin;
