@@ -25,7 +25,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 /// The sections of a rule file, in the order in which they are written.
-const SECTIONS: [&str; 7] =
+pub(super) const SECTIONS: [&str; 7] =
     ["vocabularies", "vendors", "products", "offers", "advisories", "suspensions", "exemptions"];
 
 /// Reads the sections of a rule file. What did not read is missing from the result, and noted.

@@ -5,15 +5,18 @@ mod check;
 pub mod document;
 mod export;
 mod fields;
+mod given;
 pub mod instant;
 mod plan;
 mod problem;
 mod read;
 mod restrictions;
+pub mod test_file;
 mod tree;
 
 pub use check::check;
 pub use export::export;
+pub use given::GivenRequest;
 pub use plan::{Difference, DifferenceKind, FieldDifference, Plan, plan};
 pub use problem::{Place, Problem, RuleErrors};
 pub use read::read;

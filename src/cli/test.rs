@@ -1,0 +1,212 @@
+//! `offergate test`: decides every case of test files and tells what differs from what they state.
+//!
+//! Needs no server: rules and cases come from files, and each case is decided as of its own instant
+//! by the same `decide` that a server runs.
+//!
+//! Invariant: it passes only if every file was read and every case came out as stated. A file that
+//! cannot be read is never a file without cases.
+
+use crate::decision::{Snapshot, decide};
+use crate::domain::{
+    Action, AttributeName, Decision, Reason, ReasonCode, Revision, RuleSet, Timestamp,
+};
+use crate::rules;
+use crate::rules::test_file::{Case, Mismatch, TestRules};
+use miette::Report;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Decide the cases of test files, and show what differs from what they state
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Test files in YAML
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// What came of all files.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// A verdict a case, in the order of the files and of the cases in them.
+    pub verdicts: Vec<Verdict>,
+    /// Why files could not be decided.
+    pub errors: Vec<Report>,
+}
+
+/// What came of one case.
+#[derive(Debug)]
+pub struct Verdict {
+    file: String,
+    name: String,
+    stated: Value,
+    decision: Decision,
+    mismatches: Vec<Mismatch>,
+}
+
+/// Decides the files, prints what came of it, and fails if anything is not as stated.
+#[must_use]
+pub fn run(args: &Args, as_json: bool) -> ExitCode {
+    let outcome = test(&args.files);
+    let text = if as_json { format!("{:#}\n", outcome.to_json()) } else { outcome.to_text() };
+    for error in &outcome.errors {
+        eprintln!("{error:?}");
+    }
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // A reader that has seen enough changes nothing about what was found.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ if outcome.passed() => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Decides every case of every file.
+#[must_use]
+pub fn test(files: &[PathBuf]) -> Outcome {
+    let mut outcome = Outcome::default();
+    for file in files {
+        match test_one(file) {
+            Ok(verdicts) => outcome.verdicts.extend(verdicts),
+            Err(error) => outcome.errors.push(error),
+        }
+    }
+    outcome
+}
+
+fn test_one(file: &Path) -> Result<Vec<Verdict>, Report> {
+    let name = file.display().to_string();
+    let test = rules::test_file::read(&text_of(file)?).map_err(|errors| errors.in_file(&name))?;
+    let (rules, rules_name) = match test.rules {
+        TestRules::Inline(rules) => (*rules, name.clone()),
+        TestRules::Path(path) => {
+            let path = file.parent().unwrap_or(Path::new("")).join(path);
+            (rules_of(&path)?, path.display().to_string())
+        }
+    };
+    let snapshot = Snapshot::compile(&rules, Revision(1)).map_err(|error| {
+        Report::from_err(error).wrap_err(format!("{rules_name} cannot be compiled"))
+    })?;
+    let verdict = |case: Case| {
+        let decision = decide_case(&case, &snapshot);
+        let mismatches = case.expect.mismatches(&decision);
+        Verdict { file: name.clone(), name: case.name, stated: case.stated, decision, mismatches }
+    };
+    Ok(test.cases.into_iter().map(verdict).collect())
+}
+
+fn rules_of(path: &Path) -> Result<RuleSet, Report> {
+    let name = path.display().to_string();
+    Ok(rules::read(&text_of(path)?).map_err(|errors| errors.in_file(&name))?)
+}
+
+fn text_of(path: &Path) -> Result<String, Report> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Report::from_err(error).wrap_err(format!("{} cannot be read", path.display()))
+    })
+}
+
+/// Decides one case, whatever is wrong with its request.
+///
+/// What every request must have (a customer's id, an action, an instant) can be unreadable here,
+/// where a server would refuse the call. It is then `INDETERMINATE` and names the field, unless the
+/// answer does not depend on it: an offer is unknown, and a notice not gated, at any time.
+fn decide_case(case: &Case, snapshot: &Snapshot) -> Decision {
+    let request = &case.request;
+    if let (Some(action), Some(_), Some(now)) = (request.action, &request.customer_id, case.as_of) {
+        return decide(&request.with_action(action), snapshot, now);
+    }
+    let now = case.as_of.unwrap_or(Timestamp::UNIX_EPOCH);
+    let action = request.action.unwrap_or(Action::Offer);
+    let anyhow = decide(&request.with_action(action), snapshot, now);
+    let settled =
+        |reason: &Reason| matches!(reason.code, ReasonCode::OfferUnknown | ReasonCode::NotGated);
+    if anyhow.reasons.iter().any(settled) {
+        return anyhow;
+    }
+    let unreadable = [
+        ("action", request.action.is_none()),
+        ("as_of", case.as_of.is_none()),
+        ("id", request.customer_id.is_none()),
+    ];
+    let reason = |name| Reason::about(ReasonCode::AttributeInvalid, AttributeName::Standard(name));
+    let mut decision =
+        Decision::because(Reason::plain(ReasonCode::AttributeInvalid), snapshot.revision(), now);
+    let named = unreadable.into_iter().filter(|(_, bad)| *bad).map(|(name, _)| reason(name));
+    decision.reasons = named.collect();
+    decision
+}
+
+impl Outcome {
+    /// Whether every file was read and every case came out as stated.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.errors.is_empty() && self.verdicts.iter().all(|verdict| verdict.mismatches.is_empty())
+    }
+
+    /// A list over all files, an entry a case.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        self.verdicts.iter().map(Verdict::to_json).collect()
+    }
+
+    /// A line a case, what differs below it, and how many there are.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        let mut failed = 0;
+        for verdict in &self.verdicts {
+            failed += usize::from(!verdict.mismatches.is_empty());
+            verdict.write(&mut text);
+        }
+        let total = self.verdicts.len();
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{total} cases: {} as stated, {failed} not", total - failed);
+        let _ = match self.errors.len() {
+            0 => writeln!(text),
+            broken => writeln!(text, "; {broken} files could not be tested"),
+        };
+        text
+    }
+}
+
+impl Verdict {
+    fn to_json(&self) -> Value {
+        let decision = &self.decision;
+        let reason = |reason: &Reason| {
+            let attribute = reason.attribute.as_ref().map(AttributeName::as_str);
+            json!({"code": reason.code.name(), "attribute": attribute})
+        };
+        let suspensions = decision.suspensions.iter().map(|one| one.suspension.id.as_str());
+        json!({
+            "file": self.file,
+            "name": self.name,
+            "passed": self.mismatches.is_empty(),
+            "expected": self.stated,
+            "actual": {
+                "outcome": decision.outcome.name(),
+                "reasons": decision.reasons.iter().map(reason).collect::<Value>(),
+                "suspensions": suspensions.collect::<Value>(),
+                "exemptions": decision.exemptions.iter().map(|one| one.id.as_str()).collect::<Value>(),
+                "alternate": decision.alternate.as_ref().map(|id| id.as_str()),
+                "valid_until": decision.valid_until.map(|instant| instant.to_string()),
+            },
+        })
+    }
+
+    fn write(&self, text: &mut String) {
+        let mark = if self.mismatches.is_empty() { "ok  " } else { "FAIL" };
+        let _ = writeln!(text, "{mark} {}: {}", self.file, one_line(&self.name));
+        for Mismatch { field, expected, actual } in &self.mismatches {
+            let _ = writeln!(text, "       {field}");
+            let _ = writeln!(text, "         - stated  {expected}");
+            let _ = writeln!(text, "         + decided {actual}");
+        }
+    }
+}
+
+/// A name as it may be printed on a terminal.
+fn one_line(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
