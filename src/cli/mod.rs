@@ -12,6 +12,7 @@ mod output;
 mod request_args;
 mod request_file;
 mod scope_args;
+mod test;
 mod text;
 
 use clap::Parser;

@@ -1,1 +1,135 @@
-//! Not written yet.
+//! The settings of `serve`: flags over `OFFERGATE_*` over a file over defaults.
+//!
+//! One table, [`table::SETTINGS`], holds each setting's name, effect, unit and default; flags,
+//! variables, the file's keys, the reference and `config show` are all read from it.
+//!
+//! Invariant: a setting that is unknown, empty, doubled, without its unit or out of its range is
+//! refused, and all such problems are told at once, each with the place where it stands. Nothing
+//! is read as a default because it could not be read as itself.
+
+mod args;
+mod file;
+mod load;
+mod read;
+mod show;
+mod table;
+
+pub use args::ServeArgs;
+pub use load::{check_file, load};
+pub use show::{ShowFormat, reference, show};
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that `serve` can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where probes and metrics are served.
+    pub management_listen: SocketAddr,
+    /// Where rules live.
+    pub store: StoreLocation,
+    /// How old proof of knowing all rules may be while `ELIGIBLE` is still answered.
+    pub staleness_limit: Duration,
+    /// How many threads serve checks.
+    pub workers: usize,
+    /// Whether clients may ask the server for its services' descriptions.
+    pub reflection: bool,
+    /// How many checks may be in work at once; more are refused.
+    pub max_concurrent_checks: usize,
+    /// How long a check may take when its caller sets no earlier deadline.
+    pub check_timeout: Duration,
+    /// How long any other call may take when its caller sets no earlier deadline.
+    pub admin_timeout: Duration,
+    /// How long calls in work may take to finish once the server is told to stop.
+    pub drain_timeout: Duration,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Every setting as text, with its origin, in the order of the table.
+    pub origins: Vec<Origin>,
+}
+
+/// Where rules live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// The embedded store, in this file.
+    Embedded(PathBuf),
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A setting's value as text, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The setting.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Where the value stands.
+    pub place: Place,
+}
+
+/// Where a value stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// On the command line, under this flag.
+    Flag(String),
+    /// In the environment, in this variable.
+    Variable(String),
+    /// In a file, on this line; line 0 is the file as a whole.
+    File(PathBuf, usize),
+    /// Nowhere: the built-in default.
+    Default,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Variable(variable) => f.write_str(variable),
+            Self::File(path, 0) => write!(f, "{}", path.display()),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// One thing that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// What, and what is allowed.
+    pub what: String,
+}
+
+/// Everything that is wrong with the settings; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<Problem>);
+
+impl fmt::Display for ConfigErrors {
+    /// One line a problem: `offergate.toml:3: no setting is called ...`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, problem) in self.0.iter().enumerate() {
+            if 0 < place {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}: {}", problem.place, problem.what)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

@@ -10,4 +10,6 @@
 
 mod laws;
 mod random;
+mod telemetry;
+mod tidy;
 mod twin;

@@ -1,0 +1,202 @@
+//! Puts the layers together: flags over variables over the file over defaults.
+
+use super::args::ServeArgs;
+use super::file::{self, FileValues};
+use super::read::{Surroundings, nearest};
+use super::table::{DefaultValue, SETTINGS, Setting};
+use super::{ConfigErrors, Origin, Place, Problem, Settings};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Variables with our prefix that are no setting of the server: where its own file is, and what
+/// the other commands read.
+const NO_SETTINGS: &[&str] =
+    &["OFFERGATE_CONFIG", "OFFERGATE_SERVER", "OFFERGATE_OUTPUT", "OFFERGATE_AUTHOR"];
+
+/// Kubernetes puts these into every container beside a service of our name.
+const NOT_OURS: &[&str] = &["OFFERGATE_SERVICE_", "OFFERGATE_PORT"];
+
+/// Reads all settings.
+///
+/// # Errors
+/// With everything that is wrong, wherever it stands.
+pub fn load(args: &ServeArgs) -> Result<Settings, ConfigErrors> {
+    load_from(args, &Surroundings::of_process(args.demo), SETTINGS)
+}
+
+/// Reads a settings file as if nothing else were set, to see whether a server would take it.
+///
+/// # Errors
+/// With everything that is wrong with it.
+pub fn check_file(path: &Path) -> Result<Settings, ConfigErrors> {
+    let args = ServeArgs { config: Some(path.to_owned()), ..ServeArgs::default() };
+    let mut surroundings = Surroundings::of_process(false);
+    surroundings.variables.retain(|name, _| !name.starts_with("OFFERGATE_"));
+    load_from(&args, &surroundings, SETTINGS)
+}
+
+pub(super) fn load_from(
+    args: &ServeArgs,
+    surroundings: &Surroundings,
+    table: &[Setting],
+) -> Result<Settings, ConfigErrors> {
+    let mut problems = Vec::new();
+    refuse_unknown_variables(surroundings, table, &mut problems);
+    let file_path = match &args.config {
+        Some(path) => Some(path.clone()),
+        None => variable(surroundings, "OFFERGATE_CONFIG", &mut problems).map(PathBuf::from),
+    };
+    let file_values =
+        file_path.as_deref().map(|path| file::read(path, table, &mut problems)).unwrap_or_default();
+    let layers = Layers { args, surroundings, file_path, file_values };
+    let mut settings = Settings::unread();
+    for setting in table {
+        if let Some(origin) = layers.value(setting, &mut problems) {
+            if let Err(what) = (setting.read)(&mut settings, &origin.value) {
+                let what = format!("{}: {what}", setting.name);
+                problems.push(Problem { place: origin.place.clone(), what });
+            }
+            settings.origins.push(origin);
+        }
+    }
+    refuse_one_address_for_both(&settings, &mut problems);
+    if problems.is_empty() { Ok(settings) } else { Err(ConfigErrors(problems)) }
+}
+
+/// Everywhere that a value can stand.
+struct Layers<'a> {
+    args: &'a ServeArgs,
+    surroundings: &'a Surroundings,
+    file_path: Option<PathBuf>,
+    file_values: FileValues,
+}
+
+impl Layers<'_> {
+    /// The setting's value from the highest layer that has one. A value that is there but cannot
+    /// be taken is a problem, and hides those below it.
+    fn value(&self, setting: &Setting, problems: &mut Vec<Problem>) -> Option<Origin> {
+        let origin = |value, place| Some(Origin { name: setting.name, value, place });
+        let flag = format!("--{}", setting.flag());
+        match self.args.value(setting) {
+            Some("") => {
+                let what = "is empty; leave it out, or give it a value".to_owned();
+                problems.push(Problem { place: Place::Flag(flag), what });
+                return None;
+            }
+            Some(value) => return origin(value.to_owned(), Place::Flag(flag)),
+            None => {}
+        }
+        let name = setting.variable();
+        if self.surroundings.variables.contains_key(&name) {
+            let value = variable(self.surroundings, &name, problems)?;
+            if setting.secret && self.surroundings.variables.contains_key(&format!("{name}_FILE")) {
+                let what = format!("is set beside {name}_FILE; set one of them");
+                problems.push(Problem { place: Place::Variable(name), what });
+                return None;
+            }
+            return origin(value, Place::Variable(name));
+        }
+        let file_name = format!("{name}_FILE");
+        if setting.secret && self.surroundings.variables.contains_key(&file_name) {
+            let path = PathBuf::from(variable(self.surroundings, &file_name, problems)?);
+            return match read_secret(&path) {
+                Ok(value) => origin(value, Place::File(path, 0)),
+                Err(what) => {
+                    problems.push(Problem { place: Place::File(path, 0), what });
+                    None
+                }
+            };
+        }
+        if let (Some((line, value)), Some(path)) =
+            (self.file_values.get(setting.name), &self.file_path)
+        {
+            return origin(value.clone(), Place::File(path.clone(), *line));
+        }
+        let found = match setting.default {
+            DefaultValue::Fixed(value) => Ok(value.to_owned()),
+            DefaultValue::Found(_, find) => find(self.surroundings),
+        };
+        match found {
+            Ok(value) => origin(value, Place::Default),
+            Err(what) => {
+                problems.push(Problem { place: Place::Default, what });
+                None
+            }
+        }
+    }
+}
+
+/// A variable's value; one that is set but empty, or no UTF-8, is a problem and no value.
+fn variable(
+    surroundings: &Surroundings,
+    name: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
+    let mut refuse = |what: &str| {
+        let place = Place::Variable(name.to_owned());
+        problems.push(Problem { place, what: what.to_owned() });
+        None
+    };
+    match surroundings.variables.get(name)? {
+        None => refuse("is no UTF-8"),
+        Some(value) if value.trim().is_empty() => {
+            refuse("is set but empty; unset it, or give it a value")
+        }
+        Some(value) => Some(value.clone()),
+    }
+}
+
+fn refuse_unknown_variables(
+    surroundings: &Surroundings,
+    table: &[Setting],
+    problems: &mut Vec<Problem>,
+) {
+    let mut known: Vec<String> = NO_SETTINGS.iter().map(|name| (*name).to_owned()).collect();
+    for setting in table {
+        known.push(setting.variable());
+        if setting.secret {
+            known.push(format!("{}_FILE", setting.variable()));
+        }
+    }
+    for name in surroundings.variables.keys() {
+        let ours = name.starts_with("OFFERGATE_")
+            && !NOT_OURS.iter().any(|prefix| name.starts_with(prefix));
+        if !ours || known.contains(name) {
+            continue;
+        }
+        let what = match nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => format!("no setting has this name; did you mean {near}?"),
+            None => "no setting has this name".to_owned(),
+        };
+        problems.push(Problem { place: Place::Variable(name.clone()), what });
+    }
+}
+
+/// Two listeners on one address: the second would fail when the first already serves.
+fn refuse_one_address_for_both(settings: &Settings, problems: &mut Vec<Problem>) {
+    let (listen, management) = (settings.listen, settings.management_listen);
+    if listen == management && listen.port() != 0 {
+        let origin = settings.origins.iter().find(|origin| origin.name == "management_listen");
+        let place = origin.map_or(Place::Default, |origin| origin.place.clone());
+        let what = format!("management_listen: `{management}` is `listen` too; take another port");
+        problems.push(Problem { place, what });
+    }
+}
+
+/// A secret's file: readable by its owner and group alone, and not empty.
+fn read_secret(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("file cannot be read: {error}");
+    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err(format!(
+            "file has mode {:03o}, which lets every user in; make it 400",
+            mode & 0o777
+        ));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() { Err("file is empty".to_owned()) } else { Ok(secret.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! Reads single values. Each function says what is wrong and what is allowed, in one sentence.
+
+use super::StoreLocation;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What settings are worked out from when nobody sets them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Surroundings {
+    /// The environment. A value that is no UTF-8 is `None`.
+    pub(super) variables: BTreeMap<String, Option<String>>,
+    /// How many threads can run at once here.
+    pub(super) cores: usize,
+    /// Whether this is a demonstration.
+    pub(super) demo: bool,
+}
+
+impl Surroundings {
+    /// This process's own.
+    pub(super) fn of_process(demo: bool) -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok())));
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { variables: variables.collect(), cores, demo }
+    }
+
+    fn folder(&self, variable: &str) -> Option<&Path> {
+        let text = self.variables.get(variable)?.as_deref()?;
+        // systemd may list several state folders; the first is ours.
+        let path = Path::new(text.split(':').next()?);
+        path.is_absolute().then_some(path)
+    }
+}
+
+/// The embedded store's file in the state folder of this user or service.
+pub(super) fn default_store(surroundings: &Surroundings) -> Result<String, String> {
+    let folder = if let Some(folder) = surroundings.folder("STATE_DIRECTORY") {
+        folder.to_owned()
+    } else if let Some(folder) = surroundings.folder("XDG_STATE_HOME") {
+        folder.join("offergate")
+    } else if let Some(home) = surroundings.folder("HOME") {
+        home.join(".local/state/offergate")
+    } else {
+        return Err("no state folder is known, since none of STATE_DIRECTORY, XDG_STATE_HOME and \
+                    HOME is an absolute path; set `store`"
+            .to_owned());
+    };
+    let folder = if surroundings.demo { folder.join("demo") } else { folder };
+    let path = folder.join("offergate.db");
+    path.to_str().map(str::to_owned).ok_or_else(|| "the state folder is no UTF-8".to_owned())
+}
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is no address; write an IP address and a port, such as `127.0.0.1:7443`")
+    })
+}
+
+/// A path, or `sqlite:` and a path. Other schemes are refused, so that a store that is to come is
+/// not taken for the name of a file.
+pub(super) fn store(text: &str) -> Result<StoreLocation, String> {
+    let path = match text.split_once(':') {
+        Some(("sqlite", path)) => path,
+        Some((scheme, _)) if scheme.bytes().all(is_scheme) && !scheme.is_empty() => {
+            return Err(format!("`{scheme}:` is no store; write a path, or `sqlite:` and a path"));
+        }
+        _ => text,
+    };
+    if path.is_empty() || path.starts_with("//") || path.contains('\0') {
+        return Err(format!("`{text}` names no file; write a path, or `sqlite:` and a path"));
+    }
+    Ok(StoreLocation::Embedded(PathBuf::from(path)))
+}
+
+fn is_scheme(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'+'
+}
+
+pub(super) fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(count) if digits && (least..=most).contains(&count) => Ok(count),
+        _ => Err(format!("`{text}` is no count from {least} to {most}")),
+    }
+}
+
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    choice(text, &[("true", true), ("false", false)])
+}
+
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let found = choices.iter().find(|(name, _)| *name == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
+        format!("`{text}` is not one of {}", names.join(", "))
+    })
+}
+
+/// A number and its unit: `250ms`, `5s`, `0.5s`, `2m`, `1h`.
+pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let end_of_number = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.');
+    let (number, unit) = text.split_at(end_of_number.unwrap_or(text.len()));
+    let factor = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "" if number.parse::<f64>().is_ok() => {
+            return Err(format!("units missing: write `{text}s` or `{text}ms`"));
+        }
+        _ => return Err(not_a_duration(text)),
+    };
+    let number: f64 = number.parse().map_err(|_| not_a_duration(text))?;
+    let duration =
+        Duration::try_from_secs_f64(number * factor).map_err(|_| not_a_duration(text))?;
+    if duration < least || most < duration {
+        return Err(format!("`{text}` is not from {least:?} to {most:?}"));
+    }
+    Ok(duration)
+}
+
+fn not_a_duration(text: &str) -> String {
+    format!("`{text}` is no duration; write a number and `ms`, `s`, `m` or `h`, such as `250ms`")
+}
+
+/// The name that is closest to what was written, if one is close.
+pub(super) fn nearest<'a>(
+    written: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let near = names.into_iter().map(|name| (steps_between(written, name), name));
+    let (steps, name) = near.min()?;
+    (steps <= written.len().max(name.len()) / 2).then_some(name)
+}
+
+/// How many letters must be added, dropped or replaced to turn one word into the other.
+fn steps_between(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (above, from) in one.chars().enumerate() {
+        let mut last = above + 1;
+        let mut next = vec![last];
+        for (to, pair) in other.chars().zip(row.windows(2)) {
+            let &[diagonal, up] = pair else { continue };
+            last = (diagonal + usize::from(from != to)).min(up + 1).min(last + 1);
+            next.push(last);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_with_a_unit_inside_its_range() {
+        let read = |text| duration(text, Duration::from_millis(500), Duration::from_secs(30));
+        for (text, millis) in [("5s", 5000), ("0.5s", 500), ("500ms", 500), ("0.25m", 15_000)] {
+            assert_eq!(read(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for (text, said) in [
+            ("5", "units missing: write `5s` or `5ms`"),
+            ("0s", "`0s` is not from 500ms to 30s"),
+            ("31s", "`31s` is not from 500ms to 30s"),
+            ("-5s", "`-5s` is no duration"),
+            ("5 s", "`5 s` is no duration"),
+            ("5sec", "`5sec` is no duration"),
+            ("1e3s", "`1e3s` is no duration"),
+            ("1.2.3s", "`1.2.3s` is no duration"),
+            ("s", "`s` is no duration"),
+            (&format!("{}s", "9".repeat(400)), "9s` is no duration"),
+        ] {
+            let refused = read(text).unwrap_err();
+            assert!(refused.contains(said), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_store_is_a_path_and_never_a_scheme_taken_for_one() {
+        let embedded = |path: &str| Ok(StoreLocation::Embedded(PathBuf::from(path)));
+        assert_eq!(store("sqlite:/var/lib/rules.db"), embedded("/var/lib/rules.db"));
+        assert_eq!(store("rules.db"), embedded("rules.db"));
+        assert_eq!(store("./odd:name.db"), embedded("./odd:name.db"));
+        for refused in ["redis://127.0.0.1:6379", "redis+sentinel://h/m", "sqlite:", "sqlite://x"] {
+            assert!(store(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_state_folder_is_the_services_own_then_the_users() {
+        let surroundings = |variables: &[(&str, &str)], demo| Surroundings {
+            variables: variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())))
+                .collect(),
+            cores: 1,
+            demo,
+        };
+        let all = [("STATE_DIRECTORY", "/s:/t"), ("XDG_STATE_HOME", "/x"), ("HOME", "/h")];
+        for (variables, demo, path) in [
+            (&all[..], false, "/s/offergate.db"),
+            (&all[1..], false, "/x/offergate/offergate.db"),
+            (&all[2..], false, "/h/.local/state/offergate/offergate.db"),
+            (&all[2..], true, "/h/.local/state/offergate/demo/offergate.db"),
+        ] {
+            assert_eq!(default_store(&surroundings(variables, demo)).as_deref(), Ok(path));
+        }
+        assert!(default_store(&surroundings(&[("HOME", "relative")], false)).is_err());
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_finds_its_name_and_nonsense_finds_none() {
+        let names = ["listen", "staleness_limit", "workers"];
+        assert_eq!(nearest("lisen", names), Some("listen"));
+        assert_eq!(nearest("stalness-limit", names), Some("staleness_limit"));
+        assert_eq!(nearest("zzzzzzz", names), None);
+        assert_eq!(steps_between("kitten", "sitting"), 3);
+    }
+}

@@ -1,0 +1,195 @@
+//! The table of settings: the one place that names them.
+
+use super::read::{
+    Surroundings, address, choice, count, default_store, duration, store, yes_or_no,
+};
+use super::{LogFormat, Settings, StoreLocation};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting {
+    /// As the file spells it; the flag has dashes, the variable capitals and a prefix.
+    pub(super) name: &'static str,
+    /// What it does, in a sentence.
+    pub(super) effect: &'static str,
+    /// What a value looks like, with its unit and range.
+    pub(super) form: &'static str,
+    /// What holds when nobody says anything.
+    pub(super) default: DefaultValue,
+    /// Whether the value must never be shown; then a `..._FILE` variable may name a file instead.
+    pub(super) secret: bool,
+    /// Reads a value into its place, or says what is wrong with it.
+    pub(super) read: fn(&mut Settings, &str) -> Result<(), String>,
+}
+
+/// What holds when nobody says anything.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum DefaultValue {
+    /// Always the same.
+    Fixed(&'static str),
+    /// Told in words, and worked out from where the server runs; that can fail.
+    Found(&'static str, fn(&Surroundings) -> Result<String, String>),
+}
+
+impl Setting {
+    pub(super) fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    pub(super) fn variable(&self) -> String {
+        format!("OFFERGATE_{}", self.name.to_uppercase())
+    }
+
+    /// The default, as the reference tells it.
+    pub(super) fn default_in_words(&self) -> &'static str {
+        match self.default {
+            DefaultValue::Fixed(value) => value,
+            DefaultValue::Found(words, _) => words,
+        }
+    }
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// All settings, in the order in which they are shown.
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "listen",
+        effect: "Where clients connect.",
+        form: "ADDRESS:PORT",
+        default: DefaultValue::Fixed("127.0.0.1:7443"),
+        secret: false,
+        read: |settings, text| address(text).map(|value| settings.listen = value),
+    },
+    Setting {
+        name: "management_listen",
+        effect: "Where probes and metrics are served, in plain HTTP and without authentication.",
+        form: "ADDRESS:PORT",
+        default: DefaultValue::Fixed("127.0.0.1:9464"),
+        secret: false,
+        read: |settings, text| address(text).map(|value| settings.management_listen = value),
+    },
+    Setting {
+        name: "store",
+        effect: "Where rules live: a file of the embedded store, made if it is not there.",
+        form: "PATH or sqlite:PATH",
+        default: DefaultValue::Found(
+            "offergate.db in $STATE_DIRECTORY, $XDG_STATE_HOME/offergate or \
+             ~/.local/state/offergate; with --demo in its subfolder demo",
+            default_store,
+        ),
+        secret: false,
+        read: |settings, text| store(text).map(|value| settings.store = value),
+    },
+    Setting {
+        name: "staleness_limit",
+        effect: "How old proof of knowing all rules may be while ELIGIBLE is still answered.",
+        form: "duration, 500ms to 30s",
+        default: DefaultValue::Fixed("5s"),
+        secret: false,
+        read: |settings, text| {
+            duration(text, millis(500), millis(30_000))
+                .map(|value| settings.staleness_limit = value)
+        },
+    },
+    Setting {
+        name: "workers",
+        effect: "How many threads serve checks.",
+        form: "count, 1 to 1024",
+        default: DefaultValue::Found("one a core", |surroundings| {
+            Ok(surroundings.cores.clamp(1, 1024).to_string())
+        }),
+        secret: false,
+        read: |settings, text| count(text, 1, 1024).map(|value| settings.workers = value),
+    },
+    Setting {
+        name: "reflection",
+        effect: "Whether clients may ask the server to describe its services.",
+        form: "true or false",
+        default: DefaultValue::Found("true with --demo, else false", |surroundings| {
+            Ok(surroundings.demo.to_string())
+        }),
+        secret: false,
+        read: |settings, text| yes_or_no(text).map(|value| settings.reflection = value),
+    },
+    Setting {
+        name: "max_concurrent_checks",
+        effect: "How many checks may be in work at once; more are refused as RESOURCE_EXHAUSTED.",
+        form: "count, 1 to 1000000",
+        default: DefaultValue::Fixed("4096"),
+        secret: false,
+        read: |settings, text| {
+            count(text, 1, 1_000_000).map(|value| settings.max_concurrent_checks = value)
+        },
+    },
+    Setting {
+        name: "check_timeout",
+        effect: "How long a check may take when its caller sets no earlier deadline.",
+        form: "duration, 1ms to 1m",
+        default: DefaultValue::Fixed("1s"),
+        secret: false,
+        read: |settings, text| {
+            duration(text, millis(1), millis(60_000)).map(|value| settings.check_timeout = value)
+        },
+    },
+    Setting {
+        name: "admin_timeout",
+        effect: "How long any other call may take when its caller sets no earlier deadline.",
+        form: "duration, 100ms to 10m",
+        default: DefaultValue::Fixed("10s"),
+        secret: false,
+        read: |settings, text| {
+            duration(text, millis(100), millis(600_000)).map(|value| settings.admin_timeout = value)
+        },
+    },
+    Setting {
+        name: "drain_timeout",
+        effect: "How long calls in work may take to finish once the server is told to stop.",
+        form: "duration, 0s to 10m",
+        default: DefaultValue::Fixed("20s"),
+        secret: false,
+        read: |settings, text| {
+            duration(text, Duration::ZERO, millis(600_000))
+                .map(|value| settings.drain_timeout = value)
+        },
+    },
+    Setting {
+        name: "log_format",
+        effect: "How log lines look; auto is text on a terminal and JSON elsewhere.",
+        form: "auto, text or json",
+        default: DefaultValue::Fixed("auto"),
+        secret: false,
+        read: |settings, text| {
+            let formats =
+                [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+            choice(text, &formats).map(|value| settings.log_format = value)
+        },
+    },
+];
+
+impl Settings {
+    /// What loading starts from. No value here is ever used: each setting of the table overwrites
+    /// its own, or loading fails.
+    pub(super) fn unread() -> Self {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Self {
+            listen: nowhere,
+            management_listen: nowhere,
+            store: StoreLocation::Embedded(PathBuf::new()),
+            staleness_limit: Duration::ZERO,
+            workers: 0,
+            reflection: false,
+            max_concurrent_checks: 0,
+            check_timeout: Duration::ZERO,
+            admin_timeout: Duration::ZERO,
+            drain_timeout: Duration::ZERO,
+            log_format: LogFormat::Auto,
+            origins: Vec::new(),
+        }
+    }
+}
