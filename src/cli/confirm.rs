@@ -1,20 +1,16 @@
 //! Asks before something is changed, where there is a person to ask.
 //!
-//! Invariant: without a terminal on stdin nothing waits for an answer; whoever scripts a change
-//! says `--yes`.
+//! Invariant: without a terminal nothing waits for an answer, since whoever writes a script has
+//! decided already.
 
 use super::exit::{Exit, Failure};
 use std::io::{BufRead, IsTerminal, Write};
 
-/// Asks `question` unless `yes` was said. `Ok` means go on.
+/// Asks `question` on a terminal, unless `yes` was said. `Ok` means go on.
 pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
-    if yes {
-        return Ok(());
-    }
     let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(Failure::usage("there is no terminal to confirm on")
-            .help("say --yes to go on without being asked"));
+    if yes || !stdin.is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(());
     }
     eprint!("{question} [y/N] ");
     let _ = std::io::stderr().flush();

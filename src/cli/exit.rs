@@ -102,6 +102,14 @@ impl Failure {
         self
     }
 
+    /// Adds where in a file it went wrong.
+    pub(super) fn at(mut self, place: &str) -> Self {
+        if let What::Problem(problem) = &mut self.what {
+            problem.message.insert_str(0, &format!("{place}: "));
+        }
+        self
+    }
+
     /// The code to end with.
     pub(super) fn exit(&self) -> Exit {
         self.exit

@@ -3,21 +3,43 @@
 //! Every command but `serve`, `test`, `restore`, `config`, `completions` and `man` speaks gRPC to a
 //! running server: the command line has no other way to the rules than anybody else's client.
 
+mod amend;
+mod apply;
 mod change_args;
+mod check;
 mod completions;
 mod confirm;
+mod connection;
+mod customer_file;
+mod decision_view;
+mod exempt;
 mod exit;
+mod explain;
+mod export;
+mod find;
+mod health;
+mod history;
+mod instants;
+mod lift;
 mod man;
 mod output;
+mod plan;
+mod preview;
 mod request_args;
 mod request_file;
+mod revision_view;
 mod scope_args;
-mod test;
+mod status;
+mod suspend;
+mod suspension_args;
+mod suspension_view;
+pub mod test;
 mod text;
+mod watch;
 
 use clap::Parser;
 use exit::{Exit, Failure};
-use output::{Output, OutputArgs};
+use output::{Format, Output, OutputArgs};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -42,6 +64,22 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Check(Box<check::Args>),
+    Explain(Box<explain::Args>),
+    Suspend(Box<suspend::Args>),
+    Amend(Box<amend::Args>),
+    Lift(lift::Args),
+    Exempt(Box<exempt::Args>),
+    Preview(preview::Args),
+    Test(test::Args),
+    Plan(plan::Args),
+    Apply(apply::Args),
+    Export(export::Args),
+    Status(status::Args),
+    History(history::Args),
+    Watch(watch::Args),
+    Find(find::Args),
+    Health(health::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -58,7 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let output = cli.output.open();
     match dispatch(&cli.command, &output) {
-        Ok(exit) => exit.into(),
+        Ok(code) => code,
         Err(failure) => {
             let exit = failure.exit();
             failure.report();
@@ -67,11 +105,35 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(command: &Command, output: &Output) -> Result<Exit, Failure> {
-    match command {
-        Command::Completions(args) => completions::run(args, output),
-        Command::Man(args) => man::run(args, output),
-    }
+fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
+    let exit = match command {
+        Command::Check(args) => check::run(args, output)?,
+        Command::Explain(args) => explain::run(args, output)?,
+        Command::Suspend(args) => suspend::run(args, output)?,
+        Command::Amend(args) => amend::run(args, output)?,
+        Command::Lift(args) => lift::run(args, output)?,
+        Command::Exempt(args) => exempt::run(args, output)?,
+        Command::Preview(args) => preview::run(args, output)?,
+        Command::Plan(args) => plan::run(args, output)?,
+        Command::Apply(args) => apply::run(args, output)?,
+        Command::Export(args) => export::run(args, output)?,
+        Command::Status(args) => status::run(args, output)?,
+        Command::History(args) => history::run(args, output)?,
+        Command::Watch(args) => watch::run(args, output)?,
+        Command::Find(args) => find::run(args, output)?,
+        Command::Health(args) => health::run(args, output)?,
+        Command::Completions(args) => completions::run(args, output)?,
+        Command::Man(args) => man::run(args, output)?,
+        Command::Test(args) => {
+            let as_json = match output.format() {
+                None | Some(Format::Table) => false,
+                Some(Format::Json) => true,
+                Some(_) => return Err(Failure::usage("`test` prints -o table or -o json")),
+            };
+            return Ok(test::run(args, as_json));
+        }
+    };
+    Ok(exit.into())
 }
 
 /// The version, and the commit that it was built from where that is known.

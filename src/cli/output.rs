@@ -93,11 +93,6 @@ impl Output {
         self.format
     }
 
-    /// Whether to say more on stderr.
-    pub(super) fn verbose(&self) -> bool {
-        self.verbose
-    }
-
     /// Prints a whole answer.
     pub(super) fn answer<A: Answer>(&self, answer: &A) -> Result<(), Failure> {
         let text = match self.format.unwrap_or(Format::Table) {
@@ -204,8 +199,8 @@ fn csv_text(value: &Value, columns: &[&str], header: bool) -> Result<String, Fai
     String::from_utf8(bytes).map_err(unprintable)
 }
 
-/// One cell: text as it is, nothing as nothing, a list of plain values joined by spaces, and what
-/// is deeper as JSON.
+/// The value at a dotted path as one cell: text as it is, nothing as nothing, a list joined by
+/// spaces, and what is deeper as JSON.
 fn cell(row: &Value, path: &str) -> String {
     let mut value = row;
     for part in path.split('.') {
@@ -213,13 +208,21 @@ fn cell(row: &Value, path: &str) -> String {
         value = inner;
     }
     match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) if !items.iter().any(|item| item.is_array() || item.is_object()) => {
-            let items: Vec<String> = items.iter().map(|item| cell(item, "")).collect();
-            items.join(" ")
-        }
-        other => other.to_string(),
+        Value::Array(items) => items.iter().map(item).collect::<Vec<_>>().join(" "),
+        other => item(other),
+    }
+}
+
+/// One value in a cell. A thing with an id is its id, a reason is `CODE:attribute`.
+fn item(value: &Value) -> String {
+    let part = |name| value.get(name).and_then(Value::as_str);
+    match (value, part("id"), part("code"), part("attribute")) {
+        (Value::Null, ..) => String::new(),
+        (Value::String(text), ..) => text.clone(),
+        (Value::Object(_), Some(id), ..) => id.to_owned(),
+        (Value::Object(_), None, Some(code), Some(attribute)) => format!("{code}:{attribute}"),
+        (Value::Object(_), None, Some(code), None) => code.to_owned(),
+        (other, ..) => other.to_string(),
     }
 }
 

@@ -70,25 +70,6 @@ impl ScopeArgs {
             customers: self.customers.clone(),
         }
     }
-
-    /// The scope that `old` becomes: dimensions that are given replace those of `old`.
-    pub(super) fn over(&self, old: &Scope, actions: Vec<Action>) -> Scope {
-        fn newer<T: Clone>(given: &[T], old: &[T]) -> Vec<T> {
-            if given.is_empty() { old.to_vec() } else { given.to_vec() }
-        }
-        Scope {
-            actions: newer(&actions, &old.actions),
-            countries: newer(&self.countries, &old.countries),
-            person_nexus: newer(&self.person_nexus, &old.person_nexus),
-            segments: newer(&self.segments, &old.segments),
-            holders: newer(&self.holders, &old.holders),
-            relationships: newer(&self.relationships, &old.relationships),
-            devices: newer(&self.devices, &old.devices),
-            channels: newer(&self.channels, &old.channels),
-            product_classes: newer(&self.product_classes, &old.product_classes),
-            customers: newer(&self.customers, &old.customers),
-        }
-    }
 }
 
 /// A parser that takes the names of a closed list, lower case too, and shows them in the help.
