@@ -1,15 +1,13 @@
 //! The offer's own criteria (R7) and the entitlement that an action needs (R9).
 
-use super::condition::Condition;
 use super::facts::Facts;
 use super::findings::Findings;
 use super::scope::CountrySet;
 use super::snapshot::CompiledOffer;
-use super::terms::Terms;
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
     Action, Attribute, AttributeName, AttributeValue, Date, HoldingStatus, Offer, Reason,
-    ReasonCode, Timestamp,
+    ReasonCode, Timestamp, Window,
 };
 use jiff::tz::TimeZone;
 
@@ -18,43 +16,110 @@ pub(super) fn countries_served(offer: &Offer) -> Option<CountrySet> {
     (!offer.countries.is_empty()).then(|| CountrySet::new(&offer.countries))
 }
 
-/// Window, already held and unit limit concern `OFFER`, `ACTIVATE` and `REACTIVATE`; the other
-/// criteria these and `RENEW`; none of them `USE` and `UPDATE`.
-pub(super) fn check(
-    compiled: &CompiledOffer,
-    terms: &Terms,
-    facts: &Facts<'_, '_>,
-    findings: &mut Findings,
-) {
-    let offer = &*compiled.offer;
-    let action = facts.request.action;
-    if action.is_for_new_holders() {
-        check_window(offer, facts.now, findings);
-        findings.deny_if(facts.is_active(), ReasonCode::AlreadyHeld);
-        if let Some(most) = offer.max_per_unit {
-            findings.deny_if(is_at_limit(facts, most), ReasonCode::UnitLimitReached);
+/// Something that an offer may demand.
+pub(super) struct Criterion {
+    /// What is said of a customer who does not meet it.
+    pub(super) code: ReasonCode,
+    /// Which actions it concerns; none of them `USE`, `UPDATE` or `NOTIFY`.
+    concerns: fn(Action) -> bool,
+    /// Whether the offer demands it at all.
+    is_stated: fn(&CompiledOffer) -> bool,
+    check: fn(&Facts<'_, '_>, &mut Findings),
+}
+
+impl Criterion {
+    /// Notes in `findings` what stands against the customer, if the criterion is asked about.
+    pub(super) fn check(&self, facts: &Facts<'_, '_>, findings: &mut Findings) {
+        if self.is_asked(facts) {
+            (self.check)(facts, findings);
         }
     }
-    if action.is_for_new_holders() || action == Action::Renew {
-        if let Some(served) = &compiled.countries {
-            let lives_there =
-                Truth::when(facts.country, Standard::Country, |country| served.contains(country));
-            findings.deny_if(lives_there.not(), ReasonCode::CountryNotServed);
-        }
-        check_requirements(offer, facts, findings);
-        check_age(offer, facts, findings);
-        if let Some(condition) = &compiled.condition {
-            check_condition(condition, facts, findings);
-        }
+
+    /// Whether the action is concerned and the offer demands it.
+    pub(super) fn is_asked(&self, facts: &Facts<'_, '_>) -> bool {
+        (self.concerns)(facts.request.action) && (self.is_stated)(facts.offer)
     }
-    if action == Action::Offer && offer.outbound_excludes_vulnerable {
-        let outbound =
-            Truth::when(facts.channel, Standard::Channel, |channel| terms.is_outbound(channel));
-        let vulnerable = || {
-            Truth::when(facts.request.customer.vulnerable, Standard::Vulnerable, |is_one| is_one)
-        };
-        findings.deny_if(outbound.and(vulnerable), ReasonCode::OutboundSuppressed);
+}
+
+/// All criteria, in the order of their reasons.
+pub(super) const CRITERIA: [Criterion; 8] = [
+    Criterion {
+        code: ReasonCode::OfferNotOpen,
+        concerns: Action::is_for_new_holders,
+        is_stated: |compiled| compiled.offer.window != Window::ALWAYS,
+        check: check_window,
+    },
+    Criterion {
+        code: ReasonCode::CountryNotServed,
+        concerns: starts_or_renews,
+        is_stated: |compiled| compiled.countries.is_some(),
+        check: check_country,
+    },
+    Criterion {
+        code: ReasonCode::RequirementNotMet,
+        concerns: starts_or_renews,
+        is_stated: |compiled| !compiled.offer.requires.is_empty(),
+        check: check_requirements,
+    },
+    Criterion {
+        code: ReasonCode::AgeOutOfRange,
+        concerns: starts_or_renews,
+        is_stated: |compiled| compiled.offer.min_age.is_some() || compiled.offer.max_age.is_some(),
+        check: check_age,
+    },
+    Criterion {
+        code: ReasonCode::AlreadyHeld,
+        concerns: Action::is_for_new_holders,
+        is_stated: |_| true,
+        check: |facts, findings| {
+            findings.deny_if(facts.is_active(), ReasonCode::AlreadyHeld);
+        },
+    },
+    Criterion {
+        code: ReasonCode::UnitLimitReached,
+        concerns: Action::is_for_new_holders,
+        is_stated: |compiled| compiled.offer.max_per_unit.is_some(),
+        check: check_unit_limit,
+    },
+    Criterion {
+        code: ReasonCode::OutboundSuppressed,
+        concerns: |action| action == Action::Offer,
+        is_stated: |compiled| compiled.offer.outbound_excludes_vulnerable,
+        check: check_outbound,
+    },
+    Criterion {
+        code: ReasonCode::ConditionNotMet,
+        concerns: starts_or_renews,
+        is_stated: |compiled| compiled.condition.is_some(),
+        check: check_condition,
+    },
+];
+
+fn starts_or_renews(action: Action) -> bool {
+    action.is_for_new_holders() || action == Action::Renew
+}
+
+fn check_country(facts: &Facts<'_, '_>, findings: &mut Findings) {
+    let Some(served) = &facts.offer.countries else { return };
+    let lives_there =
+        Truth::when(facts.country, Standard::Country, |country| served.contains(country));
+    findings.deny_if(lives_there.not(), ReasonCode::CountryNotServed);
+}
+
+fn check_unit_limit(facts: &Facts<'_, '_>, findings: &mut Findings) {
+    if let Some(most) = facts.offer.offer.max_per_unit {
+        findings.deny_if(is_at_limit(facts, most), ReasonCode::UnitLimitReached);
     }
+}
+
+fn check_outbound(facts: &Facts<'_, '_>, findings: &mut Findings) {
+    let outbound =
+        Truth::when(facts.channel, Standard::Channel, |channel| facts.terms.is_outbound(channel));
+    let vulnerable = || {
+        let said = facts.request.customer.vulnerable;
+        Truth::when(said, Standard::Vulnerable, |is_one| is_one)
+    };
+    findings.deny_if(outbound.and(vulnerable), ReasonCode::OutboundSuppressed);
 }
 
 /// `RENEW`, `UPDATE` and `USE` need an active holding; a person covered through the unit's holder
@@ -80,17 +145,18 @@ pub(super) fn check_entitlement(facts: &Facts<'_, '_>, findings: &mut Findings) 
     }
 }
 
-fn check_window(offer: &Offer, now: Timestamp, findings: &mut Findings) {
-    if !offer.window.contains(now) {
+fn check_window(facts: &Facts<'_, '_>, findings: &mut Findings) {
+    let (window, now) = (facts.offer.offer.window, facts.now);
+    if !window.contains(now) {
         findings.deny(ReasonCode::OfferNotOpen);
     }
-    if let Some(edge) = offer.window.next_edge(now) {
+    if let Some(edge) = window.next_edge(now) {
         findings.touch(edge);
     }
 }
 
-fn check_requirements(offer: &Offer, facts: &Facts<'_, '_>, findings: &mut Findings) {
-    for name in &offer.requires {
+fn check_requirements(facts: &Facts<'_, '_>, findings: &mut Findings) {
+    for name in &facts.offer.offer.requires {
         let about = |code| Reason::about(code, AttributeName::Own(name.clone()));
         match facts.request.customer.attribute(name) {
             Some(AttributeValue::Bool(true)) => {}
@@ -125,7 +191,8 @@ fn is_at_limit(facts: &Facts<'_, '_>, most: u32) -> Truth {
     }
 }
 
-fn check_condition(condition: &Condition, facts: &Facts<'_, '_>, findings: &mut Findings) {
+fn check_condition(facts: &Facts<'_, '_>, findings: &mut Findings) {
+    let Some(condition) = &facts.offer.condition else { return };
     let given = facts.given();
     match condition.verdict(&given) {
         Ok(true) => {}
@@ -139,10 +206,8 @@ fn check_condition(condition: &Condition, facts: &Facts<'_, '_>, findings: &mut 
 
 /// Ages count birthdays in UTC. Somebody born on 29 February has their birthday on 1 March in
 /// years that have none.
-fn check_age(offer: &Offer, facts: &Facts<'_, '_>, findings: &mut Findings) {
-    if offer.min_age.is_none() && offer.max_age.is_none() {
-        return;
-    }
+fn check_age(facts: &Facts<'_, '_>, findings: &mut Findings) {
+    let offer = &facts.offer.offer;
     let today = TimeZone::UTC.to_datetime(facts.now).date();
     let born = match facts.request.customer.date_of_birth {
         Attribute::Known(born) if born <= today => born,

@@ -7,7 +7,7 @@
 //! audit log depends on it, since a record is verified by deciding it again.
 
 use super::candidates::Candidate;
-use super::criteria;
+use super::criteria::{CRITERIA, check_entitlement};
 use super::facts::Facts;
 use super::findings::Findings;
 use super::ownership::Hit;
@@ -59,17 +59,16 @@ fn judge<'r, 't>(
     offer: &'r CompiledOffer,
     holding: Attribute<&'r Holding<'t>>,
     request: &'r CheckRequest<'t>,
-    snapshot: &Snapshot,
+    snapshot: &'r Snapshot,
     now: Timestamp,
 ) -> Decision {
-    let terms = &snapshot.terms;
-    let facts = Facts::new(request, offer.product(), holding, terms, now);
+    let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
     let mut findings = Findings::default();
     for candidates in offer.candidates() {
         candidates.surviving(&facts, |candidate| weigh(candidate, snapshot, &facts, &mut findings));
     }
-    criteria::check(offer, terms, &facts, &mut findings);
-    criteria::check_entitlement(&facts, &mut findings);
+    CRITERIA.iter().for_each(|criterion| criterion.check(&facts, &mut findings));
+    check_entitlement(&facts, &mut findings);
     if let Some(term_end) = facts.coming_term_end() {
         findings.touch(term_end);
     }
@@ -153,7 +152,7 @@ fn waiver(
 
 /// Whether the clause lets what was accepted earlier, and is not active yet, be completed.
 /// "Accepted before" is strict.
-fn grandfather(
+pub(super) fn grandfather(
     compiled: &CompiledSuspension,
     facts: &Facts<'_, '_>,
     findings: &mut Findings,

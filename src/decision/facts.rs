@@ -1,19 +1,21 @@
-//! What is known of one customer, for one product, at one instant.
+//! What is known of one customer, for one offer, at one instant.
 //!
 //! Reads the request once: closed lists become small numbers, and the questions that several rules
 //! ask ("is there an active holding?") are answered in one place.
 
 use super::condition::Given;
+use super::snapshot::CompiledOffer;
 use super::terms::Terms;
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
-    Attribute, CheckRequest, Country, Holding, HoldingStatus, Product, Relationship, Timestamp,
+    Attribute, CheckRequest, Country, Holding, HoldingStatus, Relationship, Timestamp,
 };
 
 /// Borrows the request for `'a`, which borrows its texts for `'t`.
 pub(super) struct Facts<'a, 't> {
     pub(super) request: &'a CheckRequest<'t>,
-    pub(super) product: &'a Product,
+    pub(super) offer: &'a CompiledOffer,
+    pub(super) terms: &'a Terms,
     pub(super) now: Timestamp,
     pub(super) country: Attribute<Country>,
     pub(super) relationship: Attribute<Relationship>,
@@ -29,14 +31,15 @@ pub(super) struct Facts<'a, 't> {
 impl<'a, 't> Facts<'a, 't> {
     pub(super) fn new(
         request: &'a CheckRequest<'t>,
-        product: &'a Product,
+        offer: &'a CompiledOffer,
         holding: Attribute<&'a Holding<'t>>,
-        terms: &Terms,
+        terms: &'a Terms,
         now: Timestamp,
     ) -> Self {
         Self {
             request,
-            product,
+            offer,
+            terms,
             now,
             country: request.customer.country,
             relationship: request.customer.relationship,

@@ -20,9 +20,13 @@ mod ownership;
 mod scope;
 mod snapshot;
 mod terms;
+mod trace;
 mod truth;
 pub mod twin;
 
 pub use compile::CompileError;
 pub use decide::decide;
 pub use snapshot::Snapshot;
+pub use trace::{
+    CriterionTrace, Effect, ExemptionTrace, SuspensionTrace, Timing, Trace, Verdict, explain,
+};

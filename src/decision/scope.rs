@@ -50,7 +50,7 @@ impl CompiledScope {
     /// answer does not depend on the order.
     pub(super) fn matches(&self, facts: &Facts<'_, '_>) -> Truth {
         self.concerns_action(facts.request.action)
-            .and(|| self.concerns_class(&facts.product.class))
+            .and(|| self.concerns_class(&facts.offer.product().class))
             .and(|| self.concerns_customer(facts.request.customer.id))
             .and(|| self.concerns_segment(facts))
             .and(|| self.concerns_place(facts))
@@ -60,45 +60,78 @@ impl CompiledScope {
             .and(|| self.concerns_holder(facts))
     }
 
-    pub(super) fn concerns_action(&self, action: Action) -> Truth {
+    /// What each stated dimension says, for people who ask why.
+    pub(super) fn stated(&self, facts: &Facts<'_, '_>) -> Vec<(&'static str, Truth)> {
+        let place = match (self.countries.is_some(), self.names_us_persons) {
+            (true, true) => "countries or person_nexus",
+            (true, false) => "countries",
+            (false, _) => "person_nexus",
+        };
+        let has_place = self.countries.is_some() || self.names_us_persons;
+        [
+            ("actions", self.actions.is_some(), self.concerns_action(facts.request.action)),
+            (place, has_place, self.concerns_place(facts)),
+            ("segments", self.segments.is_some(), self.concerns_segment(facts)),
+            ("holders", self.holders.is_some(), self.concerns_holder(facts)),
+            ("relationships", self.relationships.is_some(), self.concerns_relationship(facts)),
+            ("devices", self.devices.is_some(), self.concerns_device(facts)),
+            ("channels", self.channels.is_some(), self.concerns_channel(facts)),
+            (
+                "product_classes",
+                self.classes.is_some(),
+                self.concerns_class(&facts.offer.product().class),
+            ),
+            (
+                "customers",
+                self.customers.is_some(),
+                self.concerns_customer(facts.request.customer.id),
+            ),
+        ]
+        .into_iter()
+        .filter(|(_, is_stated, _)| *is_stated)
+        .map(|(name, _, truth)| (name, truth))
+        .collect()
+    }
+
+    fn concerns_action(&self, action: Action) -> Truth {
         Truth::of(self.actions.is_none_or(|set| set & bit(action) != 0))
     }
 
-    pub(super) fn concerns_class(&self, class: &ProductClass) -> Truth {
+    fn concerns_class(&self, class: &ProductClass) -> Truth {
         Truth::of(self.classes.as_ref().is_none_or(|list| list.contains(class)))
     }
 
-    pub(super) fn concerns_customer(&self, id: &str) -> Truth {
+    fn concerns_customer(&self, id: &str) -> Truth {
         Truth::of(self.customers.as_ref().is_none_or(|sorted| {
             sorted.binary_search_by(|customer| customer.as_str().cmp(id)).is_ok()
         }))
     }
 
-    pub(super) fn concerns_segment(&self, facts: &Facts<'_, '_>) -> Truth {
+    fn concerns_segment(&self, facts: &Facts<'_, '_>) -> Truth {
         self.segments.map_or(Truth::Yes, |set| {
             Truth::when(facts.segment, Standard::Segment, |term| contains(set, term))
         })
     }
 
-    pub(super) fn concerns_device(&self, facts: &Facts<'_, '_>) -> Truth {
+    fn concerns_device(&self, facts: &Facts<'_, '_>) -> Truth {
         self.devices.map_or(Truth::Yes, |set| {
             Truth::when(facts.device, Standard::Device, |term| contains(set, term))
         })
     }
 
-    pub(super) fn concerns_channel(&self, facts: &Facts<'_, '_>) -> Truth {
+    fn concerns_channel(&self, facts: &Facts<'_, '_>) -> Truth {
         self.channels.map_or(Truth::Yes, |set| {
             Truth::when(facts.channel, Standard::Channel, |term| contains(set, term))
         })
     }
 
-    pub(super) fn concerns_relationship(&self, facts: &Facts<'_, '_>) -> Truth {
+    fn concerns_relationship(&self, facts: &Facts<'_, '_>) -> Truth {
         self.relationships.as_ref().map_or(Truth::Yes, |list| {
             Truth::when(facts.relationship, Standard::Relationship, |value| list.contains(&value))
         })
     }
 
-    pub(super) fn concerns_holder(&self, facts: &Facts<'_, '_>) -> Truth {
+    fn concerns_holder(&self, facts: &Facts<'_, '_>) -> Truth {
         let Some(list) = &self.holders else { return Truth::Yes };
         match (list.contains(&Holder::Existing), list.contains(&Holder::New)) {
             (true, true) => Truth::Yes,
@@ -108,7 +141,7 @@ impl CompiledScope {
     }
 
     /// Countries and person nexus together mean *either*: resident there, or such a person anywhere.
-    pub(super) fn concerns_place(&self, facts: &Facts<'_, '_>) -> Truth {
+    fn concerns_place(&self, facts: &Facts<'_, '_>) -> Truth {
         let resident = self.countries.as_ref().map(|set| {
             Truth::when(facts.country, Standard::Country, |country| set.contains(country))
         });

@@ -1,7 +1,7 @@
 //! What must hold whatever the rules are.
 
 use crate::random::{self, Dice};
-use offergate::decision::{Snapshot, decide};
+use offergate::decision::{Effect, Snapshot, Verdict, decide, explain};
 use offergate::domain::{
     Attribute, CheckRequest, Decision, Outcome, Revision, RuleSet, SuspensionId, Timestamp,
 };
@@ -190,5 +190,33 @@ fn equal_arguments_give_equal_decisions_and_a_request_cannot_unlock_another() {
         let first = decide(request, &snapshot, now);
         let again = decide(&request.clone(), &snapshot, now);
         assert_eq!(first, again);
+    });
+}
+
+#[test]
+fn a_trace_shows_what_the_decision_says() {
+    hold(10_000, |_, rules, request, now| {
+        let snapshot = Snapshot::compile(rules, Revision(1)).unwrap();
+        let trace = explain(request, &snapshot, now);
+        assert_eq!(trace.decision, decide(request, &snapshot, now));
+        let with = |effect: Effect| -> Vec<_> {
+            let traces = trace.suspensions.iter().filter(|it| it.effect == effect);
+            traces.map(|it| it.suspension.id.clone()).collect()
+        };
+        let reported: Vec<_> =
+            trace.decision.suspensions.iter().map(|it| it.suspension.id.clone()).collect();
+        let (denying, unsure) = (with(Effect::Denies), with(Effect::CouldDeny));
+        assert!(denying.iter().all(|id| reported.contains(id)), "denies, and is not reported");
+        assert!(
+            reported.iter().all(|id| denying.contains(id) || unsure.contains(id)),
+            "is reported, and does nothing"
+        );
+        if trace.decision.outcome == Outcome::Eligible {
+            assert!(denying.is_empty() && unsure.is_empty());
+            assert!(trace.criteria.iter().all(|it| it.met == Verdict::Yes));
+        }
+        for criterion in trace.criteria.iter().filter(|it| it.met == Verdict::No) {
+            assert!(trace.decision.reasons.iter().any(|it| it.code == criterion.code));
+        }
     });
 }

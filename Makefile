@@ -1,0 +1,34 @@
+# Thin: what a target does is in the script it calls, or in cargo.
+# `make help` lists the targets.
+
+.PHONY: help build test check check-supply-chain bench fuzz proto-image clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+build: ## Build the release binary, target/release/offergate.
+	cargo build --locked --release
+
+test: ## Install what the tests need, if it is missing, and run all of them.
+	@tests/tools/setup.sh python buf
+	@tests/tools/test.sh
+
+check: ## Everything that a tool can check: format, lints, docs, protos, spelling, licences.
+	@tests/tools/setup.sh buf linters
+	@tests/tools/check.sh
+
+bench: ## Measure decisions and the server against their floors. Wants a quiet machine.
+	@tests/tools/setup.sh h2load
+	@benches/run.sh
+
+fuzz: ## Fuzz each target for FUZZ_SECONDS (60). Needs cargo-fuzz and a nightly compiler.
+	@fuzz/run.sh
+
+proto-image: ## Accept the protos as they stand, as what later changes may not break.
+	@tests/tools/setup.sh buf
+	@tests/tools/buf.sh build --output proto/image.binpb
+
+clean: ## Remove everything that was built or installed here.
+	cargo clean
+	rm -rf fuzz/target

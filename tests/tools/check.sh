@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Holds everything that a tool can hold. Runs every check even if one fails, and says at the end
+# which did.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit
+
+tools=${CARGO_TARGET_DIR:-target}/tools
+linters=$tools/python/bin
+offergate=${CARGO_TARGET_DIR:-target}/debug/offergate
+failures=()
+
+check() { # check NAME COMMAND...
+    local name=$1 start=$SECONDS
+    shift
+    if "$@"; then
+        echo "check: $name: ok ($((SECONDS - start)) s)"
+    else
+        echo "check: $name: FAILED ($*)"
+        failures+=("$name")
+    fi
+}
+
+scripts() {
+    git ls-files --cached --others --exclude-standard '*.sh' .ci/run | xargs "$linters/shellcheck"
+}
+
+# The rows of history and the other examples are decided as their files say.
+examples() {
+    cargo build --locked --quiet &&
+        find tests -name '*.test.yaml' -print0 | sort -z | xargs -0 "$offergate" test >/dev/null
+}
+
+docs() {
+    RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps
+}
+
+check format cargo fmt --check
+check lints cargo clippy --locked --quiet --all-targets -- -D warnings
+check slim cargo check --locked --quiet --no-default-features
+check docs docs
+check proto-lint tests/tools/buf.sh lint
+check proto-format tests/tools/buf.sh format --diff --exit-code
+check proto-breaking tests/tools/buf.sh breaking --against proto/image.binpb
+check spelling "$linters/typos"
+check scripts scripts
+# What needs the advisories' database, a git repository, is `make check-supply-chain`.
+check supply-chain "$linters/cargo-deny" --locked --log-level error check bans licenses sources
+check examples examples
+
+if [ ${#failures[@]} -gt 0 ]; then
+    echo "check: ${#failures[@]} failed: ${failures[*]}"
+    exit 1
+fi
+echo "check: all ok"

