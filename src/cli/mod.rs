@@ -5,9 +5,11 @@
 
 mod amend;
 mod apply;
+mod backup;
 mod change_args;
 mod check;
 mod completions;
+mod config;
 mod confirm;
 mod connection;
 mod customer_file;
@@ -27,6 +29,7 @@ mod plan;
 mod preview;
 mod request_args;
 mod request_file;
+mod restore;
 mod revision_view;
 mod scope_args;
 mod status;
@@ -80,6 +83,9 @@ enum Command {
     Watch(watch::Args),
     Find(find::Args),
     Health(health::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -122,6 +128,9 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Watch(args) => watch::run(args, output)?,
         Command::Find(args) => find::run(args, output)?,
         Command::Health(args) => health::run(args, output)?,
+        Command::Backup(args) => backup::run(args, output)?,
+        Command::Restore(args) => restore::run(args, output)?,
+        Command::Config(args) => config::run(args, output)?,
         Command::Completions(args) => completions::run(args, output)?,
         Command::Man(args) => man::run(args, output)?,
         Command::Test(args) => {
