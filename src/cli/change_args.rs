@@ -3,6 +3,7 @@
 use super::exit::Failure;
 use super::output::Output;
 use crate::audit::RequestId;
+use std::os::unix::fs::MetadataExt as _;
 use uuid::Uuid;
 
 /// Said with every change; it goes into the record.
@@ -17,7 +18,7 @@ pub(super) struct ChangeArgs {
     #[arg(long, value_name = "ID")]
     ticket: Option<String>,
 
-    /// Who asks [default: $USER]
+    /// Who asks [default: the user who runs this]
     #[arg(long, value_name = "NAME", env = "OFFERGATE_AUTHOR")]
     author: Option<String>,
 
@@ -60,12 +61,7 @@ impl ChangeArgs {
     }
 
     fn with(&self, reason: String, ticket: String, output: &Output) -> Result<Change, Failure> {
-        let author = self.author.clone().or_else(|| {
-            ["USER", "LOGNAME"]
-                .into_iter()
-                .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        });
-        let author = author.ok_or_else(|| {
+        let author = self.author.clone().or_else(this_user).ok_or_else(|| {
             Failure::usage("nobody is named as the author").help("say --author NAME")
         })?;
         let request_id = match &self.request_id {
@@ -79,6 +75,20 @@ impl ChangeArgs {
         };
         Ok(Change { reason, ticket, author, request_id, yes: self.yes })
     }
+}
+
+/// Who runs this process: by name, or by number where there is no name (in many containers).
+fn this_user() -> Option<String> {
+    let named = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    named.or_else(|| {
+        let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let line = users.lines().find(|line| line.split(':').nth(2) == Some(uid.as_str()));
+        let name = line.and_then(|line| line.split(':').next()).map(str::to_owned);
+        Some(name.unwrap_or_else(|| format!("uid-{uid}")))
+    })
 }
 
 fn request_id(text: &str) -> Result<RequestId, &'static str> {

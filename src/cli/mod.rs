@@ -152,3 +152,14 @@ fn version() -> String {
         None => env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_and_flag_is_defined_without_contradiction() {
+        Cli::command().debug_assert();
+    }
+}

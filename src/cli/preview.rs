@@ -70,11 +70,12 @@ enum ChangeCommand {
 #[command(next_help_heading = "Preview")]
 struct Common {
     /// Customers to decide before and after: a file of JSON lines, or CSV by its name
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "customer_file", long = "customers", value_name = "FILE")]
     customers: Option<PathBuf>,
 
     /// Actions to decide for; without it all that can be gated
     #[arg(
+        id = "decide",
         long = "decide",
         value_name = "ACTION",
         value_delimiter = ',',

@@ -33,15 +33,19 @@ pub(super) struct RequestArgs {
 #[group(id = "fields", multiple = true)]
 struct Fields {
     /// The bank's id of the customer
-    #[arg(long, value_name = "ID", requires = "offer", requires = "action")]
+    #[arg(long, value_name = "ID", required_unless_present = "request")]
     customer: Option<String>,
 
     /// The offer
-    #[arg(long, value_name = "ID", requires = "customer")]
+    #[arg(long, value_name = "ID", required_unless_present = "request")]
     offer: Option<String>,
 
     /// What is about to happen
-    #[arg(long, requires = "customer", value_parser = one_of(Action::ALL, Action::name))]
+    #[arg(
+        long,
+        required_unless_present = "request",
+        value_parser = one_of(Action::ALL, Action::name)
+    )]
     action: Option<Action>,
 
     /// Where the customer is met, such as EMAIL
