@@ -8,24 +8,24 @@ use offergate::domain::*;
 use std::sync::Arc;
 
 /// How many cases to try: `OFFERGATE_CASES`, or the number that CI runs.
-pub fn cases(default: usize) -> usize {
+pub(crate) fn cases(default: usize) -> usize {
     std::env::var("OFFERGATE_CASES").map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// Where to start: `OFFERGATE_SEED`, or 0.
-pub fn first_seed() -> u64 {
+pub(crate) fn first_seed() -> u64 {
     std::env::var("OFFERGATE_SEED").map_or(0, |text| text.parse().expect("a number"))
 }
 
 /// SplitMix64.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -33,25 +33,29 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
     /// True so many times in a hundred.
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }
 
-    pub fn one<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+    pub(crate) fn one<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len())]
     }
 
-    pub fn maybe<T>(&mut self, percent: u64, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    pub(crate) fn maybe<T>(
+        &mut self,
+        percent: u64,
+        make: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
         self.chance(percent).then(|| make(self))
     }
 
     /// Up to `most` different members, none twice, in random order.
-    pub fn some<T: Clone + PartialEq>(&mut self, list: &[T], most: usize) -> Vec<T> {
+    pub(crate) fn some<T: Clone + PartialEq>(&mut self, list: &[T], most: usize) -> Vec<T> {
         let mut chosen = Vec::new();
         for _ in 0..=self.below(most) {
             let one = self.one(list).clone();
@@ -63,7 +67,7 @@ impl Dice {
     }
 
     /// Instants on a coarse grid, so that edges meet, and one nanosecond to either side of it.
-    pub fn instant(&mut self) -> Timestamp {
+    pub(crate) fn instant(&mut self) -> Timestamp {
         let start: Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
         let day = self.below(40) as i64;
         let nudge = [0, 0, 0, 1, -1][self.below(5)];
@@ -108,12 +112,12 @@ where
 }
 
 /// How large a random world is.
-pub const VENDORS: usize = 5;
-pub const PRODUCTS: usize = 4;
-pub const OFFERS: usize = 6;
+pub(crate) const VENDORS: usize = 5;
+pub(crate) const PRODUCTS: usize = 4;
+pub(crate) const OFFERS: usize = 6;
 
 /// A rule set in which everything that is named exists.
-pub fn rules(dice: &mut Dice) -> RuleSet {
+pub(crate) fn rules(dice: &mut Dice) -> RuleSet {
     let mut rules = RuleSet::default();
     for number in 0..VENDORS {
         let vendor = vendor(dice, number);
@@ -242,7 +246,7 @@ fn scope(dice: &mut Dice) -> Scope {
 }
 
 /// A suspension of something that the random world has.
-pub fn suspension(dice: &mut Dice, number: usize) -> Suspension {
+pub(crate) fn suspension(dice: &mut Dice, number: usize) -> Suspension {
     let target = match dice.below(5) {
         0 => Target::Product(numbered("p", dice.below(PRODUCTS))),
         1 => Target::Offer(numbered("o", dice.below(OFFERS))),
@@ -273,7 +277,7 @@ pub fn suspension(dice: &mut Dice, number: usize) -> Suspension {
 }
 
 /// An exemption from suspensions that `rules` has.
-pub fn exemption(dice: &mut Dice, number: usize, rules: &RuleSet) -> Exemption {
+pub(crate) fn exemption(dice: &mut Dice, number: usize, rules: &RuleSet) -> Exemption {
     let suspensions: Vec<SuspensionId> = rules.suspensions.keys().cloned().collect();
     let mut scope = scope(dice);
     if dice.chance(30) {
@@ -315,7 +319,7 @@ fn holding(dice: &mut Dice) -> Holding<'static> {
 }
 
 /// A request about an offer of the random world, or now and then about none.
-pub fn request(dice: &mut Dice) -> CheckRequest<'static> {
+pub(crate) fn request(dice: &mut Dice) -> CheckRequest<'static> {
     const IDS: [&str; OFFERS + 1] = ["o0", "o1", "o2", "o3", "o4", "o5", "nothing"];
     const HELD: [&str; PRODUCTS] = ["p0", "p1", "p2", "p3"];
     let mut customer = Customer {

@@ -1,7 +1,7 @@
 //! Conditions, evaluated by the `cel` crate.
 
-use super::super::criteria::{birthday, midnight};
 use super::Given;
+use crate::decision::criteria::{birthday, midnight};
 use crate::domain::{Attribute, AttributeName, AttributeValue, Reason, ReasonCode, Timestamp};
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, Program, Value};

@@ -13,20 +13,19 @@
 
 use crate::domain::{Action, Attribute, Customer, Timestamp};
 
-pub(super) use engine::Condition;
+pub(in crate::decision) use engine::Condition;
 
 /// What a condition may read. A term that the vocabularies do not know is invalid here already.
-pub(super) struct Given<'a, 't> {
-    pub(super) customer: &'a Customer<'t>,
-    pub(super) segment: Attribute<&'t str>,
-    pub(super) channel: Attribute<&'t str>,
-    pub(super) device: Attribute<&'t str>,
-    pub(super) action: Action,
-    pub(super) now: Timestamp,
+pub(in crate::decision) struct Given<'a, 't> {
+    pub(in crate::decision) customer: &'a Customer<'t>,
+    pub(in crate::decision) segment: Attribute<&'t str>,
+    pub(in crate::decision) channel: Attribute<&'t str>,
+    pub(in crate::decision) device: Attribute<&'t str>,
+    pub(in crate::decision) action: Action,
+    pub(in crate::decision) now: Timestamp,
 }
 
 #[cfg(feature = "cel")]
-#[path = "condition_cel.rs"]
 mod engine;
 
 #[cfg(not(feature = "cel"))]
