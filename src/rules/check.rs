@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 const LONGEST_TEXT: usize = 1_000;
 
 /// The longest condition, in characters. Compiling one is not bounded otherwise.
-const LONGEST_CONDITION: usize = 4_000;
+const LONGEST_CONDITION: usize = 1_000;
 
 /// Everything that is wrong with `rules`, in the order of their sections and ids.
 #[must_use]

@@ -10,6 +10,7 @@
 
 mod laws;
 mod random;
+mod rules;
 mod telemetry;
 mod tidy;
 mod twin;
