@@ -73,6 +73,27 @@ impl fmt::Debug for Customer<'_> {
 }
 
 impl<'a> Customer<'a> {
+    /// The same customer, borrowed for less long, so that it can be asked about together with
+    /// something that lives shorter.
+    #[must_use]
+    pub fn shorter<'b>(&self) -> Customer<'b>
+    where
+        'a: 'b,
+    {
+        Customer {
+            id: self.id,
+            relationship: self.relationship,
+            country: self.country,
+            segment: self.segment,
+            us_person: self.us_person,
+            date_of_birth: self.date_of_birth,
+            vulnerable: self.vulnerable,
+            holding: self.holding,
+            holdings: self.holdings.iter().copied().collect(),
+            attributes: self.attributes.iter().copied().collect(),
+        }
+    }
+
     /// The bank's own attribute of this name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<AttributeValue<'a>> {

@@ -1,0 +1,37 @@
+//! One revision as it is held: what decides, what people read, and its place in history.
+
+use crate::decision::Snapshot;
+use crate::domain::{RuleSet, Token};
+use crate::store::{Head, Loaded};
+
+/// The rules of one revision, compiled.
+#[derive(Debug)]
+pub struct Held {
+    /// Its place in history.
+    pub head: Head,
+    /// The place, as answers carry it.
+    pub token: String,
+    /// The rules as people wrote them.
+    pub rules: RuleSet,
+    /// The same, as decisions read them.
+    pub snapshot: Snapshot,
+}
+
+impl Held {
+    /// Puts a snapshot beside the rules that it was compiled from.
+    #[must_use]
+    pub fn new(loaded: Loaded, snapshot: Snapshot) -> Self {
+        let Loaded { head, rules } = loaded;
+        Self { token: head.token().to_string(), head, rules, snapshot }
+    }
+
+    /// Whether these rules are at least as new as `token`, in the same history. A token of this very
+    /// revision must also be of the same past.
+    #[must_use]
+    pub fn reaches(&self, token: &Token) -> bool {
+        let head = &self.head;
+        let same_past =
+            token.revision < head.revision || *token.chain_prefix == *head.chain.prefix();
+        token.lineage == head.lineage && token.revision <= head.revision && same_past
+    }
+}

@@ -1,0 +1,284 @@
+//! Changes: built from the rules in force, checked, compiled, written, in effect, acknowledged; in
+//! this order.
+//!
+//! Invariant: nothing is written that does not compile, and nothing is acknowledged that is not in
+//! effect here. A write that ends unclear puts the held rules in doubt until the store was read.
+
+use super::history::Revised;
+use super::{Service, ServiceError};
+use crate::audit::{ChangeKind, Proposal, Record, RequestId};
+use crate::decision::Snapshot;
+use crate::domain::{Revision, RuleChange, RuleSet, Timestamp};
+use crate::replica::{Freshness, Held};
+use crate::rules;
+use crate::store::{Loaded, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a change without an expected revision is built anew because another one came first.
+const MOST_ATTEMPTS: usize = 8;
+
+/// How often rules in doubt are looked at again: often enough that checks are soon answered, seldom
+/// enough that a store in trouble is left in peace.
+const MEND_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Who asks for a change, and why.
+#[derive(Debug, Clone)]
+pub struct Requester {
+    /// The caller's name for this attempt.
+    pub request_id: RequestId,
+    /// Who asks.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// The change ticket.
+    pub ticket: String,
+    /// The revision that the caller has seen; `None` for whatever is newest.
+    pub expected: Option<Revision>,
+    /// Whether everything is checked and nothing is changed.
+    pub validate_only: bool,
+}
+
+/// A change to make: from the rules before it and the instant of the request to its steps. It is
+/// asked again when another change came first, and when a request is repeated.
+pub struct Change {
+    kind: ChangeKind,
+    build: Box<Build>,
+}
+
+type Build = dyn Fn(&RuleSet, Timestamp) -> Result<RuleChange, ServiceError> + Send + Sync;
+
+impl Change {
+    /// A change of this kind.
+    pub fn new(
+        kind: ChangeKind,
+        build: impl Fn(&RuleSet, Timestamp) -> Result<RuleChange, ServiceError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { kind, build: Box::new(build) }
+    }
+}
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Change").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub struct Changed {
+    /// The revision that it led to; `None` if it was only checked, or changes nothing.
+    pub revised: Option<Revised>,
+    /// The rules before it.
+    pub before: Arc<RuleSet>,
+    /// The rules after it, as they are or would be.
+    pub rules: Arc<RuleSet>,
+}
+
+/// A change that is ready to be written.
+struct Prepared {
+    proposal: Proposal,
+    before: Loaded,
+    after: RuleSet,
+    snapshot: Snapshot,
+}
+
+impl Service {
+    /// Makes a change. Goes on when the caller is gone: half a change is worse than one that nobody
+    /// waits for.
+    ///
+    /// # Errors
+    /// As [`ServiceError`] lists them. Whatever the error but [`ServiceError::NotInEffect`],
+    /// [`ServiceError::BrokenOff`] and an unavailable store, nothing was changed.
+    pub async fn change(
+        self: &Arc<Self>,
+        requester: Requester,
+        change: Change,
+    ) -> Result<Changed, ServiceError> {
+        let service = Arc::clone(self);
+        let work = async move {
+            let _writing = service.writing.lock().await;
+            service.change_now(Arc::new(requester), Arc::new(change)).await
+        };
+        tokio::spawn(work).await.unwrap_or_else(|_| {
+            self.replica.doubt();
+            Err(ServiceError::BrokenOff)
+        })
+    }
+
+    async fn change_now(
+        &self,
+        requester: Arc<Requester>,
+        change: Arc<Change>,
+    ) -> Result<Changed, ServiceError> {
+        if let Some(record) = self.store.record_of(&requester.request_id).await? {
+            return self.repeat(record, requester, change).await;
+        }
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let before = self.store.load().await?;
+            let actual = before.head.revision;
+            if let Some(expected) = requester.expected.filter(|&expected| expected != actual) {
+                return Err(StoreError::Conflict { expected, actual }.into());
+            }
+            let at = self.clock.wall();
+            let (asked, built) = (Arc::clone(&requester), Arc::clone(&change));
+            let prepared = on_another_thread(move || prepare(before, &asked, &built, at)).await?;
+            let prepared = match prepared {
+                Ok(prepared) if !requester.validate_only => prepared,
+                Ok(Prepared { before, after, .. }) => {
+                    return Ok(Changed::nothing(before.rules, after));
+                }
+                Err(unchanged) => return Ok(Changed::nothing(unchanged.clone(), unchanged)),
+            };
+            match self.write(prepared).await {
+                Err(ServiceError::Store(StoreError::Conflict { .. }))
+                    if requester.expected.is_none() && attempts < MOST_ATTEMPTS => {}
+                written => return written,
+            }
+        }
+    }
+
+    /// Writes a change and puts it into effect.
+    async fn write(&self, prepared: Prepared) -> Result<Changed, ServiceError> {
+        let Prepared { proposal, before, after, snapshot } = prepared;
+        let applied = match self.store.apply(&proposal, before.head.revision).await {
+            Ok(applied) => applied,
+            Err(error) => {
+                if let StoreError::Unavailable { .. } = error {
+                    self.settle().await;
+                }
+                return Err(error.into());
+            }
+        };
+        let mut head = before.head.clone();
+        (head.revision, head.chain) = (applied.record.revision, applied.record.chain);
+        let rules = Arc::new(after.clone());
+        let revised = Revised::new(applied.record, &head.lineage);
+        let held = Held::new(Loaded { head, rules: after }, snapshot);
+        self.replica.swap(held).map_err(|source| {
+            self.replica.doubt();
+            ServiceError::NotInEffect { revision: revised.record.revision, source }
+        })?;
+        self.announce();
+        Ok(Changed { revised: Some(revised), before: Arc::new(before.rules), rules })
+    }
+
+    /// Answers a request that was carried out before, if it asks for the same.
+    async fn repeat(
+        &self,
+        record: Record,
+        requester: Arc<Requester>,
+        change: Arc<Change>,
+    ) -> Result<Changed, ServiceError> {
+        let (request_id, revision) = (requester.request_id.clone(), record.revision);
+        let reused = || StoreError::RequestReused { request_id: request_id.clone(), revision };
+        let before = Revision(revision.0.saturating_sub(1));
+        let before = self.store.load_at(before).await?.ok_or_else(reused)?;
+        let lineage = before.head.lineage.clone();
+        let at = record.proposal.at;
+        let prepared = on_another_thread(move || prepare(before, &requester, &change, at)).await?;
+        let Ok(prepared) = prepared else { return Err(reused().into()) };
+        if !prepared.proposal.asks_the_same_as(&record.proposal) {
+            return Err(reused().into());
+        }
+        // It may have been written by a process that died before it was in effect here.
+        if self.replica.held().is_none_or(|held| held.head.revision < revision) {
+            let loaded = self.store.load().await?;
+            self.replica
+                .install(loaded)
+                .map_err(|source| ServiceError::NotInEffect { revision, source })?;
+            self.announce();
+        }
+        let revised = Some(Revised::new(record, &lineage));
+        let (before, rules) = (Arc::new(prepared.before.rules), Arc::new(prepared.after));
+        Ok(Changed { revised, before, rules })
+    }
+
+    /// Finds out what a write that ended unclear has done. Until that is known, what is held is in
+    /// doubt.
+    async fn settle(&self) {
+        self.replica.doubt();
+        match self.store.load().await {
+            Ok(loaded) => match self.replica.install(loaded) {
+                Ok(_) => self.announce(),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "Rules are in doubt");
+                }
+            },
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "Rules are in doubt");
+            }
+        }
+    }
+
+    /// Goes on settling for as long as there is doubt, until it is dropped. A server runs one.
+    pub async fn mend(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(MEND_INTERVAL).await;
+            if self.replica.freshness() == Freshness::Stale {
+                self.settle().await;
+            }
+        }
+    }
+
+    /// Tells watchers what is in effect.
+    fn announce(&self) {
+        if let Some(held) = self.replica.held() {
+            self.newest.send_if_modified(|newest| {
+                let later = *newest < held.head.revision;
+                *newest = held.head.revision.max(*newest);
+                later
+            });
+        }
+    }
+}
+
+impl Changed {
+    fn nothing(before: RuleSet, rules: RuleSet) -> Self {
+        Self { revised: None, before: Arc::new(before), rules: Arc::new(rules) }
+    }
+}
+
+/// Builds a change and proves that it can take effect; or gives the rules back if nothing changes.
+fn prepare(
+    before: Loaded,
+    requester: &Requester,
+    change: &Change,
+    at: Timestamp,
+) -> Result<Result<Prepared, RuleSet>, ServiceError> {
+    let steps = (change.build)(&before.rules, at)?;
+    if steps.is_empty() {
+        return Ok(Err(before.rules));
+    }
+    let after = before.rules.after(&steps);
+    let snapshot = compile(&after, before.head.revision.next())?;
+    let proposal = Proposal {
+        request_id: requester.request_id.clone(),
+        kind: change.kind,
+        author: requester.author.clone(),
+        approver: None,
+        reason: requester.reason.clone(),
+        ticket: requester.ticket.clone(),
+        at,
+        change: steps,
+    };
+    Ok(Ok(Prepared { proposal, before, after, snapshot }))
+}
+
+/// Compiles rules that may make no sense.
+pub(super) fn compile(rules: &RuleSet, revision: Revision) -> Result<Snapshot, ServiceError> {
+    let problems = rules::check(rules);
+    if !problems.is_empty() {
+        return Err(ServiceError::Rules(problems));
+    }
+    Snapshot::compile(rules, revision).map_err(ServiceError::Compile)
+}
+
+/// Runs work that takes long for a processor, so that checks on this thread go on.
+pub(super) async fn on_another_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, ServiceError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(ServiceError::BrokenOff))
+}

@@ -1,0 +1,89 @@
+//! Why a use case could not be carried out. "Not eligible" is an answer and never here.
+
+use crate::decision::CompileError;
+use crate::domain::{Revision, SuspensionId};
+use crate::replica::InstallError;
+use crate::rules::{Problem, RuleErrors};
+use crate::store::StoreError;
+
+/// Why a use case could not be carried out. A variant is something a caller can act on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A rule file does not read, or makes no sense. Correct it at the places told.
+    #[error("rule file cannot be used")]
+    Document(#[source] RuleErrors),
+
+    /// The rules would make no sense after the change. Correct the fields told.
+    #[error("rules would make no sense after this change")]
+    Rules(Vec<Problem>),
+
+    /// The rules would not compile after the change. Correct the rule told.
+    #[error("rules would not compile after this change")]
+    Compile(#[source] CompileError),
+
+    /// There is no such thing.
+    #[error("no {kind} has the id `{id}`")]
+    NotFound {
+        /// What was looked for.
+        kind: &'static str,
+        /// Under which id.
+        id: String,
+    },
+
+    /// The id is taken. Take another, or amend what is there.
+    #[error("{kind} `{id}` exists already")]
+    Exists {
+        /// What was to be made.
+        kind: &'static str,
+        /// Under which id.
+        id: String,
+    },
+
+    /// A suspension that is over, by a lift or at its end, cannot be lifted.
+    #[error("suspension `{id}` is over already")]
+    EndedAlready {
+        /// The suspension.
+        id: SuspensionId,
+    },
+
+    /// A revision that is not there yet.
+    #[error("revision {asked} is not there yet: the newest is {newest}")]
+    RevisionAhead {
+        /// What was asked for.
+        asked: Revision,
+        /// What there is.
+        newest: Revision,
+    },
+
+    /// More work in one request than a server that also answers checks should take on.
+    #[error("{what}: {given} were asked for, and {most} are allowed in one request")]
+    TooMuch {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much.
+        given: usize,
+        /// How much is allowed.
+        most: usize,
+    },
+
+    /// No rules are held, so there is nothing to look at.
+    #[error("no rules are loaded")]
+    NotLoaded,
+
+    /// The change is stored and not in effect here. Nothing is answered `ELIGIBLE` until it is.
+    #[error("revision {revision} is stored, and not yet in effect")]
+    NotInEffect {
+        /// The revision.
+        revision: Revision,
+        /// Why not.
+        source: InstallError,
+    },
+
+    /// The store said no, or nothing.
+    #[error("rule store refused")]
+    Store(#[from] StoreError),
+
+    /// A part of this server broke off in the middle. A change may have landed: send it again.
+    #[error("work was broken off")]
+    BrokenOff,
+}
