@@ -14,6 +14,7 @@ mod confirm;
 mod connection;
 mod customer_file;
 mod decision_view;
+mod demo;
 mod exempt;
 mod exit;
 mod explain;
@@ -32,6 +33,7 @@ mod request_file;
 mod restore;
 mod revision_view;
 mod scope_args;
+mod serve;
 mod status;
 mod suspend;
 mod suspension_args;
@@ -67,6 +69,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Serve(serve::Args),
     Check(Box<check::Args>),
     Explain(Box<explain::Args>),
     Suspend(Box<suspend::Args>),
@@ -113,6 +116,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
     let exit = match command {
+        Command::Serve(args) => serve::run(args, output)?,
         Command::Check(args) => check::run(args, output)?,
         Command::Explain(args) => explain::run(args, output)?,
         Command::Suspend(args) => suspend::run(args, output)?,

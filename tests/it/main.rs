@@ -8,9 +8,14 @@
     reason = "a test may panic"
 )]
 
+mod cli;
+mod cli_clients;
+mod cli_kill;
+mod cli_serve;
 mod laws;
 mod random;
 mod rules;
+mod server;
 mod telemetry;
 mod tidy;
 mod twin;
