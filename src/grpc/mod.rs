@@ -1,1 +1,24 @@
-//! Not written yet.
+//! Serves `offergate.v1` over gRPC: parse, call the use case, convert, error to status.
+//!
+//! No rule of the business is here. [`routes`] makes the services and [`serve`] runs them on a
+//! listener; a server may run several, one a core.
+
+mod api;
+mod catalog;
+mod deadline;
+mod eligibility;
+mod explanation;
+mod health;
+mod incoming;
+mod overload;
+mod paging;
+mod rules;
+mod server;
+mod sizes;
+mod status;
+mod suspensions;
+
+pub use api::{METHODS, routes};
+pub use health::Switch;
+pub use incoming::listeners;
+pub use server::{Limits, ServeError, serve};

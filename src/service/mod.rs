@@ -29,6 +29,8 @@ pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample}
 pub use crate::audit::RequestId;
 /// What an explanation shows, step by step.
 pub use crate::decision::{CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
+/// The rules of one revision.
+pub use crate::replica::Held;
 /// What a rule file changes, and what is wrong with one.
 pub use crate::rules::{Difference, DifferenceKind, Plan, Problem};
 /// Why the store said no.
@@ -36,7 +38,7 @@ pub use crate::store::StoreError;
 
 use crate::clock::Clock;
 use crate::domain::{Outcome, ReasonCode, Revision, Timestamp};
-use crate::replica::{Freshness, Held, InstallError, Replica};
+use crate::replica::{Freshness, InstallError, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::Decisions;
 use std::sync::{Arc, LazyLock};

@@ -38,8 +38,6 @@ pub enum Proposed {
 /// What to look at.
 #[derive(Debug)]
 pub struct PreviewRequest<'a> {
-    /// The change.
-    pub proposed: Proposed,
     /// The customers to decide before and after.
     pub customers: Vec<Customer<'a>>,
     /// The actions to decide for; all that can be gated when empty.
@@ -115,10 +113,14 @@ impl Service {
     ///
     /// # Errors
     /// When the change could not be made, or too much is asked for at once.
-    pub async fn preview(&self, request: PreviewRequest<'_>) -> Result<Preview, ServiceError> {
+    pub async fn preview(
+        &self,
+        proposed: Proposed,
+        request: PreviewRequest<'_>,
+    ) -> Result<Preview, ServiceError> {
         let before = self.needs_rules()?;
         let now = self.clock.wall();
-        let PreviewRequest { proposed, customers, actions, as_of, samples } = request;
+        let PreviewRequest { customers, actions, as_of, samples } = request;
         let starts = match &proposed {
             Proposed::Suspension(suspension) => suspension.from,
             Proposed::Exemption(exemption) => exemption.from,

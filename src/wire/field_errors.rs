@@ -100,6 +100,17 @@ impl FieldErrors {
         self
     }
 
+    /// The same fields, where what they call `from` is found at `path`.
+    #[must_use]
+    pub fn at(mut self, path: &str, from: &str) -> Self {
+        for error in &mut self.0 {
+            if let Some(rest) = error.path.strip_prefix(from) {
+                error.path = format!("{path}{rest}");
+            }
+        }
+        self
+    }
+
     /// These and those.
     pub fn extend(&mut self, others: Self) {
         self.0.extend(others.0);

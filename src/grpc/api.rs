@@ -1,0 +1,88 @@
+//! What is served: all services of `offergate.v1`, health, and reflection.
+
+use super::health::{HealthOf, Switch};
+use super::sizes::{EligibilityBySize, MOST_ADMIN, MOST_ANSWER, MOST_DOCUMENT};
+use crate::service::Service;
+use crate::wire::proto;
+use proto::catalog_service_server::CatalogServiceServer;
+use proto::rule_service_server::RuleServiceServer;
+use proto::suspension_service_server::SuspensionServiceServer;
+use std::sync::Arc;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
+
+/// All services of ours, in one: they share the use cases and nothing else.
+#[derive(Debug, Clone)]
+pub(super) struct Api {
+    pub(super) service: Arc<Service>,
+    pub(super) switch: Switch,
+}
+
+/// Every method that can be called, for metrics: a name outside this list is never a label.
+pub const METHODS: &[&str] = &[
+    "offergate.v1.EligibilityService/CheckEligibility",
+    "offergate.v1.EligibilityService/BatchCheckEligibility",
+    "offergate.v1.EligibilityService/StreamEligibility",
+    "offergate.v1.EligibilityService/ListEligibleOffers",
+    "offergate.v1.EligibilityService/ExplainEligibility",
+    "offergate.v1.RuleService/PlanRules",
+    "offergate.v1.RuleService/ApplyRules",
+    "offergate.v1.RuleService/ExportRules",
+    "offergate.v1.RuleService/GetRevision",
+    "offergate.v1.RuleService/ListRevisions",
+    "offergate.v1.RuleService/WatchRevisions",
+    "offergate.v1.CatalogService/Search",
+    "offergate.v1.CatalogService/GetVendor",
+    "offergate.v1.CatalogService/GetProduct",
+    "offergate.v1.CatalogService/GetOffer",
+    "offergate.v1.CatalogService/ListOffers",
+    "offergate.v1.SuspensionService/CreateSuspension",
+    "offergate.v1.SuspensionService/AmendSuspension",
+    "offergate.v1.SuspensionService/LiftSuspension",
+    "offergate.v1.SuspensionService/CreateExemption",
+    "offergate.v1.SuspensionService/GetSuspension",
+    "offergate.v1.SuspensionService/ListSuspensions",
+    "offergate.v1.SuspensionService/PreviewChange",
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// The services. Turning `switch` off makes health say so; `reflection` lets clients ask for the
+/// protos, in both versions of that protocol.
+///
+/// # Errors
+/// When the descriptors do not read, which is a bug in the build.
+pub fn routes(
+    service: &Arc<Service>,
+    switch: &Switch,
+    reflection: bool,
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let api = Api { service: Arc::clone(service), switch: switch.clone() };
+    let rules = RuleServiceServer::new(api.clone())
+        .max_decoding_message_size(MOST_DOCUMENT)
+        .max_encoding_message_size(MOST_DOCUMENT);
+    let catalog = CatalogServiceServer::new(api.clone())
+        .max_decoding_message_size(MOST_ADMIN)
+        .max_encoding_message_size(MOST_ANSWER);
+    let suspensions = SuspensionServiceServer::new(api.clone())
+        // A preview may carry a rule file.
+        .max_decoding_message_size(MOST_DOCUMENT)
+        .max_encoding_message_size(MOST_ANSWER);
+    let health = HealthServer::new(HealthOf::new(Arc::clone(service), switch.clone()));
+    let mut routes = Routes::new(EligibilityBySize::new(&api))
+        .add_service(rules)
+        .add_service(catalog)
+        .add_service(suspensions)
+        .add_service(health);
+    if reflection {
+        let builder = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        routes = routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+    }
+    Ok(routes.prepare())
+}

@@ -1,0 +1,201 @@
+//! Adapts `EligibilityService`.
+
+use super::api::Api;
+use super::deadline;
+use super::explanation;
+use super::status::{invalid, item_error, status_of};
+use crate::domain::{Advisory, AdvisoryId, Outcome};
+use crate::service::{Answer, OfferAnswer, RuleFile, RulesAsked, View};
+use crate::wire::decision::Evidence;
+use crate::wire::{FieldErrors, check_request, decision, proto, request, suspension};
+use futures_util::{Stream, StreamExt};
+use proto::eligibility_result::Result as Item;
+use proto::eligibility_service_server::EligibilityService;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+/// Most checks in one batch.
+const MOST_IN_BATCH: usize = 1000;
+
+/// The answers of a stream.
+pub(super) type Answers =
+    Pin<Box<dyn Stream<Item = Result<proto::StreamEligibilityResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl EligibilityService for Api {
+    async fn check_eligibility(
+        &self,
+        request: Request<proto::CheckEligibilityRequest>,
+    ) -> Result<Response<proto::CheckEligibilityResponse>, Status> {
+        let message = request.get_ref();
+        let answer = answer(&self.service.view(), message).map_err(|errors| invalid(&errors))?;
+        Ok(Response::new(proto::CheckEligibilityResponse { decision: Some(write(&answer)) }))
+    }
+
+    async fn batch_check_eligibility(
+        &self,
+        request: Request<proto::BatchCheckEligibilityRequest>,
+    ) -> Result<Response<proto::BatchCheckEligibilityResponse>, Status> {
+        let requests = &request.get_ref().requests;
+        if requests.is_empty() || MOST_IN_BATCH < requests.len() {
+            let given = requests.len();
+            let what = format!("holds {given} checks, and 1 to {MOST_IN_BATCH} are allowed");
+            return Err(invalid(&FieldErrors::one("requests", what)));
+        }
+        let view = self.service.view();
+        let results = requests.iter().map(|message| result(&view, message)).collect();
+        Ok(Response::new(proto::BatchCheckEligibilityResponse { results }))
+    }
+
+    type StreamEligibilityStream = Answers;
+
+    async fn stream_eligibility(
+        &self,
+        request: Request<Streaming<proto::StreamEligibilityRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        let deadline = deadline::of(&request);
+        let service = Arc::clone(&self.service);
+        let answers = request.into_inner().map(move |message| {
+            let message = message?;
+            let result = match checked(&message) {
+                Ok(check) => result(&service.view(), check),
+                Err(errors) => failed(&errors),
+            };
+            let correlation_id = message.correlation_id;
+            Ok(proto::StreamEligibilityResponse { correlation_id, result: Some(result) })
+        });
+        Ok(Response::new(deadline::end(answers, deadline)))
+    }
+
+    async fn list_eligible_offers(
+        &self,
+        request: Request<proto::ListEligibleOffersRequest>,
+    ) -> Result<Response<proto::ListEligibleOffersResponse>, Status> {
+        let message = request.get_ref();
+        let (asked, consistency) = both(
+            request::list_request(message),
+            request::consistency(message.consistency.as_ref()),
+        )
+        .map_err(|errors| invalid(&errors))?;
+        let view = self.service.view();
+        if !view.has_rules() {
+            return Err(status_of(crate::service::ServiceError::NotLoaded));
+        }
+        let answers = view.check_all(&asked, message.holdings_are_complete, &consistency);
+        let (eligible, others): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|found| found.answer.decision.outcome == Outcome::Eligible);
+        let others = if message.include_others { others } else { Vec::new() };
+        let written = |found: Vec<&OfferAnswer>| found.into_iter().map(offer_decision).collect();
+        Ok(Response::new(proto::ListEligibleOffersResponse {
+            eligible: written(eligible),
+            others: written(others),
+        }))
+    }
+
+    async fn explain_eligibility(
+        &self,
+        request: Request<proto::ExplainEligibilityRequest>,
+    ) -> Result<Response<proto::ExplainEligibilityResponse>, Status> {
+        use proto::explain_eligibility_request::Rules;
+        let message = request.into_inner();
+        let mut errors = FieldErrors::default();
+        let as_of = suspension::instant(message.as_of.as_ref(), "as_of", &mut errors);
+        let check = message.request.as_ref();
+        if check.is_some_and(|check| check.consistency.is_some()) {
+            errors.add("request.consistency", "must not be set: say `as_of` or `rules`");
+        }
+        let none = || FieldErrors::one("request", "is required");
+        let asked = check
+            .ok_or_else(none)
+            .and_then(|check| check_request(check).map_err(|errors| errors.under("request")));
+        let (asked, ()) = both(asked, errors.or(|| ())).map_err(|errors| invalid(&errors))?;
+        let rules = match message.rules {
+            None => RulesAsked::InForce,
+            Some(Rules::Revision(number)) => RulesAsked::At(crate::domain::Revision(number)),
+            Some(Rules::Draft(document)) => RulesAsked::Draft(rule_file(document)),
+        };
+        let explained = self.service.explain(&asked, as_of, rules).await.map_err(status_of)?;
+        Ok(Response::new(explanation::write(&explained, &asked)))
+    }
+}
+
+/// A rule file as the use cases take it.
+pub(super) fn rule_file(document: proto::RuleDocument) -> RuleFile {
+    let name = if document.name.is_empty() { "rules".to_owned() } else { document.name };
+    RuleFile { text: document.yaml, name }
+}
+
+/// Both values, or all errors of both.
+pub(super) fn both<A, B>(
+    one: Result<A, FieldErrors>,
+    other: Result<B, FieldErrors>,
+) -> Result<(A, B), FieldErrors> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(mut errors), Err(more)) => {
+            errors.extend(more);
+            Err(errors)
+        }
+        (Err(errors), Ok(_)) | (Ok(_), Err(errors)) => Err(errors),
+    }
+}
+
+/// Writes an answer.
+pub(super) fn write(answer: &Answer) -> proto::Decision {
+    static NONE: BTreeMap<AdvisoryId, Arc<Advisory>> = BTreeMap::new();
+    let mut id = Uuid::encode_buffer();
+    let held = answer.held.as_deref();
+    decision::decision(
+        &answer.decision,
+        &Evidence {
+            decision_id: answer.id.as_hyphenated().encode_lower(&mut id),
+            token: held.map_or("", |held| held.token.as_str()),
+            valid_until: answer.valid_until,
+            advisories: held.map_or(&NONE, |held| &held.rules.advisories),
+        },
+    )
+}
+
+fn answer(
+    view: &View<'_>,
+    message: &proto::CheckEligibilityRequest,
+) -> Result<Answer, FieldErrors> {
+    let consistency = request::consistency(message.consistency.as_ref());
+    let (asked, consistency) = both(check_request(message), consistency)?;
+    Ok(view.check(&asked, &consistency))
+}
+
+fn result(view: &View<'_>, message: &proto::CheckEligibilityRequest) -> proto::EligibilityResult {
+    match answer(view, message) {
+        Ok(answer) => proto::EligibilityResult { result: Some(Item::Decision(write(&answer))) },
+        Err(errors) => failed(&errors),
+    }
+}
+
+fn failed(errors: &FieldErrors) -> proto::EligibilityResult {
+    proto::EligibilityResult { result: Some(Item::Error(item_error(errors))) }
+}
+
+/// The check of a stream's message.
+fn checked(
+    message: &proto::StreamEligibilityRequest,
+) -> Result<&proto::CheckEligibilityRequest, FieldErrors> {
+    if crate::wire::MOST_TEXT < message.correlation_id.len() {
+        let most = crate::wire::MOST_TEXT;
+        let what = format!("is longer than the {most} bytes that are allowed");
+        return Err(FieldErrors::one("correlation_id", what));
+    }
+    message.request.as_ref().ok_or_else(|| FieldErrors::one("request", "is required"))
+}
+
+fn offer_decision(found: &OfferAnswer) -> proto::OfferDecision {
+    proto::OfferDecision {
+        offer: found.offer.id.to_string(),
+        title: found.offer.title.clone().unwrap_or_default(),
+        product: found.offer.product.to_string(),
+        decision: Some(write(&found.answer)),
+    }
+}

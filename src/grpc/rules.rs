@@ -1,0 +1,204 @@
+//! Adapts `RuleService`.
+
+use super::api::Api;
+use super::eligibility::rule_file;
+use super::paging;
+use super::status::{invalid, status_of};
+use super::{deadline, suspensions::requester};
+use crate::domain::Revision;
+use crate::service::{DifferenceKind, Plan, Revised};
+use crate::wire::{FieldErrors, proto, time};
+use futures_util::{Stream, StreamExt};
+use proto::rule_service_server::RuleService;
+use std::pin::Pin;
+use tonic::{Request, Response, Status};
+
+#[tonic::async_trait]
+impl RuleService for Api {
+    async fn plan_rules(
+        &self,
+        request: Request<proto::PlanRulesRequest>,
+    ) -> Result<Response<proto::PlanRulesResponse>, Status> {
+        let document = request.into_inner().document.ok_or_else(no_document)?;
+        let (plan, base) = self.service.plan(rule_file(document)).await.map_err(status_of)?;
+        Ok(Response::new(proto::PlanRulesResponse { lines: lines(&plan), base_revision: base.0 }))
+    }
+
+    async fn apply_rules(
+        &self,
+        request: Request<proto::ApplyRulesRequest>,
+    ) -> Result<Response<proto::ApplyRulesResponse>, Status> {
+        let message = request.into_inner();
+        let mut errors = FieldErrors::default();
+        if message.document.is_none() {
+            errors.add("document", "is required");
+        }
+        if message.expected_revision.is_none() {
+            errors.add("expected_revision", "is required: the revision that was planned against");
+        }
+        let requester = requester(
+            &message.request_id,
+            &message.author,
+            Some((&message.reason, &message.ticket)),
+            message.expected_revision,
+            message.validate_only,
+            errors,
+        )
+        .map_err(|errors| invalid(&errors))?;
+        let file = rule_file(message.document.ok_or_else(no_document)?);
+        let (changed, plan) = self.service.apply(requester, file).await.map_err(status_of)?;
+        let revision = match changed.revised {
+            Some(revised) => revision(&revised),
+            None => self.newest().await?,
+        };
+        let lines = lines(&plan);
+        Ok(Response::new(proto::ApplyRulesResponse { revision: Some(revision), lines }))
+    }
+
+    async fn export_rules(
+        &self,
+        request: Request<proto::ExportRulesRequest>,
+    ) -> Result<Response<proto::ExportRulesResponse>, Status> {
+        let asked = request.get_ref().revision.map(Revision);
+        let (yaml, head) = self.service.export(asked).await.map_err(status_of)?;
+        let document = proto::RuleDocument { yaml, name: "rules".to_owned() };
+        Ok(Response::new(proto::ExportRulesResponse {
+            document: Some(document),
+            revision: head.revision.0,
+            token: head.token().to_string(),
+        }))
+    }
+
+    async fn get_revision(
+        &self,
+        request: Request<proto::GetRevisionRequest>,
+    ) -> Result<Response<proto::GetRevisionResponse>, Status> {
+        let revision = match request.get_ref().number {
+            None => self.newest().await?,
+            Some(number) => {
+                let found = self.service.revision(Some(Revision(number))).await;
+                match found.map_err(status_of)? {
+                    Some(revised) => revision(&revised),
+                    None => proto::Revision::default(),
+                }
+            }
+        };
+        Ok(Response::new(proto::GetRevisionResponse { revision: Some(revision) }))
+    }
+
+    async fn list_revisions(
+        &self,
+        request: Request<proto::ListRevisionsRequest>,
+    ) -> Result<Response<proto::ListRevisionsResponse>, Status> {
+        let message = request.get_ref();
+        let number = |text: &str| text.parse().ok().map(Revision);
+        let size = paging::size(message.page_size);
+        let before = paging::token(&message.page_token, number);
+        let (size, before) =
+            super::eligibility::both(size, before).map_err(|errors| invalid(&errors))?;
+        let found = self.service.revisions(before, size).await.map_err(status_of)?;
+        let next_page_token = match found.last() {
+            Some(last) if Revision(1) < last.record.revision => last.record.revision.to_string(),
+            Some(_) | None => String::new(),
+        };
+        let revisions = found.iter().map(revision).collect();
+        Ok(Response::new(proto::ListRevisionsResponse { revisions, next_page_token }))
+    }
+
+    type WatchRevisionsStream =
+        Pin<Box<dyn Stream<Item = Result<proto::WatchRevisionsResponse, Status>> + Send>>;
+
+    async fn watch_revisions(
+        &self,
+        request: Request<proto::WatchRevisionsRequest>,
+    ) -> Result<Response<Self::WatchRevisionsStream>, Status> {
+        let deadline = deadline::of(&request);
+        let after = request.get_ref().after_revision.map(Revision);
+        let revisions = self.service.watch(after).map_err(status_of)?;
+        let messages = revisions.map(|revised| {
+            let revision = Some(revision(&revised.map_err(status_of)?));
+            Ok(proto::WatchRevisionsResponse { revision })
+        });
+        let messages = messages.take_until(self.switch.off());
+        Ok(Response::new(deadline::end(messages, deadline)))
+    }
+}
+
+impl Api {
+    /// The newest revision; one without a change while there was none.
+    async fn newest(&self) -> Result<proto::Revision, Status> {
+        let head = self.service.head().map_err(status_of)?;
+        let found = self.service.revision(Some(head.revision)).await.map_err(status_of)?;
+        Ok(found.map_or_else(
+            || proto::Revision { token: head.token().to_string(), ..<_>::default() },
+            |revised| revision(&revised),
+        ))
+    }
+}
+
+fn no_document() -> Status {
+    invalid(&FieldErrors::one("document", "is required"))
+}
+
+/// Writes a revision.
+pub(super) fn revision(revised: &Revised) -> proto::Revision {
+    let record = &revised.record;
+    let proposal = &record.proposal;
+    // By name, so that a kind which the proto does not know is visible as unspecified and no other.
+    let kind = format!("REVISION_KIND_{}", proposal.kind.name());
+    let subject = |edit: &crate::domain::RuleEdit| {
+        let (section, id) = edit.subject();
+        proto::RevisionSubject { section: section.to_owned(), id: id.to_owned() }
+    };
+    proto::Revision {
+        number: record.revision.0,
+        token: revised.token.to_string(),
+        kind: proto::RevisionKind::from_str_name(&kind).unwrap_or_default().into(),
+        author: proposal.author.clone(),
+        approver: proposal.approver.clone().unwrap_or_default(),
+        reason: proposal.reason.clone(),
+        ticket: proposal.ticket.clone(),
+        create_time: Some(time::write(proposal.at)),
+        request_id: proposal.request_id.as_str().to_owned(),
+        subjects: proposal.change.edits.iter().map(subject).collect(),
+        chain: record.chain.to_string(),
+    }
+}
+
+/// Writes a plan: what differs, then what stays although the file does not mention it.
+fn lines(plan: &Plan) -> Vec<proto::PlanLine> {
+    let differs = plan.differences.iter().map(|difference| {
+        let effect = match difference.kind {
+            DifferenceKind::Added => proto::PlanEffect::Add,
+            DifferenceKind::Changed => proto::PlanEffect::Change,
+            DifferenceKind::Removed => proto::PlanEffect::Remove,
+        };
+        let details = difference.fields.iter().map(|field| {
+            let or_not =
+                |value: &Option<String>| value.clone().unwrap_or("(not stated)".to_owned());
+            match (&field.before, &field.after) {
+                (None, Some(after)) if difference.kind == DifferenceKind::Added => {
+                    format!("{}: {after}", field.name)
+                }
+                (before, after) => {
+                    format!("{}: {} -> {}", field.name, or_not(before), or_not(after))
+                }
+            }
+        });
+        proto::PlanLine {
+            effect: effect.into(),
+            section: difference.section.to_owned(),
+            id: difference.id.clone(),
+            details: details.collect(),
+        }
+    });
+    let kept = |section: &str, id: String| proto::PlanLine {
+        effect: proto::PlanEffect::Keep.into(),
+        section: section.to_owned(),
+        id,
+        details: Vec::new(),
+    };
+    let suspensions = plan.kept_suspensions.iter().map(|id| kept("suspensions", id.to_string()));
+    let exemptions = plan.kept_exemptions.iter().map(|id| kept("exemptions", id.to_string()));
+    differs.chain(suspensions).chain(exemptions).collect()
+}

@@ -1,0 +1,255 @@
+//! The one table from our errors to gRPC's.
+//!
+//! Every status carries an `ErrorInfo`; bad fields come as a `BadRequest`. The caller learns what to
+//! do; hosts, files and causes stay in the log line that is written here.
+
+use crate::service::{Problem, ServiceError, StoreError};
+use crate::wire::{FieldErrors, proto};
+use std::collections::HashMap;
+use std::error::Error;
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Whose errors these are.
+const DOMAIN: &str = "offergate";
+
+/// How long to wait before a retry that can help.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Most bytes of field violations: a status travels in headers, and clients refuse large ones.
+const MOST_VIOLATIONS: usize = 4000;
+
+/// Most bytes of one violation's description.
+const MOST_DESCRIPTION: usize = 400;
+
+/// A request whose fields cannot be used.
+pub(super) fn invalid(errors: &FieldErrors) -> Status {
+    let fields = errors.iter().map(|error| (error.path.clone(), error.description.clone()));
+    bad_request("INVALID_REQUEST", "the request cannot be used", fields)
+}
+
+/// The same as an item's own error.
+pub(super) fn item_error(errors: &FieldErrors) -> proto::Error {
+    proto::Error {
+        code: Code::InvalidArgument.into(),
+        reason: "INVALID_REQUEST".to_owned(),
+        message: "the request cannot be used".to_owned(),
+        fields: (errors.iter())
+            .map(|error| proto::FieldViolation {
+                field: error.path.clone(),
+                description: error.description.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// An error of a use case whose request holds no single rule.
+pub(super) fn status_of(error: ServiceError) -> Status {
+    status_with(error, str::to_owned)
+}
+
+/// An error of a use case whose request holds one rule: `field` of the request is `section.id` of the
+/// rules.
+pub(super) fn status_of_rule(error: ServiceError, section: &str, id: &str, field: &str) -> Status {
+    let own = format!("{section}.{id}");
+    status_with(error, |path| path_in_request(path, &own, field))
+}
+
+/// A path into the rules as a path into the request, if it leads into the rule that it holds.
+fn path_in_request(path: &str, own: &str, field: &str) -> String {
+    match path.strip_prefix(own) {
+        Some("") => field.to_owned(),
+        Some(rest) if rest.starts_with('.') => format!("{field}{}", in_proto(rest)),
+        Some(_) | None => path.to_owned(),
+    }
+}
+
+/// A rule file's key, spelled as the proto does. `rest` starts with a dot.
+fn in_proto(rest: &str) -> String {
+    const SCOPE: [&str; 10] = [
+        "actions",
+        "countries",
+        "person_nexus",
+        "segments",
+        "holders",
+        "relationships",
+        "devices",
+        "channels",
+        "product_classes",
+        "customers",
+    ];
+    let key = rest.trim_start_matches('.');
+    let name = key.split(['.', '[']).next().unwrap_or_default();
+    match key {
+        "from" => ".from_time".to_owned(),
+        "until" => ".until_time".to_owned(),
+        "grandfather.until" => ".grandfather.until_time".to_owned(),
+        _ if SCOPE.contains(&name) => format!(".scope.{key}"),
+        _ => rest.to_owned(),
+    }
+}
+
+fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status {
+    let message = error.to_string();
+    match error {
+        ServiceError::Document(errors) => {
+            let fields = errors
+                .to_string()
+                .lines()
+                .map(|line| ("document.yaml".to_owned(), line.to_owned()))
+                .collect::<Vec<_>>();
+            bad_request("RULE_FILE_INVALID", &message, fields.into_iter())
+        }
+        ServiceError::Rules(problems) => {
+            let field = |problem: Problem| (path_of(&problem.path), problem.message);
+            bad_request("RULES_INVALID", &message, problems.into_iter().map(field))
+        }
+        ServiceError::Compile(cause) => {
+            let field = (path_of(&cause.path), cause.what);
+            bad_request("RULES_INVALID", &message, [field].into_iter())
+        }
+        ServiceError::TooMuch { most, .. } => {
+            let most = most.to_string();
+            failed(Code::InvalidArgument, "TOO_MUCH", &message, [("most", most)], None)
+        }
+        ServiceError::NotFound { kind, id } => {
+            let about = [("kind", kind.to_owned()), ("id", id)];
+            failed(Code::NotFound, "NOT_FOUND", &message, about, None)
+        }
+        ServiceError::Exists { kind, id } => {
+            let about = [("kind", kind.to_owned()), ("id", id)];
+            failed(Code::AlreadyExists, "ALREADY_EXISTS", &message, about, None)
+        }
+        ServiceError::EndedAlready { id } => {
+            let about = [("id", id.to_string())];
+            failed(Code::FailedPrecondition, "SUSPENSION_OVER", &message, about, None)
+        }
+        ServiceError::RevisionAhead { newest, .. } => {
+            let about = [("newest", newest.to_string())];
+            failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)
+        }
+        ServiceError::NotLoaded => {
+            failed(Code::Unavailable, "RULES_UNAVAILABLE", &message, [], Some(RETRY_AFTER))
+        }
+        ServiceError::NotInEffect { revision, source } => {
+            tracing::error!(error = &source as &dyn Error, "A stored change is not in effect");
+            let about = [("revision", revision.to_string())];
+            failed(Code::Unavailable, "CHANGE_NOT_IN_EFFECT", &message, about, Some(RETRY_AFTER))
+        }
+        ServiceError::BrokenOff => {
+            tracing::error!("Work was broken off");
+            failed(Code::Unavailable, "BROKEN_OFF", &message, [], Some(RETRY_AFTER))
+        }
+        ServiceError::Store(cause) => store_status(&cause),
+    }
+}
+
+fn store_status(cause: &StoreError) -> Status {
+    let message = cause.to_string();
+    match cause {
+        StoreError::Unavailable { .. } => {
+            tracing::warn!(error = cause as &dyn Error, "Rule store is unavailable");
+            failed(Code::Unavailable, "STORE_UNAVAILABLE", &message, [], Some(RETRY_AFTER))
+        }
+        StoreError::Conflict { expected, actual } => {
+            let about = [("expected", expected.to_string()), ("actual", actual.to_string())];
+            failed(Code::Aborted, "REVISION_CONFLICT", &message, about, None)
+        }
+        StoreError::RequestReused { revision, .. } => {
+            let about = [("revision", revision.to_string())];
+            failed(Code::AlreadyExists, "REQUEST_ID_REUSED", &message, about, None)
+        }
+        StoreError::NotWritten { .. } => {
+            tracing::error!(error = cause as &dyn Error, "Nothing was written");
+            failed(Code::Internal, "NOT_WRITTEN", &message, [], None)
+        }
+        StoreError::Corrupt { .. } => {
+            tracing::error!(error = cause as &dyn Error, "Stored data is corrupt");
+            failed(Code::DataLoss, "STORE_CORRUPT", "stored data is corrupt", [], None)
+        }
+    }
+}
+
+fn bad_request(
+    reason: &str,
+    message: &str,
+    fields: impl Iterator<Item = (String, String)>,
+) -> Status {
+    let mut details = ErrorDetails::new();
+    let (mut room, mut left_out) = (MOST_VIOLATIONS, 0);
+    for (path, mut description) in fields {
+        description.truncate(description.floor_char_boundary(MOST_DESCRIPTION));
+        let size = path.len() + description.len();
+        if room < size {
+            left_out += 1;
+            continue;
+        }
+        room -= size;
+        details.add_bad_request_violation(path, description);
+    }
+    if 0 < left_out {
+        details.add_bad_request_violation("", format!("and {left_out} more"));
+    }
+    details.set_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+fn failed<const N: usize>(
+    code: Code,
+    reason: &str,
+    message: &str,
+    about: [(&str, String); N],
+    retry_after: Option<Duration>,
+) -> Status {
+    let mut details = ErrorDetails::new();
+    let metadata: HashMap<_, _> =
+        about.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    details.set_error_info(reason, DOMAIN, metadata);
+    if retry_after.is_some() {
+        details.set_retry_info(retry_after);
+    }
+    Status::with_error_details(code, message, details)
+}
+
+/// A call that was given no more time.
+pub(super) fn too_late() -> Status {
+    let message = "the deadline passed before the answer was there";
+    failed(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message, [], None)
+}
+
+/// A check that there is no time for.
+pub(super) fn too_busy() -> Status {
+    let message = "too many checks at once";
+    failed(Code::ResourceExhausted, "TOO_BUSY", message, [], Some(RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_into_the_rules_becomes_a_path_into_the_request() {
+        for (path, expected) in [
+            ("suspensions.s.from", "suspension.from_time"),
+            ("suspensions.s.grandfather.until", "suspension.grandfather.until_time"),
+            ("suspensions.s.countries[1]", "suspension.scope.countries[1]"),
+            ("suspensions.s.target.vendor", "suspension.target.vendor"),
+            ("suspensions.s", "suspension"),
+            ("vendors.v.parents", "vendors.v.parents"),
+        ] {
+            let mapped = path_in_request(path, "suspensions.s", "suspension");
+            assert_eq!(mapped, expected);
+        }
+    }
+
+    #[test]
+    fn a_thousand_bad_fields_fit_the_headers_of_a_status() {
+        let fields = (0..1000).map(|place| (format!("field[{place}]"), "é".repeat(500)));
+        let status = bad_request("INVALID_REQUEST", "no", fields);
+        assert!(status.details().len() < 6000, "{}", status.details().len());
+        let details = status.get_error_details();
+        let last = details.bad_request().and_then(|bad| bad.field_violations.last().cloned());
+        assert!(last.is_some_and(|last| last.description.starts_with("and ")));
+    }
+}
