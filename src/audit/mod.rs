@@ -12,3 +12,6 @@ mod record;
 pub use chain::{Broken, Chain, Why, verify};
 pub use entry::{EntryError, Unrecordable};
 pub use record::{ChangeKind, Proposal, Record, RequestId};
+
+#[cfg(test)]
+pub(crate) use record::samples;

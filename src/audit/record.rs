@@ -118,12 +118,12 @@ pub struct Record {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
-pub(super) mod samples {
+pub(crate) mod samples {
     use super::*;
     use crate::domain::{RuleEdit, Vendor, VendorId};
 
     /// A proposal that adds the vendor `vendor-NUMBER`.
-    pub(in crate::audit) fn proposal(number: u64) -> Proposal {
+    pub(crate) fn proposal(number: u64) -> Proposal {
         let vendor = Vendor {
             id: VendorId::parse(&format!("vendor-{number}")).unwrap(),
             name: format!("Vendor {number}"),

@@ -77,17 +77,17 @@ pub fn test(files: &[PathBuf]) -> Outcome {
 
 fn test_one(file: &Path) -> Result<Vec<Verdict>, Report> {
     let name = file.display().to_string();
-    let test = rules::test_file::read(&text_of(file)?).map_err(|errors| errors.in_file(&name))?;
-    let (rules, rules_name) = match test.rules {
-        TestRules::Inline(rules) => (*rules, name.clone()),
+    let text = text_of(file)?;
+    let test = rules::test_file::read(&text).map_err(|errors| errors.in_file(&name))?;
+    let snapshot = match test.rules {
+        TestRules::Inline(rules) => compiled(&rules, &text, "rules.", &name)?,
         TestRules::Path(path) => {
             let path = file.parent().unwrap_or(Path::new("")).join(path);
-            (rules_of(&path)?, path.display().to_string())
+            let (name, text) = (path.display().to_string(), text_of(&path)?);
+            let rules = rules::read(&text).map_err(|errors| errors.in_file(&name))?;
+            compiled(&rules, &text, "", &name)?
         }
     };
-    let snapshot = Snapshot::compile(&rules, Revision(1)).map_err(|error| {
-        Report::from_err(error).wrap_err(format!("{rules_name} cannot be compiled"))
-    })?;
     let verdict = |case: Case| {
         let decision = decide_case(&case, &snapshot);
         let mismatches = case.expect.mismatches(&decision);
@@ -96,9 +96,12 @@ fn test_one(file: &Path) -> Result<Vec<Verdict>, Report> {
     Ok(test.cases.into_iter().map(verdict).collect())
 }
 
-fn rules_of(path: &Path) -> Result<RuleSet, Report> {
-    let name = path.display().to_string();
-    Ok(rules::read(&text_of(path)?).map_err(|errors| errors.in_file(&name))?)
+/// The snapshot of rules that stand at `path` in `text`; what does not compile is pointed at there.
+fn compiled(rules: &RuleSet, text: &str, path: &str, name: &str) -> Result<Snapshot, Report> {
+    let snapshot = Snapshot::compile(rules, Revision(1)).map_err(|error| {
+        rules::point_at(text, &format!("{path}{}", error.path), &error.what).in_file(name)
+    })?;
+    Ok(snapshot)
 }
 
 fn text_of(path: &Path) -> Result<String, Report> {
@@ -162,7 +165,7 @@ impl Outcome {
         }
         let total = self.verdicts.len();
         // Writing to a `String` cannot fail.
-        let _ = write!(text, "{total} cases: {} as stated, {failed} not", total - failed);
+        let _ = write!(text, "{} of {total} cases as stated", total - failed);
         let _ = match self.errors.len() {
             0 => writeln!(text),
             broken => writeln!(text, "; {broken} files could not be tested"),
@@ -209,4 +212,103 @@ impl Verdict {
 /// A name as it may be printed on a terminal.
 fn one_line(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    const RULES: &str = "\
+vendors: {acme: {name: Acme}}
+products: {shield: {name: Shield, class: ANTIVIRUS, vendors: [acme], components: []}}
+offers: {plain: {product: shield}}
+suspensions:
+  stop: {target: {vendor: acme}, actions: [OFFER], from: \"2026-01-01T00:00:00Z\",
+         until: \"2026-02-01T00:00:00Z\", ticket: CHG-1, reason: To be safe.}
+";
+
+    /// Writes files into a folder of their own, and tests the last one.
+    fn tested(files: &[(&str, &str)]) -> Outcome {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        test(
+            &files.last().map(|(name, _)| folder.path().join(name)).into_iter().collect::<Vec<_>>(),
+        )
+    }
+
+    fn case(expect: &str) -> String {
+        format!(
+            "rules: rules.yaml\ncases:\n  - {{name: one, customer: {{id: c-1, holding: {{status: \
+             NONE}}}}, offer: plain, action: OFFER, as_of: \"2026-01-15T00:00:00Z\", expect: {expect}}}\n"
+        )
+    }
+
+    #[test]
+    fn a_case_that_differs_is_shown_with_both_sides_and_fails_the_run() {
+        let stated = case("{outcome: ELIGIBLE, reasons: [NO_RULE_APPLIES], suspensions: [stop]}");
+        let outcome = tested(&[("rules.yaml", RULES), ("a.test.yaml", &stated)]);
+        assert!(!outcome.passed());
+        let text = outcome.to_text();
+        for line in [
+            "FAIL ",
+            "- stated  ELIGIBLE",
+            "+ decided INELIGIBLE",
+            "- stated  [NO_RULE_APPLIES]",
+            "+ decided [VENDOR_SUSPENDED]",
+            "0 of 1 cases as stated",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("stop"), "what is as stated is not shown:\n{text}");
+    }
+
+    #[test]
+    fn the_json_form_has_what_was_stated_beside_what_was_decided() {
+        let outcome =
+            tested(&[("rules.yaml", RULES), ("a.test.yaml", &case("{outcome: INELIGIBLE}"))]);
+        assert!(outcome.passed());
+        let list = outcome.to_json();
+        assert_eq!(list[0]["name"], "one");
+        assert_eq!(list[0]["expected"], json!({"outcome": "INELIGIBLE"}));
+        assert_eq!(
+            list[0]["actual"],
+            json!({
+                "outcome": "INELIGIBLE",
+                "reasons": [{"code": "VENDOR_SUSPENDED", "attribute": null}],
+                "suspensions": ["stop"],
+                "exemptions": [],
+                "alternate": null,
+                "valid_until": "2026-02-01T00:00:00Z",
+            })
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_fails_the_run_and_says_where() {
+        let condition = RULES.replace("{product: shield}", "{product: shield, condition: \"1 +\"}");
+        for (files, problem) in [
+            (vec![("gone.test.yaml", "rules: nowhere.yaml\ncases: []")], "cases"),
+            (vec![("a.test.yaml", &*case("{}"))], "rules.yaml cannot be read"),
+            (
+                vec![("rules.yaml", "vendor: {}"), ("a.test.yaml", &*case("{}"))],
+                "rules.yaml:1:1: vendor: ",
+            ),
+            (
+                vec![("rules.yaml", RULES), ("a.test.yaml", &*case("{outcome: YES}"))],
+                "cases[0].expect.outcome: `YES` is not allowed",
+            ),
+            (
+                vec![("rules.yaml", &*condition), ("a.test.yaml", &*case("{}"))],
+                "rules.yaml:3:46: offers.plain.condition: ",
+            ),
+        ] {
+            let outcome = tested(&files);
+            assert!(!outcome.passed());
+            let told: Vec<_> = outcome.errors.iter().map(|error| format!("{error}")).collect();
+            assert!(told.concat().contains(problem), "{problem} in {told:?}");
+        }
+    }
 }

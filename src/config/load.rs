@@ -8,10 +8,17 @@ use super::{ConfigErrors, Origin, Place, Problem, Settings};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Variables with our prefix that are no setting of the server: where its own file is, and what
-/// the other commands read.
-const NO_SETTINGS: &[&str] =
-    &["OFFERGATE_CONFIG", "OFFERGATE_SERVER", "OFFERGATE_OUTPUT", "OFFERGATE_AUTHOR"];
+/// Variables with our prefix that are no setting of the server: where its own file is, what the
+/// other commands read, and what builds and tests read.
+const NO_SETTINGS: &[&str] = &[
+    "OFFERGATE_CONFIG",
+    "OFFERGATE_SERVER",
+    "OFFERGATE_OUTPUT",
+    "OFFERGATE_AUTHOR",
+    "OFFERGATE_COMMIT",
+    "OFFERGATE_CASES",
+    "OFFERGATE_SEED",
+];
 
 /// Kubernetes puts these into every container beside a service of our name.
 const NOT_OURS: &[&str] = &["OFFERGATE_SERVICE_", "OFFERGATE_PORT"];

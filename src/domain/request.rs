@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// May this customer be offered, or keep using, this product, through this offer?
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CheckRequest<'a> {
     /// Who.
     pub customer: Customer<'a>,
@@ -41,7 +41,7 @@ pub enum Consistency {
 }
 
 /// What the caller says about a customer.
-#[derive(Clone, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct Customer<'a> {
     /// The bank's own id; one that [`CustomerId::allows`](super::CustomerId::allows).
     pub id: &'a str,

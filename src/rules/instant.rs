@@ -188,3 +188,74 @@ fn in_zone(text: &str, local: DateTime, zone: &str) -> Result<Timestamp, Invalid
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str, zone: Option<&str>) -> String {
+        parse(text, zone).map_or_else(|error| error.to_string(), |instant| instant.to_string())
+    }
+
+    #[test]
+    fn an_instant_has_an_offset_or_a_zone() {
+        for (text, zone, expected) in [
+            ("2017-12-02T00:00:00Z", None, "2017-12-02T00:00:00Z"),
+            ("2015-10-10T12:00Z", None, "2015-10-10T12:00:00Z"),
+            ("2017-12-02T00:00:00.5+05:30", None, "2017-12-01T18:30:00.5Z"),
+            ("2024-06-01T01:30:00+01:00[Europe/London]", None, "2024-06-01T00:30:00Z"),
+            ("2024-06-01 01:30", Some("Europe/London"), "2024-06-01T00:30:00Z"),
+            ("2024-06-01", Some("Europe/London"), "2024-05-31T23:00:00Z"),
+            ("2024-10-27T01:30+01:00", Some("Europe/London"), "2024-10-27T00:30:00Z"),
+            ("2024-10-27T01:30+00:00", Some("Europe/London"), "2024-10-27T01:30:00Z"),
+            ("2024-10-27T01:30Z", Some("America/New_York"), "2024-10-27T01:30:00Z"),
+        ] {
+            assert_eq!(told(text, zone), expected, "{text} {zone:?}");
+        }
+    }
+
+    #[test]
+    fn a_local_time_that_came_twice_or_never_is_refused_with_both_readings() {
+        assert_eq!(
+            told("2024-10-27 01:30", Some("Europe/London")),
+            "`2024-10-27 01:30` came twice in Europe/London: write `2024-10-27T01:30:00+01:00` or \
+             `2024-10-27T01:30:00+00:00`"
+        );
+        assert_eq!(
+            told("2024-03-31 01:30", Some("Europe/London")),
+            "`2024-03-31 01:30` never came in Europe/London, where clocks went forward: write \
+             `2024-03-31T00:30:00+00:00` or `2024-03-31T02:30:00+01:00`"
+        );
+    }
+
+    #[test]
+    fn what_could_be_more_than_one_instant_or_none_is_refused() {
+        for (text, zone, problem) in [
+            ("2024-10-27 01:30", None, "has no offset"),
+            ("2024-10-27", None, "is a day, and an instant is wanted"),
+            ("2024-10-27T01:30[Europe/London]", None, "is no instant"),
+            ("2024-06-01T01:30:00+02:00[Europe/London]", None, "contradicts the zone"),
+            ("2024-06-01T01:30:00+02:00", Some("Europe/London"), "contradicts the zone"),
+            ("2024-06-01T01:30:00", Some("Europe/Lundon"), "is no time zone"),
+            ("2024-06-01T01:30:00Z", Some("Europe/Lundon"), "is no time zone"),
+            ("yesterday", None, "is no instant"),
+            ("", None, "is no instant"),
+            ("2024-02-30T00:00:00Z", None, "is no instant"),
+            ("-000001-01-01T00:00:00Z", None, "is no instant"),
+            ("1718755200", None, "is no instant"),
+        ] {
+            let told = told(text, zone);
+            assert!(told.contains(problem), "{text} {zone:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_a_day_and_nothing_more() {
+        assert_eq!(parse_day("2017-12-02").map(|day| day.to_string()), Ok("2017-12-02".to_owned()));
+        for refused in
+            ["2017-12-02T00:00:00Z", "2017-12-2", "20171202", "2017-02-29", "0000-01-01", ""]
+        {
+            assert!(matches!(parse_day(refused), Err(InvalidInstant::NoDay(_))), "{refused}");
+        }
+    }
+}

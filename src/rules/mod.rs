@@ -19,4 +19,4 @@ pub use export::export;
 pub use given::GivenRequest;
 pub use plan::{Difference, DifferenceKind, FieldDifference, Plan, plan};
 pub use problem::{Place, Problem, RuleErrors};
-pub use read::read;
+pub use read::{point_at, read};

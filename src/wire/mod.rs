@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod decision;
 mod field_errors;
+pub mod hot;
 pub mod proto;
 pub mod request;
 pub mod scope;

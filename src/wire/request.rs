@@ -112,7 +112,7 @@ pub(super) fn unknown_number(given: i32, name: &str, path: &str, errors: &mut Fi
     errors.add(path, format_args!("is {given}, which is no value of `{name}`"));
 }
 
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }

@@ -1,4 +1,4 @@
-//! Everything that is tested from outside, in one binary.
+//! Everything that is tested from outside, in one binary so that it links once.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,10 +12,19 @@ mod cli;
 mod cli_clients;
 mod cli_kill;
 mod cli_serve;
+mod hot;
 mod laws;
 mod random;
 mod rules;
+mod rules_files;
+mod rules_generate;
+mod rules_properties;
 mod server;
+mod store_conformance;
+mod store_files;
+mod store_kill;
+mod store_proposals;
+mod store_tampering;
 mod telemetry;
 mod tidy;
 mod twin;

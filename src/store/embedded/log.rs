@@ -6,13 +6,17 @@
 use crate::audit::{Chain, Record, RequestId};
 use crate::domain::{ChainHash, Lineage, Revision, RuleSet};
 use crate::store::{BoxError, Head, Loaded, StoreError};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+
+/// Begins to read: what is read in one transaction is said of one instant.
+pub(super) fn snapshot(connection: &Connection) -> Result<Transaction<'_>, StoreError> {
+    connection.unchecked_transaction().map_err(reading("the file"))
+}
 
 /// Verifies everything: the file's structure, its tables, every record, and that the log ends where
 /// the head says. Returns the state after the last record.
 pub(super) fn verify_all(connection: &Connection) -> Result<Loaded, StoreError> {
-    // One read transaction, so that all of it is said of one instant.
-    let snapshot = connection.unchecked_transaction().map_err(reading("the file"))?;
+    let snapshot = snapshot(connection)?;
     let structure = "the structure of the file";
     let verdict: String = snapshot
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
@@ -38,12 +42,12 @@ pub(super) fn verify_all(connection: &Connection) -> Result<Loaded, StoreError> 
 
 /// The state after the records up to a revision, or to the end if that comes first.
 pub(super) fn fold(
-    connection: &Connection,
+    log: &Transaction<'_>,
     lineage: Lineage,
     up_to: Revision,
 ) -> Result<Loaded, StoreError> {
     let mut rules = RuleSet::default();
-    let end = each_record(connection, Chain::START, up_to.0, |record| {
+    let end = each_record(log, Chain::START, up_to.0, |record| {
         rules.apply(&record.proposal.change);
     })?;
     Ok(Loaded { head: Head { lineage, revision: end.revision, chain: end.hash }, rules })
@@ -51,31 +55,29 @@ pub(super) fn fold(
 
 /// Up to `limit` records after a revision.
 pub(super) fn records(
-    connection: &Connection,
+    log: &Transaction<'_>,
     after: Revision,
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
-    // One read transaction: nothing may come between the hash before and the records.
-    let snapshot = connection.unchecked_transaction().map_err(reading("the file"))?;
     let mut records = Vec::new();
-    let Some(start) = place_in_chain(&snapshot, after)? else { return Ok(records) };
+    let Some(start) = place_in_chain(log, after)? else { return Ok(records) };
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-    each_record(&snapshot, start, after.0.saturating_add(limit), |record| records.push(record))?;
+    each_record(log, start, after.0.saturating_add(limit), |record| records.push(record))?;
     Ok(records)
 }
 
 /// The record that a request led to.
 pub(super) fn record_of(
-    connection: &Connection,
+    log: &Transaction<'_>,
     request_id: &RequestId,
 ) -> Result<Option<Record>, StoreError> {
-    let revision: Option<i64> = connection
+    let revision: Option<i64> = log
         .prepare_cached("SELECT revision FROM records WHERE request_id = ?1")
         .and_then(|mut select| select.query_row([request_id.as_str()], |row| row.get(0)).optional())
         .map_err(reading("the list of requests"))?;
     let Some(revision) = revision else { return Ok(None) };
     let before = u64::try_from(revision - 1).map_err(|error| corrupt("revision 0", error))?;
-    let record = records(connection, Revision(before), 1)?.pop();
+    let record = records(log, Revision(before), 1)?.pop();
     match record {
         Some(record) if record.proposal.request_id == *request_id => Ok(Some(record)),
         _ => Err(corrupt(format!("revision {revision}"), "its request id is not its entry's")),
@@ -83,11 +85,11 @@ pub(super) fn record_of(
 }
 
 /// Where the log says it ends.
-pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
+pub(super) fn head(log: &Transaction<'_>) -> Result<Head, StoreError> {
     let read = |row: &Row<'_>| -> rusqlite::Result<(String, i64, String)> {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     };
-    let (lineage, revision, chain) = connection
+    let (lineage, revision, chain) = log
         .prepare_cached("SELECT lineage, revision, chain FROM head")
         .and_then(|mut select| select.query_row([], read))
         .map_err(reading("the head"))?;
@@ -103,13 +105,13 @@ pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
 
 /// Follows the chain from a place in it, up to and with record `last`; returns where it ended.
 fn each_record(
-    connection: &Connection,
+    log: &Transaction<'_>,
     start: Chain,
     last: u64,
     mut take: impl FnMut(Record),
 ) -> Result<Chain, StoreError> {
     let mut chain = start;
-    let mut select = connection
+    let mut select = log
         .prepare_cached(
             "SELECT revision, chain, request_id, entry FROM records
              WHERE ?1 < revision AND revision <= ?2 ORDER BY revision",
@@ -137,15 +139,12 @@ fn follow(chain: &mut Chain, row: &Row<'_>) -> Result<Record, BoxError> {
 }
 
 /// The place in the chain after a record; `None` if there is no such record.
-fn place_in_chain(
-    connection: &Connection,
-    revision: Revision,
-) -> Result<Option<Chain>, StoreError> {
+fn place_in_chain(log: &Transaction<'_>, revision: Revision) -> Result<Option<Chain>, StoreError> {
     if revision == Revision::ZERO {
         return Ok(Some(Chain::START));
     }
     let Ok(number) = i64::try_from(revision.0) else { return Ok(None) };
-    let hash: Option<String> = connection
+    let hash: Option<String> = log
         .prepare_cached("SELECT chain FROM records WHERE revision = ?1")
         .and_then(|mut select| select.query_row([number], |row| row.get(0)).optional())
         .map_err(reading("the records"))?;

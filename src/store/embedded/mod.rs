@@ -95,7 +95,7 @@ impl RuleStore for EmbeddedStore {
             let lineage = newest.head.lineage.clone();
             self.reader
                 .run("loading an earlier revision", move |connection| {
-                    log::fold(connection, lineage, revision).map(Some)
+                    log::fold(&log::snapshot(connection)?, lineage, revision).map(Some)
                 })
                 .await
         })
@@ -117,10 +117,9 @@ impl RuleStore for EmbeddedStore {
         after: Revision,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
-        Box::pin(
-            self.reader
-                .run("reading records", move |connection| log::records(connection, after, limit)),
-        )
+        Box::pin(self.reader.run("reading records", move |connection| {
+            log::records(&log::snapshot(connection)?, after, limit)
+        }))
     }
 
     fn record_of<'a>(
@@ -128,11 +127,9 @@ impl RuleStore for EmbeddedStore {
         request_id: &'a RequestId,
     ) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
         let request_id = request_id.clone();
-        Box::pin(
-            self.reader.run("looking up a request", move |connection| {
-                log::record_of(connection, &request_id)
-            }),
-        )
+        Box::pin(self.reader.run("looking up a request", move |connection| {
+            log::record_of(&log::snapshot(connection)?, &request_id)
+        }))
     }
 
     fn backup<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Head, StoreError>> {

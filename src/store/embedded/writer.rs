@@ -33,7 +33,8 @@ pub(super) struct Writer {
 impl Writer {
     /// `newest` is what the verified file holds.
     pub(super) fn new(connection: Connection, place: Place, newest: Arc<ArcSwap<Loaded>>) -> Self {
-        Self { connection, _place: place, newest, bytes_ahead: 0 }
+        // As if full: the first commit moves what a crash may have left in the log.
+        Self { connection, _place: place, newest, bytes_ahead: MOST_BYTES_AHEAD }
     }
 
     /// Makes the change the next revision; see [`RuleStore::apply`](crate::store::RuleStore::apply).
@@ -152,4 +153,78 @@ fn end_if_in_doubt(error: &rusqlite::Error) {
         "Ending the process: the disk failed while the store was writing, and what it holds is unknown"
     );
     std::process::abort();
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use crate::audit::samples::proposal;
+    use crate::domain::{
+        ComponentReach, Reach, Revision, RuleEdit, Scope, Suspension, SuspensionId, Target,
+        VendorId,
+    };
+    use crate::store::embedded::EmbeddedStore;
+    use crate::store::{RuleStore, StoreError};
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_the_change_keeps_the_rest_and_takes_it_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.db");
+        let store = EmbeddedStore::open(&path).unwrap();
+        store.apply(&proposal(1), Revision(0)).await.unwrap();
+        let before = store.load().await.unwrap();
+        let set_room = |pages: i64| {
+            store.writer.run("setting the room", move |writer| {
+                let set = writer.connection.query_row(
+                    &format!("PRAGMA max_page_count = {pages}"),
+                    [],
+                    |row| row.get::<_, i64>(0),
+                );
+                Ok(set.unwrap())
+            })
+        };
+        set_room(1).await.unwrap(); // SQLite takes it for: no more than there are.
+
+        let mut large = proposal(2);
+        large.reason = "long ".repeat(20_000);
+        for _ in 0..2 {
+            let refused = store.apply(&large, Revision(1)).await.unwrap_err();
+            assert!(matches!(refused, StoreError::NotWritten { .. }), "{refused:?}");
+            assert_eq!(store.load().await.unwrap(), before);
+            assert_eq!(store.record_of(&large.request_id).await.unwrap(), None);
+        }
+        set_room(1_000_000).await.unwrap();
+        let applied = store.apply(&large, Revision(1)).await.unwrap();
+        assert!(!applied.repeated);
+        drop(store);
+        let reopened = EmbeddedStore::open(&path).unwrap();
+        assert_eq!(reopened.load().await.unwrap().head.revision, applied.record.revision);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_would_not_read_back_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(&folder.path().join("rules.db")).unwrap();
+        let suspension = Suspension {
+            id: SuspensionId::parse("s").unwrap(),
+            target: Target::Vendor(VendorId::parse("v").unwrap()),
+            reach: Reach::Group,
+            components: ComponentReach::Include,
+            scope: Scope::default(), // No actions: a suspension of nothing cannot be written.
+            from: proposal(1).at,
+            until: None,
+            lifted_at: None,
+            grandfather: None,
+            review_by: None,
+            advisories: vec![],
+            ticket: "CHG-1".into(),
+            reason: "because".into(),
+            customer_message: None,
+        };
+        let mut unreadable = proposal(1);
+        unreadable.change.edits = vec![RuleEdit::PutSuspension(suspension.into())];
+        let refused = store.apply(&unreadable, Revision(0)).await.unwrap_err();
+        assert_eq!(refused.to_string(), "nothing was written while recording a change");
+        assert_eq!(store.load().await.unwrap().head.revision, Revision(0));
+    }
 }

@@ -1,0 +1,311 @@
+//! What every store must do, as one suite that runs on each of them; and random histories, on which
+//! all must agree.
+//!
+//! The one exception: a store in memory has no file, so it refuses to be copied.
+
+use super::store_proposals::{
+    InFolder, StoreUnderTest, apply_next, block_on, chain_of, naming, proposal, removing,
+};
+use offergate::audit::{Proposal, verify};
+use offergate::domain::{ChainHash, Revision, RuleSet};
+use offergate::store::embedded::EmbeddedStore;
+use offergate::store::memory::MemoryStore;
+use offergate::store::{RuleStore, StoreError};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+macro_rules! every_store {
+    ($($name:ident;)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<offergate::store::memory::MemoryStore>().await;
+            })*
+        }
+        mod embedded {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<super::InFolder>().await;
+            })*
+        }
+    };
+}
+
+every_store! {
+    a_new_store_is_empty_at_revision_zero;
+    revisions_have_no_gaps_and_each_answer_is_what_the_store_then_holds;
+    a_change_on_an_old_revision_is_a_conflict_and_leaves_no_trace;
+    the_same_request_again_answers_with_its_first_record_and_changes_nothing;
+    a_request_id_cannot_be_used_for_another_change;
+    the_state_at_every_revision_is_the_fold_of_the_records_up_to_it;
+    records_come_in_pages_without_a_gap;
+    of_writers_at_one_revision_exactly_one_wins;
+    a_reopened_store_is_the_same_store;
+    a_copy_holds_the_same_history_or_is_refused;
+}
+
+async fn a_new_store_is_empty_at_revision_zero<S: StoreUnderTest>() {
+    let kind = S::fresh();
+    let loaded = kind.store().load().await.unwrap();
+    assert_eq!(loaded.rules, RuleSet::default());
+    assert_eq!((loaded.head.revision, loaded.head.chain), (Revision::ZERO, ChainHash::ZERO));
+    assert_eq!(kind.store().load_at(Revision::ZERO).await.unwrap(), Some(loaded));
+    assert_eq!(kind.store().load_at(Revision(1)).await.unwrap(), None);
+    assert_eq!(kind.store().records(Revision::ZERO, 10).await.unwrap(), []);
+}
+
+async fn revisions_have_no_gaps_and_each_answer_is_what_the_store_then_holds<S: StoreUnderTest>() {
+    let kind = S::fresh();
+    for number in 1..=20 {
+        let proposal = proposal(&format!("r{number}"), number);
+        let applied = kind.store().apply(&proposal, Revision(number - 1)).await.unwrap();
+        assert!(!applied.repeated);
+        assert_eq!(applied.record.revision, Revision(number));
+        assert_eq!(applied.record.proposal, proposal);
+        let head = kind.store().load().await.unwrap().head;
+        assert_eq!((head.revision, head.chain), (applied.record.revision, applied.record.chain));
+        let found = kind.store().record_of(&proposal.request_id).await.unwrap();
+        assert_eq!(found, Some(applied.record));
+    }
+    let records = kind.store().records(Revision::ZERO, usize::MAX).await.unwrap();
+    let end = verify(&records).unwrap();
+    let head = kind.store().load().await.unwrap().head;
+    assert_eq!((end.revision, end.hash), (head.revision, head.chain));
+}
+
+async fn a_change_on_an_old_revision_is_a_conflict_and_leaves_no_trace<S: StoreUnderTest>() {
+    let kind = S::fresh();
+    apply_next(kind.store(), &proposal("r1", 1)).await.unwrap();
+    let before = kind.store().load().await.unwrap();
+    for expected in [Revision(0), Revision(2), Revision(u64::MAX)] {
+        let refused = kind.store().apply(&proposal("r2", 2), expected).await.unwrap_err();
+        assert_eq!(refused.to_string(), format!("rules moved from revision {expected} to 1"));
+    }
+    assert_eq!(kind.store().load().await.unwrap(), before);
+    assert_eq!(kind.store().record_of(&proposal("r2", 2).request_id).await.unwrap(), None);
+    assert_eq!(kind.store().records(Revision(1), 10).await.unwrap(), []);
+}
+
+async fn the_same_request_again_answers_with_its_first_record_and_changes_nothing<
+    S: StoreUnderTest,
+>() {
+    let kind = S::fresh();
+    let first = apply_next(kind.store(), &proposal("r1", 1)).await.unwrap();
+    apply_next(kind.store(), &proposal("r2", 2)).await.unwrap();
+    let before = kind.store().load().await.unwrap();
+    let later = Proposal { at: "2030-01-01T00:00:00Z".parse().unwrap(), ..proposal("r1", 1) };
+    for expected in [Revision(0), Revision(1), Revision(2)] {
+        for retry in [&proposal("r1", 1), &later] {
+            let again = kind.store().apply(retry, expected).await.unwrap();
+            assert!(again.repeated);
+            assert_eq!(again.record, first.record);
+        }
+    }
+    assert_eq!(kind.store().load().await.unwrap(), before);
+}
+
+async fn a_request_id_cannot_be_used_for_another_change<S: StoreUnderTest>() {
+    let kind = S::fresh();
+    apply_next(kind.store(), &proposal("r1", 1)).await.unwrap();
+    let before = kind.store().load().await.unwrap();
+    for other in [
+        proposal("r1", 2),
+        Proposal { author: "bob".into(), ..proposal("r1", 1) },
+        Proposal { approver: Some("bob".into()), ..proposal("r1", 1) },
+    ] {
+        let refused = kind.store().apply(&other, Revision(1)).await.unwrap_err();
+        let expected = "request id `r1` was used before for another change, at revision 1";
+        assert_eq!(refused.to_string(), expected);
+    }
+    assert_eq!(kind.store().load().await.unwrap(), before);
+}
+
+async fn the_state_at_every_revision_is_the_fold_of_the_records_up_to_it<S: StoreUnderTest>() {
+    let kind = S::fresh();
+    let proposals = [
+        proposal("a", 1),
+        proposal("b", 2),
+        naming("c", 1, "Renamed"),
+        removing("d", 2),
+        removing("e", 3),
+        proposal("f", 2),
+    ];
+    let mut rules = RuleSet::default();
+    let mut states = vec![kind.store().load().await.unwrap()];
+    for proposal in &proposals {
+        apply_next(kind.store(), proposal).await.unwrap();
+        rules = rules.after(&proposal.change);
+        let loaded = kind.store().load().await.unwrap();
+        assert_eq!(loaded.rules, rules);
+        states.push(loaded);
+    }
+    for (number, state) in (0..).zip(states) {
+        assert_eq!(kind.store().load_at(Revision(number)).await.unwrap(), Some(state));
+    }
+    for none in [7, 1 << 63, u64::MAX] {
+        assert_eq!(kind.store().load_at(Revision(none)).await.unwrap(), None);
+    }
+}
+
+async fn records_come_in_pages_without_a_gap<S: StoreUnderTest>() {
+    let kind = S::fresh();
+    for number in 1..=10 {
+        apply_next(kind.store(), &proposal(&format!("r{number}"), number)).await.unwrap();
+    }
+    let all = kind.store().records(Revision::ZERO, 100).await.unwrap();
+    assert_eq!(all.len(), 10);
+    for (after, limit, expected) in [
+        (0, 0, 0..0),
+        (0, 3, 0..3),
+        (3, 3, 3..6),
+        (9, 3, 9..10),
+        (9, usize::MAX, 9..10),
+        (10, 3, 0..0),
+        (11, 3, 0..0),
+        (u64::MAX, usize::MAX, 0..0),
+    ] {
+        let page = kind.store().records(Revision(after), limit).await.unwrap();
+        assert_eq!(page, all[expected], "after {after}, limit {limit}");
+    }
+}
+
+async fn of_writers_at_one_revision_exactly_one_wins<S: StoreUnderTest>() {
+    let kind = Arc::new(S::fresh());
+    for round in 0..10_u64 {
+        let writers = (0..8_u64).map(|writer| {
+            let kind = Arc::clone(&kind);
+            async move {
+                let proposal = proposal(&format!("r{round}-{writer}"), writer);
+                kind.store().apply(&proposal, Revision(round)).await
+            }
+        });
+        let results = futures_util::future::join_all(writers).await;
+        let won = results.iter().filter(|result| result.is_ok()).count();
+        assert_eq!(won, 1, "{results:?}");
+        let next = Revision(round + 1);
+        for lost in results.iter().filter_map(|result| result.as_ref().err()) {
+            assert!(matches!(lost, StoreError::Conflict { actual, .. } if *actual == next));
+        }
+    }
+    let records = kind.store().records(Revision::ZERO, 100).await.unwrap();
+    assert_eq!(verify(&records).unwrap().revision, Revision(10));
+}
+
+async fn a_reopened_store_is_the_same_store<S: StoreUnderTest>() {
+    let mut kind = S::fresh();
+    for number in 1..=5 {
+        let applied = apply_next(kind.store(), &proposal(&format!("r{number}"), number)).await;
+        let before = kind.store().load().await.unwrap();
+        let records = kind.store().records(Revision::ZERO, 100).await.unwrap();
+        kind = kind.reopened();
+        assert_eq!(kind.store().load().await.unwrap(), before);
+        assert_eq!(kind.store().records(Revision::ZERO, 100).await.unwrap(), records);
+        let again = kind.store().apply(&proposal(&format!("r{number}"), number), Revision(0)).await;
+        assert_eq!(again.unwrap().record, applied.unwrap().record);
+    }
+}
+
+async fn a_copy_holds_the_same_history_or_is_refused<S: StoreUnderTest>() {
+    let kind = S::fresh();
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("copy.db");
+    apply_next(kind.store(), &proposal("r1", 1)).await.unwrap();
+    let copied = kind.store().backup(&target).await;
+    if !S::HAS_A_FILE {
+        let expected = "nothing was written while writing a backup: a store in memory has no file";
+        assert_eq!(chain_of(&copied.unwrap_err()), expected);
+        assert!(!target.exists());
+        return;
+    }
+    let loaded = kind.store().load().await.unwrap();
+    assert_eq!(copied.unwrap(), loaded.head);
+    let copy = EmbeddedStore::open(&target).unwrap();
+    assert_eq!(copy.load().await.unwrap(), loaded);
+    assert!(matches!(
+        kind.store().backup(&target).await.unwrap_err(),
+        StoreError::NotWritten { doing: "writing a backup", .. }
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_while_writing_is_one_instant_and_writing_goes_on() {
+    let kind = Arc::new(InFolder::fresh());
+    let folder = tempfile::tempdir().unwrap();
+    apply_next(kind.store(), &proposal("r0", 0)).await.unwrap();
+    let writing = tokio::spawn({
+        let kind = Arc::clone(&kind);
+        async move {
+            for number in 1..=300 {
+                apply_next(kind.store(), &proposal(&format!("r{number}"), number)).await.unwrap();
+            }
+        }
+    });
+    let mut places = BTreeSet::new();
+    while !writing.is_finished() {
+        let target = folder.path().join(format!("copy-{}.db", places.len()));
+        let head = kind.store().backup(&target).await.unwrap();
+        let copy = EmbeddedStore::open(&target).unwrap().load().await.unwrap();
+        assert_eq!(copy.head, head);
+        assert_eq!(kind.store().load_at(head.revision).await.unwrap(), Some(copy));
+        if !places.insert(head.revision) {
+            std::fs::remove_file(target).unwrap();
+        }
+    }
+    writing.await.unwrap();
+    assert!(1 < places.len(), "copies were made at {places:?} only");
+    assert_eq!(kind.store().load().await.unwrap().head.revision, Revision(301));
+}
+
+/// One call of [`RuleStore::apply`]: request ids and vendors from a small pool, so that they meet.
+fn any_call() -> impl Strategy<Value = (Proposal, u64)> {
+    let content = (0..3_u64, prop_oneof![Just(None), "[A-Zé\"\\\\]{1,3}".prop_map(Some)]);
+    (0..12_u8, content, 0..4_u64).prop_map(|(request, (number, name), behind)| {
+        let request = format!("r{request}");
+        let proposal = match name {
+            Some(name) => naming(&request, number, &name),
+            None => removing(&request, number),
+        };
+        (proposal, behind)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn all_stores_answer_every_random_history_alike(
+        calls in prop::collection::vec((any_call(), any::<bool>()), 1..30)
+    ) {
+        block_on(async {
+            let memory = MemoryStore::fresh();
+            let mut embedded = InFolder::fresh();
+            for ((proposal, behind), reopen) in calls {
+                let newest = memory.load().await.unwrap().head.revision.0;
+                // Mostly the newest revision, else an older one.
+                let expected = Revision(newest.saturating_sub(behind.saturating_sub(2)));
+                let answers = (
+                    memory.apply(&proposal, expected).await,
+                    embedded.store().apply(&proposal, expected).await,
+                );
+                match answers {
+                    (Ok(one), Ok(other)) => prop_assert_eq!(one, other),
+                    (Err(one), Err(other)) => prop_assert_eq!(one.to_string(), other.to_string()),
+                    (one, other) => prop_assert!(false, "{:?} but {:?}", one, other),
+                }
+                if reopen {
+                    embedded = embedded.reopened();
+                }
+            }
+            let one = memory.load().await.unwrap();
+            let other = embedded.store().load().await.unwrap();
+            prop_assert_eq!((&one.rules, one.head.chain), (&other.rules, other.head.chain));
+            for number in 0..=one.head.revision.0 {
+                let one = memory.load_at(Revision(number)).await.unwrap().map(|at| at.rules);
+                let other = embedded.store().load_at(Revision(number)).await.unwrap();
+                prop_assert_eq!(one, other.map(|at| at.rules));
+            }
+            Ok(())
+        })?;
+    }
+}

@@ -1,0 +1,240 @@
+//! What is at the path of a store: another process, another kind of file, a later format, a copy.
+//! Every refusal says what is wrong with which file, and leaves that file as it was.
+
+use super::store_proposals::{apply_next, block_on, chain_of, proposal, store_of};
+use offergate::domain::Revision;
+use offergate::store::RuleStore;
+use offergate::store::embedded::{EmbeddedStore, restore};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn refusal(path: &Path) -> String {
+    match EmbeddedStore::open(path) {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => chain_of(&error),
+    }
+}
+
+/// Names of what is in a folder.
+fn listing(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_new_store_is_readable_by_its_owner_alone_and_leaves_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state/offergate/rules.db");
+    let store = EmbeddedStore::open(&path).unwrap();
+    block_on(apply_next(&store, &proposal("r1", 1))).unwrap();
+    for name in listing(path.parent().unwrap()) {
+        assert_eq!(mode_of(&path.with_file_name(&name)), 0o600, "{name}");
+    }
+    assert_eq!(mode_of(&folder.path().join("state")), 0o700);
+    assert_eq!(mode_of(&folder.path().join("state/offergate")), 0o700);
+    drop(store);
+    assert_eq!(listing(path.parent().unwrap()), ["rules.db", "rules.db.lock"]);
+}
+
+#[test]
+fn two_new_stores_have_two_lineages() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, other] = ["a.db", "b.db"].map(|name| store_of(&folder.path().join(name), 0));
+    assert_ne!(one.head.lineage, other.head.lineage);
+}
+
+#[test]
+fn a_store_in_use_is_refused_under_each_of_its_names_until_it_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.db");
+    let link = folder.path().join("link.db");
+    symlink(&path, &link).unwrap();
+    let store = EmbeddedStore::open(&path).unwrap();
+    for name in [&path, &link, &folder.path().join("./rules.db")] {
+        let expected = format!(
+            "store `{}` is in use by another process (process {}); one server process may open it \
+             at a time",
+            path.display(),
+            std::process::id()
+        );
+        assert_eq!(refusal(name), expected);
+    }
+    drop(store);
+    assert!(EmbeddedStore::open(&link).is_ok());
+}
+
+#[test]
+fn what_is_no_store_is_refused_and_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.db");
+    let cases: [(&[u8], &str); 4] = [
+        (b"", "it is empty, and a store never is"),
+        (b"SQLite", "it is too short for a SQLite file"),
+        (b"vendors: {}\nproducts: {}\n", "it is no SQLite file"),
+        (&[0; 8192], "it is no SQLite file"),
+    ];
+    for (content, why) in cases {
+        fs::write(&path, content).unwrap();
+        assert_eq!(refusal(&path), format!("`{}` is no store: {why}", path.display()));
+        assert_eq!(fs::read(&path).unwrap(), content);
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(refusal(&path), format!("`{}` is no store: it is a folder", path.display()));
+    fs::remove_dir(&path).unwrap();
+
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE head (id)").unwrap();
+    drop(other);
+    let expected =
+        format!("`{}` is no store: it is a SQLite file of something else", path.display());
+    assert_eq!(refusal(&path), expected);
+
+    let nowhere = folder.path().join("nowhere.db");
+    symlink(folder.path().join("missing.db"), &nowhere).unwrap();
+    assert!(refusal(&nowhere).starts_with("cannot find"), "{}", refusal(&nowhere));
+    assert!(!folder.path().join("missing.db").exists());
+
+    let beneath = path.join("rules.db");
+    assert!(refusal(&beneath).starts_with("cannot look at"), "{}", refusal(&beneath));
+}
+
+#[test]
+fn a_write_ahead_log_without_its_main_file_is_no_reason_for_an_empty_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.db");
+    let store = EmbeddedStore::open(&path).unwrap();
+    block_on(apply_next(&store, &proposal("r1", 1))).unwrap();
+    let wal = fs::read(folder.path().join("rules.db-wal")).unwrap();
+    drop(store);
+    fs::remove_file(&path).unwrap();
+    fs::write(folder.path().join("rules.db-wal"), wal).unwrap();
+    let expected = format!(
+        "`{}` is no store: its main file is gone, but its `-wal` or `-journal` file is there",
+        path.display()
+    );
+    assert_eq!(refusal(&path), expected);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_read_only_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.db");
+    store_of(&path, 1);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    let expected = format!("cannot write `{}`: the file is read-only", path.display());
+    assert_eq!(refusal(&path), expected);
+}
+
+#[test]
+fn a_later_format_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.db");
+    store_of(&path, 1);
+    for (format, expected) in [
+        (2, "has format 2, and this version reads formats up to 1; use the version that wrote it"),
+        (0, "is no store: its format number is none that ever was"),
+        (-1, "is no store: its format number is none that ever was"),
+    ] {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        file.pragma_update(None, "user_version", format).unwrap();
+        drop(file);
+        assert!(refusal(&path).contains(expected), "{}", refusal(&path));
+    }
+}
+
+#[test]
+fn a_restored_store_goes_on_in_the_history_of_its_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, copy, target] =
+        ["rules.db", "copy.db", "new/rules.db"].map(|n| folder.path().join(n));
+    let at_backup = store_of(&path, 3);
+    let store = EmbeddedStore::open(&path).unwrap();
+    block_on(store.backup(&copy)).unwrap();
+    let lost = block_on(apply_next(&store, &proposal("lost", 9))).unwrap();
+    assert_eq!(mode_of(&copy), 0o600);
+
+    assert_eq!(restore(&copy, &target).unwrap(), at_backup.head);
+    let restored = EmbeddedStore::open(&target).unwrap();
+    block_on(async {
+        assert_eq!(restored.load().await.unwrap(), at_backup);
+        let other = apply_next(&restored, &proposal("other", 8)).await.unwrap().record;
+        assert_eq!(other.revision, lost.record.revision);
+        assert_ne!(other.chain, lost.record.chain, "one number, two histories");
+    });
+    drop(store);
+    assert_eq!(listing(folder.path()), ["copy.db", "new", "rules.db", "rules.db.lock"]);
+    assert_eq!(listing(&folder.path().join("new"))[..2], ["rules.db", "rules.db-shm"]);
+}
+
+#[test]
+fn restore_takes_the_place_of_nothing_but_an_empty_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, copy] = ["rules.db", "copy.db"].map(|name| folder.path().join(name));
+    let loaded = store_of(&copy, 2);
+    let in_use = EmbeddedStore::open(&path).unwrap();
+    assert!(restore(&copy, &path).unwrap_err().to_string().contains("is in use"));
+    drop(in_use);
+    for there in ["a store", "a text", "a folder"] {
+        match there {
+            "a text" => fs::write(&path, "mine").unwrap(),
+            "a folder" => {
+                fs::remove_file(&path).unwrap();
+                fs::create_dir(&path).unwrap();
+            }
+            _ => {}
+        }
+        let expected = format!("`{}` exists already, and is left as it is", path.display());
+        assert_eq!(restore(&copy, &path).unwrap_err().to_string(), expected, "{there}");
+    }
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    assert_eq!(restore(&copy, &path).unwrap(), loaded.head);
+}
+
+#[test]
+fn a_damaged_or_foreign_backup_restores_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let [copy, target] = ["copy.db", "rules.db"].map(|name| folder.path().join(name));
+    store_of(&copy, 3);
+    let whole = fs::read(&copy).unwrap();
+    let mut altered = whole.clone();
+    let at = whole.windows(8).position(|bytes| bytes == b"Vendor 2").unwrap();
+    altered[at] = b'W';
+    let missing = folder.path().join("missing.db");
+    assert!(restore(&missing, &target).unwrap_err().to_string().starts_with("cannot read"));
+    for (content, expected) in [
+        (&whole[..whole.len() / 2], "is damaged; restore a backup: "),
+        (&altered, "stored data is corrupt at revision 2"),
+        (&[], "it is empty, and a store never is"),
+        (b"no SQLite file at all", "it is no SQLite file"),
+    ] {
+        fs::write(&copy, content).unwrap();
+        let refused = chain_of(&restore(&copy, &target).unwrap_err());
+        assert!(refused.contains(expected), "{refused}");
+        assert!(!target.exists());
+    }
+}
+
+#[test]
+fn an_abandoned_change_is_done_all_the_same_and_its_retry_finds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(&folder.path().join("rules.db")).unwrap();
+    block_on(async {
+        let first = proposal("r1", 1);
+        let mut abandoned = store.apply(&first, Revision(0));
+        assert!(futures_util::poll!(&mut abandoned).is_pending());
+        drop(abandoned);
+        let retry = store.apply(&first, Revision(0)).await.unwrap();
+        assert!(retry.repeated);
+    });
+}
