@@ -27,7 +27,7 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS (60). Needs cargo-fuzz and a nightly 
 
 proto-image: ## Accept the protos as they stand, as what later changes may not break.
 	@tests/tools/setup.sh buf
-	@tests/tools/buf.sh build --output proto/image.binpb
+	@tests/tools/buf.sh build --exclude-source-info --output proto/image.binpb
 
 clean: ## Remove everything that was built or installed here.
 	cargo clean

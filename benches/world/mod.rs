@@ -32,7 +32,7 @@ const ATTRIBUTES: [&str; 8] = [
 const ACTIONS: [Action; 4] = [Action::Offer, Action::Activate, Action::Reactivate, Action::Renew];
 
 /// The instant at which everything is decided.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-06-01T12:00:00Z".parse().unwrap()
 }
 
@@ -83,7 +83,7 @@ impl Dice {
 }
 
 /// The rules, with this many suspensions.
-pub fn rules(suspensions: usize) -> RuleSet {
+pub(crate) fn rules(suspensions: usize) -> RuleSet {
     let mut dice = Dice(20_171_202);
     let mut rules = RuleSet::default();
     for number in 0..VENDORS {
@@ -186,17 +186,17 @@ fn suspension(number: usize, dice: &mut Dice) -> Suspension {
 
 /// A customer at an offer, with everything said that a rule could ask for.
 #[derive(Debug)]
-pub struct Ask {
-    pub offer: String,
-    pub country: &'static str,
-    pub segment: &'static str,
-    pub channel: &'static str,
-    pub relationship: Relationship,
+pub(crate) struct Ask {
+    pub(crate) offer: String,
+    pub(crate) country: &'static str,
+    pub(crate) segment: &'static str,
+    pub(crate) channel: &'static str,
+    pub(crate) relationship: Relationship,
     attributes: [bool; 8],
 }
 
 /// Random customers at random offers.
-pub fn asks(count: usize) -> Vec<Ask> {
+pub(crate) fn asks(count: usize) -> Vec<Ask> {
     let mut dice = Dice(290_000);
     let ask = |_| Ask {
         offer: format!("offer-{:04}", dice.below(OFFERS)),
@@ -210,11 +210,15 @@ pub fn asks(count: usize) -> Vec<Ask> {
 }
 
 impl Ask {
+    /// The bank's own attributes of this customer.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        ATTRIBUTES.into_iter().zip(self.attributes)
+    }
+
     /// May this customer be offered it?
-    pub fn request(&self) -> CheckRequest<'_> {
-        let pairs = ATTRIBUTES.iter().zip(self.attributes);
+    pub(crate) fn request(&self) -> CheckRequest<'_> {
         let attributes: SmallVec<_> =
-            pairs.map(|(name, value)| (*name, AttributeValue::Bool(value))).collect();
+            self.attributes().map(|(name, value)| (name, AttributeValue::Bool(value))).collect();
         CheckRequest {
             customer: Customer {
                 id: "cust-0012345678",

@@ -206,4 +206,10 @@ fn read_secret(path: &Path) -> Result<String, String> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 mod tests;

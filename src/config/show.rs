@@ -82,6 +82,7 @@ pub fn reference() -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::config::{Origin, Place};

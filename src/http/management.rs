@@ -82,6 +82,7 @@ async fn metrics(State(management): State<Management>) -> Response {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};

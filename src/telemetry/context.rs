@@ -47,6 +47,7 @@ impl Extractor for Headers<'_> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use opentelemetry::trace::TraceContextExt;

@@ -70,12 +70,15 @@ pub enum TelemetryError {
     Twice(#[source] tracing::dispatcher::SetGlobalDefaultError),
 }
 
+/// Reads an environment variable.
+pub type Environment = Box<dyn Fn(&str) -> Option<String>>;
+
 /// What telemetry needs to know at the start.
 pub struct TelemetrySettings {
     /// How log lines look.
     pub log_format: LogFormat,
-    /// Reads an environment variable; `OTEL_*`, `RUST_LOG` and `NO_COLOR` are asked for.
-    pub environment: Box<dyn Fn(&str) -> Option<String>>,
+    /// Asked for `OTEL_*`, `RUST_LOG` and `NO_COLOR`.
+    pub environment: Environment,
     /// Where log lines go, and whether that is a terminal; standard error when `None`.
     pub log_to: Option<(BoxMakeWriter, bool)>,
 }
@@ -225,7 +228,7 @@ fn encode(registry: &prometheus::Registry) -> Result<String, prometheus::Error> 
 }
 
 /// Who is talking; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` outrank our own name.
-fn resource(environment: &dyn Fn(&str) -> Option<String>) -> Resource {
+fn resource(environment: &Environment) -> Resource {
     let named = environment("OTEL_SERVICE_NAME").is_some()
         || environment("OTEL_RESOURCE_ATTRIBUTES")
             .is_some_and(|text| text.contains("service.name="));

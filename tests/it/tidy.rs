@@ -284,7 +284,7 @@ fn the_architecture_page_tells_of_every_folder() {
     }
     for folder in ["proto", "deploy", "tests", "benches", "fuzz"] {
         if root.join(folder).is_dir() {
-            assert!(page.contains(&format!("`{folder}/`")), "ARCHITECTURE.md: no {folder}/");
+            assert!(page.contains(&format!("`{folder}/")), "ARCHITECTURE.md: no {folder}/");
         }
     }
 }

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Measures decisions, then the server under load, and prints a table of each. Takes some minutes,
+# and means something only on a machine that does nothing else.
+#
+#   benches/run.sh [decide] [load]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+measure_decide() {
+    cargo bench --locked --bench decide
+    python3 benches/decide_table.py
+}
+
+measure_load() {
+    cargo build --locked --release --bin offergate --example floor --example floor_input
+    python3 benches/floor/load.py
+}
+
+[ $# -gt 0 ] || set -- decide load
+for part in "$@"; do
+    "measure_$part"
+done
