@@ -8,16 +8,15 @@
 
 use super::catalogue::{MOST_PER_UNIT, OLDEST};
 use super::fields::not_one_of;
-use super::problem::Problem;
+use super::ownership::cycles;
+use super::problem::{MOST_PROBLEMS, Problem};
+use super::texts::is_language_tag;
 use super::tree::{Kind, Node, quoted};
 use crate::domain::{
     Action, ComponentReach, Components, CustomerMessage, Exemption, Offer, Product, ProductClass,
-    Reach, RuleSet, Scope, Suspension, Target, Timestamp, Vendor, VendorId, Vocabularies, Window,
+    Reach, RuleSet, Scope, Suspension, Target, Vendor, VendorId, Vocabularies, Window,
 };
 use std::collections::BTreeSet;
-
-/// The longest text that a rule may carry, in characters.
-const LONGEST_TEXT: usize = 1_000;
 
 /// The longest condition, in characters. Compiling one is not bounded otherwise.
 const LONGEST_CONDITION: usize = 1_000;
@@ -82,7 +81,7 @@ pub(super) fn check_declared(rules: &RuleSet, declared: &Declared<'_>) -> Vec<Pr
     let mut check = Check { rules, declared, problems: Vec::new() };
     check.vocabularies(&rules.vocabularies);
     rules.vendors.values().for_each(|vendor| check.vendor(vendor));
-    check.ownership();
+    check.problems.extend(cycles(rules));
     rules.products.values().for_each(|product| check.product(product));
     rules.offers.values().for_each(|offer| check.offer(offer));
     for (id, advisory) in &rules.advisories {
@@ -96,15 +95,18 @@ pub(super) fn check_declared(rules: &RuleSet, declared: &Declared<'_>) -> Vec<Pr
     check.problems
 }
 
-struct Check<'a> {
+/// The problems found so far; what is wrong with a text is found in `texts`.
+pub(super) struct Check<'a> {
     rules: &'a RuleSet,
     declared: &'a Declared<'a>,
     problems: Vec<Problem>,
 }
 
 impl Check<'_> {
-    fn refuse(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem::new(path, message));
+    pub(super) fn refuse(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(Problem::new(path, message));
+        }
     }
 
     fn vocabularies(&mut self, terms: &Vocabularies) {
@@ -147,28 +149,6 @@ impl Check<'_> {
             let path = format!("{path}.parents[{at}]");
             self.known_vendor(&format!("{path}.vendor"), &parent.vendor);
             self.window(&path, &parent.window);
-        }
-    }
-
-    /// Finds cycles of owners. Owners change only where some parent's window starts or ends, so
-    /// those instants, and one before all of them, are enough to look at.
-    fn ownership(&mut self) {
-        let parents = || self.rules.vendors.values().flat_map(|vendor| &vendor.parents);
-        let edges = parents().flat_map(|parent| [parent.window.from, parent.window.until]);
-        let mut instants: BTreeSet<Timestamp> = edges.flatten().collect();
-        instants.insert(Timestamp::MIN);
-        let mut told = BTreeSet::new();
-        for now in instants {
-            for cycle in cycles(self.rules, now) {
-                let Some(first) = cycle.first() else { continue };
-                let names: Vec<_> = cycle.iter().map(|id| id.as_str()).collect();
-                let when = if now == Timestamp::MIN { String::new() } else { format!(" at {now}") };
-                let message = format!("own each other in a cycle{when}: {}", names.join(" -> "));
-                let path = format!("vendors.{first}.parents");
-                if told.insert(names.join(" ")) {
-                    self.problems.push(Problem::new(path, message));
-                }
-            }
         }
     }
 
@@ -372,113 +352,4 @@ impl Check<'_> {
             self.refuse(format!("{path}.until"), message);
         }
     }
-
-    /// A name that people search for: in one script, so that no letter passes for another.
-    fn name(&mut self, path: &str, name: &str) {
-        self.one_line(path, name);
-        if mixes_scripts(name) {
-            let message = format!(
-                "{} mixes Latin letters with Cyrillic or Greek ones that look alike; write the \
-                 name in one script, and the other as an alias",
-                quoted(name)
-            );
-            self.refuse(path, message);
-        }
-    }
-
-    fn line(&mut self, path: &str, key: &str, text: &str) {
-        self.one_line(&format!("{path}.{key}"), text);
-    }
-
-    fn maybe_line(&mut self, path: &str, key: &str, text: Option<&str>) {
-        if let Some(text) = text {
-            self.line(path, key, text);
-        }
-    }
-
-    fn one_line(&mut self, path: &str, text: &str) {
-        self.text(path, text);
-        if text.contains('\n') {
-            self.refuse(path, "must be one line");
-        }
-    }
-
-    fn text(&mut self, path: &str, text: &str) {
-        if text.trim().is_empty() {
-            self.refuse(path, "is empty; write a text");
-        } else if LONGEST_TEXT < text.chars().count() {
-            self.refuse(path, format!("is longer than {LONGEST_TEXT} characters"));
-        }
-        if text.chars().any(|character| character.is_control() && character != '\n') {
-            self.refuse(path, "has a control character; write plain text");
-        }
-    }
-
-    fn url(&mut self, path: &str, url: Option<&str>) {
-        let Some(url) = url else { return };
-        let path = format!("{path}.url");
-        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let plain = |c: char| c.is_whitespace() || c.is_control();
-        if !host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
-            || url.contains(plain)
-            || LONGEST_TEXT < url.len()
-        {
-            let message = "is no link; write one that starts with `https://` or `http://`";
-            self.refuse(path, format!("{} {message}", quoted(url)));
-        }
-    }
-}
-
-/// Cycles of owners at one instant, each once, from its smallest id back to that id.
-fn cycles(rules: &RuleSet, now: Timestamp) -> Vec<Vec<&VendorId>> {
-    let owners = |id: &VendorId| {
-        let parents = rules.vendors.get(id).map_or(&[][..], |vendor| vendor.parents.as_slice());
-        parents
-            .iter()
-            .filter(move |parent| parent.window.contains(now))
-            .map(|parent| &parent.vendor)
-    };
-    let mut done = BTreeSet::new();
-    let mut found = Vec::new();
-    for start in rules.vendors.keys() {
-        // Depth first; the path is kept by hand, since a chain of owners may be any length.
-        let mut path: Vec<&VendorId> = Vec::new();
-        let mut todo = vec![(start, 0)];
-        while let Some((vendor, depth)) = todo.pop() {
-            path.truncate(depth);
-            if let Some(at) = path.iter().position(|owner| *owner == vendor) {
-                found.push(from_smallest(path.get(at..).unwrap_or_default()));
-            } else if done.insert(vendor) {
-                path.push(vendor);
-                todo.extend(owners(vendor).map(|owner| (owner, depth + 1)));
-            }
-        }
-    }
-    found
-}
-
-/// A cycle, turned so that it starts and ends with its smallest id.
-fn from_smallest<'a>(cycle: &[&'a VendorId]) -> Vec<&'a VendorId> {
-    let smallest = (0..cycle.len()).min_by_key(|at| cycle.get(*at)).unwrap_or_default();
-    cycle.iter().cycle().skip(smallest).take(cycle.len() + 1).copied().collect()
-}
-
-/// Whether a name has Latin letters beside Cyrillic or Greek ones.
-fn mixes_scripts(name: &str) -> bool {
-    let latin = |c: char| c.is_ascii_alphabetic() || ('\u{c0}'..='\u{24f}').contains(&c);
-    let alike = |c: char| matches!(c, '\u{370}'..='\u{52f}' | '\u{1c80}'..='\u{1c8f}' | '\u{1f00}'..='\u{1fff}');
-    name.contains(latin) && name.contains(alike)
-}
-
-/// Whether a text has the shape of a BCP 47 tag: a language of two or three letters (or longer and
-/// registered), then subtags of up to eight letters and digits.
-fn is_language_tag(tag: &str) -> bool {
-    let mut parts = tag.split('-');
-    let language = parts.next().unwrap_or_default();
-    (2..=8).contains(&language.len())
-        && language.bytes().all(|byte| byte.is_ascii_alphabetic())
-        && parts.all(|part| {
-            (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        })
-        && tag.len() <= 35
 }

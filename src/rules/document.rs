@@ -144,7 +144,7 @@ pub fn change_from_json(stored: &Value) -> Result<RuleChange, RuleErrors> {
     if problems.is_empty() {
         Ok(RuleChange { edits })
     } else {
-        Err(RuleErrors::new("", tree::sorted(problems)))
+        Err(RuleErrors::new("", problems.sorted()))
     }
 }
 
@@ -237,7 +237,6 @@ fn read_remove(item: &Item<'_>) -> Option<RuleEdit> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::domain::{Offer, Unit, Vendor, Window};

@@ -137,3 +137,43 @@ fn quote(content: &str) -> String {
     text.push('"');
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+
+    #[test]
+    fn rules_are_written_in_one_order_without_defaults_and_with_quotes_only_where_they_help() {
+        let text = "
+suspensions:
+  stop: {reason: 'To be safe: for now', ticket: CHG-1, from: \"2017-12-02T00:00:00+01:00\",
+         reach: GROUP, components: INCLUDE, countries: [GB, NO], actions: [OFFER],
+         target: {vendor: acme}, customer_message: {en: \"It isn't available.\"}}
+products: {shield: {vendors: [acme], class: ANTIVIRUS, name: \"360\"}}
+vendors: {acme: {country: NO, name: Acme, parents: []}}
+exemptions: {}
+";
+        let written = "\
+vendors:
+  acme: {name: Acme, country: \"NO\"}
+products:
+  shield:
+    name: \"360\"
+    class: ANTIVIRUS
+    vendors: [acme]
+    components: unknown
+suspensions:
+  stop:
+    target: {vendor: acme}
+    actions: [OFFER]
+    countries: [GB, \"NO\"]
+    from: \"2017-12-01T23:00:00Z\"
+    ticket: CHG-1
+    reason: \"To be safe: for now\"
+    customer_message: {en: \"It isn't available.\"}
+";
+        assert_eq!(export(&read(text).unwrap()), written);
+        assert_eq!(export(&RuleSet::default()), "{}\n");
+    }
+}

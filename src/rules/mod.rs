@@ -7,11 +7,13 @@ mod export;
 mod fields;
 mod given;
 pub mod instant;
+mod ownership;
 mod plan;
 mod problem;
 mod read;
 mod restrictions;
 pub mod test_file;
+mod texts;
 mod tree;
 
 pub use check::check;

@@ -212,3 +212,62 @@ impl fmt::Display for Plan {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{check, read};
+    use super::*;
+
+    const BEFORE: &str = "
+vendors: {acme: {name: Acme}, old: {name: Old}}
+products: {shield: {name: Shield, class: ANTIVIRUS, vendors: [acme], components: []}}
+offers: {plain: {product: shield, min_age: 16}}
+suspensions:
+  by-hand: {target: {vendor: old}, actions: [OFFER], from: \"2026-01-01T00:00:00Z\", ticket: CHG-9,
+            reason: Made at night.}
+";
+    const AFTER: &str = "
+vendors: {acme: {name: Acme Limited, country: GB}, new: {name: New, parent: acme}}
+products: {shield: {name: Shield, class: ANTIVIRUS, vendors: [acme, new], components: []}}
+offers: {plain: {product: shield}}
+";
+
+    #[test]
+    fn a_plan_shows_every_field_that_differs_and_keeps_what_was_suspended_by_hand() {
+        let (current, wanted) = (read(BEFORE).unwrap(), read(AFTER).unwrap());
+        let plan = plan(&current, &wanted);
+        assert_eq!(
+            plan.to_string(),
+            "\
+~ vendors.acme
+    name: Acme -> Acme Limited
+    country: (not stated) -> GB
++ vendors.new
+    name: New
+    parent: acme
+~ products.shield
+    vendors: [acme] -> [acme, new]
+~ offers.plain
+    min_age: 16 -> (not stated)
+- vendors.old
+= suspensions.by-hand: kept; the file does not mention it (lift it to end it)
+1 to add, 3 to change, 1 to remove, 1 kept"
+        );
+        let problems = check(&current.after(&plan.change));
+        let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            ["suspensions.by-hand.target.vendor"],
+            "what is kept can stand in the way"
+        );
+    }
+
+    #[test]
+    fn vocabularies_that_differ_are_a_step_of_their_own() {
+        let plan = plan(&read("{}").unwrap(), &read("vocabularies: {devices: [PHONE]}").unwrap());
+        assert_eq!(
+            plan.to_string(),
+            "~ vocabularies\n    devices: [DESKTOP, MOBILE] -> [PHONE]\n0 to add, 1 to change, 0 to remove, 0 kept"
+        );
+    }
+}

@@ -10,6 +10,9 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use std::cell::RefCell;
 use std::fmt;
 
+/// How many problems are told at once; after that many, more would not help anybody.
+pub(super) const MOST_PROBLEMS: usize = 1_000;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -71,8 +74,15 @@ impl Problems {
         place: Option<Place>,
         message: impl Into<String>,
     ) -> Option<T> {
-        self.0.borrow_mut().push(Problem { path: path.into(), message: message.into(), place });
+        if !self.is_full() {
+            self.0.borrow_mut().push(Problem { path: path.into(), message: message.into(), place });
+        }
         None
+    }
+
+    /// Whether no more are noted, so that looking for more is in vain.
+    pub(super) fn is_full(&self) -> bool {
+        MOST_PROBLEMS <= self.0.borrow().len()
     }
 
     /// Whether nothing was noted.
@@ -91,7 +101,7 @@ impl Problems {
     }
 
     /// All of them, in the order of the text.
-    pub(super) fn into_sorted(self) -> Vec<Problem> {
+    pub(super) fn sorted(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
         problems
             .sort_by(|a, b| (a.place, &a.path, &a.message).cmp(&(b.place, &b.path, &b.message)));

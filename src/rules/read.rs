@@ -6,7 +6,7 @@ use super::check::{Declared, check_declared};
 use super::document::read_rule_set;
 use super::fields::Item;
 use super::problem::{Place, Problem, Problems, RuleErrors};
-use super::tree::{Node, sorted};
+use super::tree::Node;
 use crate::domain::RuleSet;
 
 /// Reads a rule file.
@@ -18,7 +18,7 @@ pub fn read(text: &str) -> Result<RuleSet, RuleErrors> {
     let rules = Node::from_yaml(text, &problems)
         .map(|root| checked(&Item::root(&root, &problems), &problems))
         .unwrap_or_default();
-    if problems.is_empty() { Ok(rules) } else { Err(RuleErrors::new(text, sorted(problems))) }
+    if problems.is_empty() { Ok(rules) } else { Err(RuleErrors::new(text, problems.sorted())) }
 }
 
 /// Points at the field `path` of a rule file that was read, to say what a later step finds wrong with
@@ -49,7 +49,6 @@ pub(super) fn checked(item: &Item<'_>, problems: &Problems) -> RuleSet {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -326,6 +325,17 @@ exemptions:
             let shown: String = text.chars().take(60).collect();
             assert!(told.contains(problem), "{shown}:\n{told}");
         }
+    }
+
+    #[test]
+    fn files_made_to_be_slow_are_refused_and_many_mistakes_are_told_up_to_a_limit() {
+        let keys: String = (0..100_000).map(|number| format!("k{number}: 1\n")).collect();
+        let values = format!("vendors: [{}]", "1,".repeat(1_100_000));
+        let unknown: String =
+            (0..20_000).map(|number| format!("  o{number}: {{product: p{number}}}\n")).collect();
+        assert_eq!(read(&keys).unwrap_err().problems().len(), 1_000);
+        assert!(told(&values).contains("is one value too many; at most 1000000 are read"));
+        assert_eq!(read(&format!("offers:\n{unknown}")).unwrap_err().problems().len(), 1_000);
     }
 
     #[test]

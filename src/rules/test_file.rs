@@ -14,7 +14,7 @@ use super::given::GivenRequest;
 use super::instant;
 use super::problem::{Problems, RuleErrors};
 use super::read::checked;
-use super::tree::{Kind, Node, quoted, sorted};
+use super::tree::{Kind, Node, quoted};
 use crate::domain::{
     Decision, ExemptionId, OfferId, Outcome, Reason, ReasonCode, RuleSet, SuspensionId, Timestamp,
 };
@@ -97,7 +97,7 @@ pub fn read(text: &str) -> Result<TestFile, RuleErrors> {
     let root = Node::from_yaml(text, &problems);
     match root.as_ref().and_then(|root| read_file(&Item::root(root, &problems))) {
         Some(file) if problems.is_empty() => Ok(file),
-        _ => Err(RuleErrors::new(text, sorted(problems))),
+        _ => Err(RuleErrors::new(text, problems.sorted())),
     }
 }
 
@@ -256,4 +256,116 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 
 fn or_null<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "null".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = "\
+rules: rules.yaml
+cases:
+  - name: one
+    customer: {id: c-1, country: GB}
+    offer: plain
+    action: OFFER
+    as_of: \"2026-01-15T00:00:00Z\"
+    consistency: STRICT
+    expect: {outcome: ELIGIBLE, reasons: [NO_RULE_APPLIES], alternate: null}
+";
+
+    fn told(text: &str) -> String {
+        read(text).map_or_else(|errors| errors.to_string(), |_| "nothing".to_owned())
+    }
+
+    #[test]
+    fn a_mistake_in_the_structure_is_an_error_of_the_file() {
+        assert_eq!(told(RIGHT), "nothing");
+        for (right, wrong, problem) in [
+            ("rules: rules.yaml\n", "", "1:1: rules: `rules` is missing"),
+            ("rules.yaml", "[]", "1:8: rules: is a list, and must be the path"),
+            ("rules.yaml", "{vendors: {a: {}}}", "1:19: rules.vendors.a.name: `name` is missing"),
+            (
+                "rules.yaml",
+                "{offers: {a: {product: b}}}",
+                "1:31: rules.offers.a.product: there is no product `b`",
+            ),
+            ("name: one", "nome: one", "cases[0].nome: unknown key `nome`; did you mean `name`?"),
+            ("id: c-1, ", "", "4:5: cases[0].customer.id: `id` is missing"),
+            ("country: GB", "cuntry: GB", "4:25: cases[0].customer.cuntry: unknown key"),
+            (
+                "country: GB",
+                "holding: {state: NONE}",
+                "cases[0].customer.holding.state: unknown key",
+            ),
+            (
+                "country: GB",
+                "attributes: []",
+                "cases[0].customer.attributes: is a list, and must be a map",
+            ),
+            ("    offer: plain\n", "", "cases[0].offer: `offer` is missing"),
+            ("    action: OFFER\n", "", "cases[0].action: `action` is missing"),
+            ("    as_of: \"2026-01-15T00:00:00Z\"\n", "", "cases[0].as_of: `as_of` is missing"),
+            (
+                "ELIGIBLE",
+                "ELIGABLE",
+                "9:23: cases[0].expect.outcome: `ELIGABLE` is not allowed; did you mean `ELIGIBLE`?",
+            ),
+            (
+                "NO_RULE_APPLIES",
+                "NO_RULES",
+                "9:43: cases[0].expect.reasons[0]: `NO_RULES` is not allowed",
+            ),
+            ("NO_RULE_APPLIES", "\"ATTRIBUTE_MISSING:\"", "names no attribute after the colon"),
+            ("alternate: null", "alternate: [a]", "cases[0].expect.alternate: is a list"),
+            (
+                "alternate: null",
+                "valid_until: 2026-01-01",
+                "cases[0].expect.valid_until: `2026-01-01` is a day",
+            ),
+        ] {
+            assert!(RIGHT.contains(right), "{right}");
+            let told = told(&RIGHT.replacen(right, wrong, 1));
+            assert!(told.contains(problem), "{right} -> {wrong}:\n{told}");
+        }
+        assert!(told("rules: a\ncases: []").contains("2:8: cases: is an empty list"));
+    }
+
+    #[test]
+    fn a_bad_value_in_a_request_is_no_error_of_the_file() {
+        for (right, wrong) in [
+            ("GB", "UK"),
+            ("GB", "[GB]"),
+            ("id: c-1", "id: [1]"),
+            ("country: GB", "holding: ACTIVE"),
+            (
+                "country: GB",
+                "holding: {status: FOO, unit_count: -1, term_end: soon, covered_by: []}",
+            ),
+            ("country: GB", "holdings: {shield: 12}"),
+            ("country: GB", "attributes: {a: null, b: [1], c: .nan}"),
+            ("offer: plain", "offer: {}"),
+            ("action: OFFER", "action: 12"),
+            ("\"2026-01-15T00:00:00Z\"", "12"),
+        ] {
+            assert_eq!(told(&RIGHT.replacen(right, wrong, 1)), "nothing", "{right} -> {wrong}");
+        }
+    }
+
+    #[test]
+    fn a_code_alone_stands_for_any_requirement_and_never_for_a_missing_attribute() {
+        use crate::domain::AttributeName;
+        let stated = |code, attribute: Option<&str>| ExpectedReason {
+            code,
+            attribute: attribute.map(str::to_owned),
+        };
+        let about = |code, name| Reason::about(code, AttributeName::Standard(name));
+        let (missing, not_met) = (ReasonCode::AttributeMissing, ReasonCode::RequirementNotMet);
+        assert!(stated(not_met, None).stands_for(&about(not_met, "a")));
+        assert!(stated(not_met, Some("a")).stands_for(&about(not_met, "a")));
+        assert!(!stated(not_met, Some("b")).stands_for(&about(not_met, "a")));
+        assert!(!stated(not_met, Some("a")).stands_for(&Reason::plain(not_met)));
+        assert!(stated(missing, Some("country")).stands_for(&about(missing, "country")));
+        assert!(!stated(missing, None).stands_for(&about(missing, "country")));
+    }
 }
