@@ -4,7 +4,6 @@
 //! the server refuses.
 
 use super::change_args::ChangeArgs;
-use super::confirm::confirm;
 use super::connection::{ServerArgs, failed};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
@@ -73,7 +72,7 @@ struct Amended {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete(output)?;
+    let change = args.change.complete()?;
     let amended = args.server.ask(output, async |client| {
         let request = proto::GetSuspensionRequest { id: args.id.clone() };
         let read = client.get_suspension(request).await.map_err(failed("the suspension"))?;
@@ -83,7 +82,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         args.suspension.put_into(&mut suspension)?;
         suspension.lifted_at = None; // The server keeps it, and takes none from a caller.
         if !args.dry_run {
-            confirm(&format!("amend {}?", args.id), change.yes)?;
+            change.go_on(&format!("amend {}?", args.id), output)?;
         }
         let request = proto::AmendSuspensionRequest {
             suspension: Some(suspension),

@@ -4,7 +4,6 @@
 //! and nothing is changed.
 
 use super::change_args::ChangeArgs;
-use super::confirm::confirm;
 use super::connection::{ServerArgs, failed};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
@@ -50,13 +49,13 @@ struct AppliedRules {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let document = read_rules(&args.file)?;
-    let change = args.change.for_rule_file(output)?;
+    let change = args.change.for_rule_file()?;
     let applied = args.server.ask(output, async |client| {
         let planned = plan(&client, document.clone()).await?;
         let expected = args.expected_revision.unwrap_or(planned.base_revision);
         if !planned.changes.is_empty() && !args.dry_run {
             show(&planned, output);
-            confirm("apply this?", change.yes)?;
+            change.go_on("apply this?", output)?;
         }
         let request = proto::ApplyRulesRequest {
             document: Some(document),

@@ -1,5 +1,6 @@
 //! Who changes the rules, why, and under which name the attempt can be repeated.
 
+use super::confirm::confirm;
 use super::exit::Failure;
 use super::output::Output;
 use crate::audit::RequestId;
@@ -39,41 +40,49 @@ pub(super) struct Change {
     pub(super) ticket: String,
     pub(super) author: String,
     pub(super) request_id: String,
-    pub(super) yes: bool,
+    fresh: bool,
+    yes: bool,
 }
 
 impl ChangeArgs {
     /// For a change that must say why and under which ticket.
-    pub(super) fn complete(&self, output: &Output) -> Result<Change, Failure> {
+    pub(super) fn complete(&self) -> Result<Change, Failure> {
         let missing = |flag: &str| {
             Failure::usage(format_args!("{flag} is missing"))
                 .help("a change of what customers may have needs a reason and a ticket")
         };
         let reason = self.reason.clone().ok_or_else(|| missing("--reason"))?;
         let ticket = self.ticket.clone().ok_or_else(|| missing("--ticket"))?;
-        self.with(reason, ticket, output)
+        self.with(reason, ticket)
     }
 
     /// For a whole rule file, whose rules carry their own reasons and tickets.
-    pub(super) fn for_rule_file(&self, output: &Output) -> Result<Change, Failure> {
+    pub(super) fn for_rule_file(&self) -> Result<Change, Failure> {
         let reason = self.reason.clone().unwrap_or_else(|| "rule file applied".to_owned());
-        self.with(reason, self.ticket.clone().unwrap_or_default(), output)
+        self.with(reason, self.ticket.clone().unwrap_or_default())
     }
 
-    fn with(&self, reason: String, ticket: String, output: &Output) -> Result<Change, Failure> {
+    fn with(&self, reason: String, ticket: String) -> Result<Change, Failure> {
         let author = self.author.clone().or_else(this_user).ok_or_else(|| {
             Failure::usage("nobody is named as the author").help("say --author NAME")
         })?;
-        let request_id = match &self.request_id {
-            Some(given) => given.as_str().to_owned(),
-            None => {
-                let fresh = Uuid::now_v7().to_string();
-                // Printed before anything is sent: an answer may get lost, a change never twice.
-                output.note(format_args!("request id {fresh} (repeat with --request-id {fresh})"));
-                fresh
-            }
-        };
-        Ok(Change { reason, ticket, author, request_id, yes: self.yes })
+        let given = self.request_id.as_ref().map(|id| id.as_str().to_owned());
+        let (fresh, yes) = (given.is_none(), self.yes);
+        let request_id = given.unwrap_or_else(|| Uuid::now_v7().to_string());
+        Ok(Change { reason, ticket, author, request_id, fresh, yes })
+    }
+}
+
+impl Change {
+    /// Asks whether to go on, where there is somebody to ask, and tells the request's id before
+    /// anything is sent: an answer can get lost, and must not be lost with it.
+    pub(super) fn go_on(&self, question: &str, output: &Output) -> Result<(), Failure> {
+        confirm(question, self.yes)?;
+        if self.fresh {
+            let id = &self.request_id;
+            output.note(format_args!("request id {id}; to repeat this, say --request-id {id}"));
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! `offergate exempt`: permits stated people, for a time, what named suspensions would stop.
 
 use super::change_args::ChangeArgs;
-use super::confirm::confirm;
 use super::connection::{ServerArgs, failed};
 use super::exit::{Exit, Failure};
 use super::instants::ZoneArgs;
@@ -74,7 +73,7 @@ struct Exempted {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete(output)?;
+    let change = args.change.complete()?;
     let exemption = proto::Exemption {
         id: args.id.to_string(),
         waives: args.waives.iter().map(ToString::to_string).collect(),
@@ -88,7 +87,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         let proposed = Change::Exemption(exemption.clone());
         let releases = preview_if_possible(&client, output, proposed).await?;
         if !args.dry_run {
-            confirm(&format!("create exemption {}?", args.id), change.yes)?;
+            change.go_on(&format!("create exemption {}?", args.id), output)?;
         }
         let request = proto::CreateExemptionRequest {
             exemption: Some(exemption),

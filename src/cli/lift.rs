@@ -1,7 +1,6 @@
 //! `offergate lift`: ends a suspension now. It stays in the records.
 
 use super::change_args::ChangeArgs;
-use super::confirm::confirm;
 use super::connection::{ServerArgs, failed};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
@@ -46,11 +45,11 @@ struct Lifted {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete(output)?;
+    let change = args.change.complete()?;
     let lifted = args.server.ask(output, async |client| {
         let releases = preview_if_possible(&client, output, Change::Lift(args.id.clone())).await?;
         if !args.dry_run {
-            confirm(&format!("lift {}?", args.id), change.yes)?;
+            change.go_on(&format!("lift {}?", args.id), output)?;
         }
         let request = proto::LiftSuspensionRequest {
             id: args.id.clone(),

@@ -75,8 +75,9 @@ impl OutputArgs {
         let colour_errors = wants_colour(std::io::stderr().is_terminal());
         // A second hook is refused, which can only happen in a test that runs two commands.
         let _ = miette::set_hook(Box::new(move |_| {
-            let options = miette::MietteHandlerOpts::new().color(colour_errors).unicode(true);
-            Box::new(options.terminal_links(false).build())
+            // The terminal wraps lines by itself; a wrapped instant could not be copied.
+            let options = miette::MietteHandlerOpts::new().color(colour_errors).wrap_lines(false);
+            Box::new(options.unicode(true).terminal_links(false).build())
         }));
         Output {
             format: self.output,

@@ -133,7 +133,7 @@ struct Sample {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let (change, common) = match &args.change {
+    let (mut change, common) = match &args.change {
         ChangeCommand::Suspend { kind, target, suspension, common } => {
             let mut proposed = new_suspension(*kind, target, suspension)?;
             // A preview needs some id; the date keeps it from being that of an older suspension.
@@ -162,6 +162,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             };
             let response = client.preview_change(request).await.map_err(failed("the preview"))?;
             as_of = response.as_of;
+            if let Change::Suspension(suspension) = &mut change {
+                // "From now on" is one instant for all parts.
+                suspension.from_time = suspension.from_time.or(as_of);
+            }
             let next = Preview::of(response)?;
             if part == 0 {
                 whole = next;

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::restore::store_failure;
 use crate::clock::SystemClock;
 use crate::config::{self, ServeArgs, Settings, StoreLocation};
-use crate::grpc;
+use crate::grpc::{self, Limits};
 use crate::http::Management;
 use crate::service::Service;
 use crate::store::embedded::EmbeddedStore;
@@ -147,6 +147,7 @@ struct Server {
     routes: Routes,
     switch: grpc::Switch,
     rpc: RpcLayer,
+    limits: Limits,
     management: Management,
     drain_timeout: Duration,
 }
@@ -167,6 +168,11 @@ impl Server {
             routes,
             switch,
             rpc: telemetry.rpc_layer(grpc::METHODS),
+            limits: Limits::new(
+                settings.check_timeout,
+                settings.admin_timeout,
+                settings.max_concurrent_checks,
+            ),
             management: Management::new(move || asked.ready(), telemetry.encoder()),
             drain_timeout: settings.drain_timeout,
         })
@@ -219,13 +225,13 @@ impl Server {
         stop: &CancellationToken,
         ended: mpsc::UnboundedSender<Result<(), Failure>>,
     ) -> Result<(), Failure> {
-        let (routes, rpc) = (self.routes.clone(), self.rpc.clone());
+        let (routes, rpc, limits) = (self.routes.clone(), self.rpc.clone(), self.limits.clone());
         let stop = stop.clone().cancelled_owned();
         let work = move || {
             let served = runtime().and_then(|runtime| {
-                runtime.block_on(grpc::serve(listener, routes, rpc, stop)).map_err(|error| {
-                    Failure::new(Exit::Failure, "a thread stopped serving").because(error)
-                })
+                runtime.block_on(grpc::serve(listener, routes, limits, rpc, stop)).map_err(
+                    |error| Failure::new(Exit::Failure, "a thread stopped serving").because(error),
+                )
             });
             // Nobody listens any more once the limit for draining is over.
             let _ = ended.send(served);

@@ -1,7 +1,6 @@
 //! `offergate suspend`: stops stated actions for a vendor, a product or an offer.
 
 use super::change_args::ChangeArgs;
-use super::confirm::confirm;
 use super::connection::{ServerArgs, failed};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
@@ -64,7 +63,7 @@ struct Suspended {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete(output)?;
+    let change = args.change.complete()?;
     let mut suspension = new_suspension(args.kind, &args.target, &args.suspension)?;
     suspension.id = match &args.id {
         Some(id) => id.clone(),
@@ -83,7 +82,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         if !args.dry_run {
             let count = hits.as_ref().map(|hits| format!("{} offers", hits.offers_changed));
             let what = count.unwrap_or_else(|| args.target.clone());
-            confirm(&format!("suspend {what}?"), change.yes)?;
+            change.go_on(&format!("suspend {what}?"), output)?;
         }
         let request = proto::CreateSuspensionRequest {
             suspension: Some(suspension),

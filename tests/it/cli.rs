@@ -87,7 +87,8 @@ fn what_is_not_said_is_missing_and_a_request_file_says_the_same_as_flags() {
         "--action=OFFER",
         "--country=UK",
     ]);
-    assert_eq!(invalid["reasons"][0], json!({"code": "ATTRIBUTE_INVALID", "attribute": "country"}));
+    let reason = json!({"code": "ATTRIBUTE_INVALID", "attribute": "country"});
+    assert!(invalid["reasons"].as_array().unwrap().contains(&reason), "{invalid}");
 }
 
 #[test]
@@ -248,7 +249,7 @@ fn a_rule_file_with_mistakes_changes_nothing_and_each_mistake_has_its_place() {
     fs::write(&file, rules.replace("    min_age: 16\n", "    condition: \"((\"\n")).unwrap();
     let refused = run(&server, &["apply", file.to_str().unwrap()]);
     assert_ne!(refused.status.code(), Some(0));
-    assert!(stderr(&refused).contains("kis-12m"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("condition"), "{}", stderr(&refused));
     assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
 }
 

@@ -15,7 +15,6 @@ mod cli_serve;
 mod hot;
 mod laws;
 mod random;
-mod rules;
 mod rules_files;
 mod rules_generate;
 mod rules_properties;

@@ -81,6 +81,7 @@ impl Server {
         };
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_offergate"))
             .env_clear()
+            .env("RUST_LOG", "warn")
             .args(["serve", "--management-listen", "127.0.0.1:0"])
             .args(free_port)
             .args(["--workers", "2", "--drain-timeout", "2s", "--store"])
