@@ -97,7 +97,7 @@ impl<'a, 't> Facts<'a, 't> {
     }
 }
 
-fn only_if_known<'t>(place: Attribute<u8>, given: Attribute<&'t str>) -> Attribute<&'t str> {
+fn only_if_known(place: Attribute<u8>, given: Attribute<&str>) -> Attribute<&str> {
     match place {
         Attribute::Known(_) => given,
         Attribute::Missing => Attribute::Missing,

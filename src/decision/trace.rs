@@ -2,7 +2,7 @@
 //! what was found for this customer at this instant.
 //!
 //! For people and their tools, not for the path of a check. The decision in a trace is the one that
-//! [`decide`](super::decide) makes; the trace shows the steps and decides nothing.
+//! [`decide`](super::decide()) makes; the trace shows the steps and decides nothing.
 
 use super::candidates::Candidate;
 use super::criteria::CRITERIA;

@@ -323,7 +323,7 @@ pub(crate) fn request(dice: &mut Dice) -> CheckRequest<'static> {
     const IDS: [&str; OFFERS + 1] = ["o0", "o1", "o2", "o3", "o4", "o5", "nothing"];
     const HELD: [&str; PRODUCTS] = ["p0", "p1", "p2", "p3"];
     let mut customer = Customer {
-        id: *dice.one(&CUSTOMERS),
+        id: dice.one::<&str>(&CUSTOMERS),
         relationship: attribute(dice, |dice| *dice.one(&Relationship::ALL)),
         country: attribute(dice, |dice| {
             Country::parse(COUNTRIES[dice.below(COUNTRIES.len())]).unwrap()
@@ -372,7 +372,7 @@ pub(crate) fn request(dice: &mut Dice) -> CheckRequest<'static> {
     }
     CheckRequest {
         customer,
-        offer: *dice.one(&IDS),
+        offer: dice.one::<&str>(&IDS),
         action: *dice.one(&Action::ALL),
         channel: attribute(dice, |dice| *dice.one(&["WEB", "EMAIL", "BRANCH", "FAX"])),
         device: attribute(dice, |dice| *dice.one(&["DESKTOP", "MOBILE", "TOASTER"])),

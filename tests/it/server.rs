@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Long enough for a loaded machine; nobody waits for it when all is well.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// The program under test, without anything of this machine's environment.
-pub fn offergate() -> Command {
+pub(crate) fn offergate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_offergate"));
     command.env_clear().env("USER", "tester").env("HOME", "/nonexistent").env("NO_COLOR", "1");
     command.timeout(LIMIT);
@@ -21,25 +21,25 @@ pub fn offergate() -> Command {
 }
 
 /// The path of a file of this repository.
-pub fn in_repository(path: &str) -> PathBuf {
+pub(crate) fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// A server that is running.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     /// `http://127.0.0.1:PORT` of the clients' port.
-    pub address: String,
+    pub(crate) address: String,
     /// The same of the management port.
-    pub management: String,
+    pub(crate) management: String,
     /// What it printed after its addresses; kept open, so that it can go on printing.
-    pub stdout: BufReader<ChildStdout>,
+    pub(crate) stdout: BufReader<ChildStdout>,
     folder: Option<TempDir>,
 }
 
 impl Server {
     /// Starts a server on a new, empty store.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
@@ -52,12 +52,12 @@ impl Server {
     }
 
     /// Starts a server with the Barclays rules applied.
-    pub fn with_barclays() -> Self {
+    pub(crate) fn with_barclays() -> Self {
         Self::with_barclays_and(&[])
     }
 
     /// The same, and clients may ask it for its services' descriptions.
-    pub fn with_reflection() -> Self {
+    pub(crate) fn with_reflection() -> Self {
         Self::with_barclays_and(&["--reflection", "true"])
     }
 
@@ -69,12 +69,12 @@ impl Server {
     }
 
     /// Starts a server on the store at `path`.
-    pub fn start_on(path: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start_on(path: &Path, more: &[&str]) -> Self {
         Self::try_start(path, more).unwrap_or_else(|status| panic!("server ended with {status}"))
     }
 
     /// The same; the way it ended, if it does not come to listen.
-    pub fn try_start(path: &Path, more: &[&str]) -> Result<Self, ExitStatus> {
+    pub(crate) fn try_start(path: &Path, more: &[&str]) -> Result<Self, ExitStatus> {
         let free_port: &[_] = match more.contains(&"--listen") {
             true => &[],
             false => &["--listen", "127.0.0.1:0"],
@@ -103,14 +103,14 @@ impl Server {
     }
 
     /// The command line, told where this server is.
-    pub fn offergate(&self) -> Command {
+    pub(crate) fn offergate(&self) -> Command {
         let mut command = offergate();
         command.env("OFFERGATE_SERVER", &self.address);
         command
     }
 
     /// Runs a command line that must succeed, and reads its JSON.
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let output = self.offergate().args(arguments).args(["-o", "json"]).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {stderr}");
@@ -118,35 +118,35 @@ impl Server {
     }
 
     /// The file that this server's rules are in.
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.folder.as_ref().unwrap().path().join("rules.db")
     }
 
     /// A place for files of the test.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.as_ref().unwrap().path()
     }
 
     /// The process's number.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Ends the process as a power cut would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Sends a signal by name, such as `TERM`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let mut kill = std::process::Command::new("kill");
         let status = kill.arg(format!("-{name}")).arg(self.id().to_string()).status().unwrap();
         assert!(status.success());
     }
 
     /// Waits for the process to end by itself.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -166,7 +166,7 @@ impl Drop for Server {
 }
 
 /// Runs `work` on a thread of its own, and fails when it takes too long.
-pub fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || send.send(work()));
     receive.recv_timeout(LIMIT).expect("took too long")

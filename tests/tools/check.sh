@@ -31,12 +31,12 @@ examples() {
 }
 
 docs() {
-    RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps
+    RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --locked --quiet --no-deps --document-private-items
 }
 
 check format cargo fmt --check
 check lints cargo clippy --locked --quiet --all-targets -- -D warnings
-check slim cargo check --locked --quiet --no-default-features
+check slim cargo clippy --locked --quiet --no-default-features -- -D warnings
 check docs docs
 check proto-lint tests/tools/buf.sh lint
 check proto-format tests/tools/buf.sh format --diff --exit-code

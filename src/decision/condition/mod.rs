@@ -16,6 +16,7 @@ use crate::domain::{Action, Attribute, Customer, Timestamp};
 pub(in crate::decision) use engine::Condition;
 
 /// What a condition may read. A term that the vocabularies do not know is invalid here already.
+#[cfg_attr(not(feature = "cel"), expect(dead_code, reason = "without CEL nothing reads it"))]
 pub(in crate::decision) struct Given<'a, 't> {
     pub(in crate::decision) customer: &'a Customer<'t>,
     pub(in crate::decision) segment: Attribute<&'t str>,

@@ -139,10 +139,7 @@ impl<'t> Case<'_, 't> {
     }
 }
 
-fn known_term<'t>(
-    given: Attribute<&'t str>,
-    is_known: impl Fn(&str) -> bool,
-) -> Attribute<&'t str> {
+fn known_term(given: Attribute<&str>, is_known: impl Fn(&str) -> bool) -> Attribute<&str> {
     match given {
         Attribute::Known(text) if !is_known(text) => Attribute::Invalid,
         given => given,

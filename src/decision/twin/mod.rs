@@ -1,7 +1,7 @@
 //! Decides again, slowly and obviously, straight from the rule set: the rules R1 to R17 in the
 //! order in which people discuss them, with nothing compiled and nothing remembered.
 //!
-//! It shares no code with [`decide`](super::decide) but the reading of a CEL condition. The two are
+//! It shares no code with [`decide`](super::decide()) but the reading of a CEL condition. The two are
 //! held against each other on random rules, customers and instants, and replay demands that both
 //! give what was recorded. When they differ, at least one of them is wrong about a rule.
 
@@ -19,7 +19,7 @@ use case::Case;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The same answer as [`decide`](super::decide), without a snapshot.
+/// The same answer as [`decide`](super::decide()), without a snapshot.
 #[must_use]
 pub fn decide(
     request: &CheckRequest<'_>,

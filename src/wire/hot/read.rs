@@ -223,7 +223,6 @@ impl<'a> Fields<'a> {
     }
 
     /// `None` steps aside; `Some(None)` is the end of the message.
-    #[expect(clippy::should_implement_trait, reason = "the outer `Option` means something else")]
     #[expect(clippy::option_option, reason = "stepping aside and ending are different")]
     fn next(&mut self) -> Option<Option<(u32, Field<'a>)>> {
         if self.rest.is_empty() {
