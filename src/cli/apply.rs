@@ -4,10 +4,10 @@
 //! and nothing is changed.
 
 use super::change_args::ChangeArgs;
-use super::connection::{ServerArgs, failed};
+use super::connection::ServerArgs;
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
-use super::plan::{Plan, PlanLine, plan, read_rules};
+use super::plan::{Plan, PlanLine, failed_in, plan, read_rules};
 use super::revision_view::RevisionView;
 use super::text::Text;
 use crate::wire::proto;
@@ -51,14 +51,14 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let document = read_rules(&args.file)?;
     let change = args.change.for_rule_file()?;
     let applied = args.server.ask(output, async |client| {
-        let planned = plan(&client, document.clone()).await?;
+        let planned = plan(&client, &document).await?;
         let expected = args.expected_revision.unwrap_or(planned.base_revision);
         if !planned.changes.is_empty() && !args.dry_run {
             show(&planned, output);
             change.go_on("apply this?", output)?;
         }
         let request = proto::ApplyRulesRequest {
-            document: Some(document),
+            document: Some(document.clone()),
             expected_revision: Some(expected),
             request_id: change.request_id,
             author: change.author,
@@ -66,7 +66,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             ticket: change.ticket,
             validate_only: args.dry_run,
         };
-        let response = client.apply_rules(request).await.map_err(failed("the rule file"))?;
+        let response =
+            client.apply_rules(request).await.map_err(failed_in(&document, "the rule file"))?;
         Ok(AppliedRules {
             revision: response.revision.map(RevisionView::of).transpose()?,
             dry_run: args.dry_run,

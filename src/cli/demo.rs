@@ -38,28 +38,37 @@ pub(super) fn banner(address: SocketAddr) -> String {
         7443 => String::new(),
         _ => format!(" --server http://{address}"),
     };
-    let service = "offergate.v1.EligibilityService/CheckEligibility";
-    let json = "{\"customer\": {\"id\": \"c-1\", \"country\": \"GB\", \
-                \"holding\": {\"status\": \"HOLDING_STATUS_ACTIVE\"}}, \
-                \"offer\": \"kis-12m\", \"action\": \"ACTION_USE\"}";
+    let method = "offergate.v1.EligibilityService/CheckEligibility";
+    let new = json("c-1", "NONE", "OFFER");
+    let holder = json("c-2", "ACTIVE", "USE");
     format!(
         "
-Demonstration: the rules of Barclays, 2 December 2017. On loopback only; no sign-in yet.
+The demonstration: what Barclays decided on 2 December 2017. On loopback only, and no sign-in.
 
 A new customer may not be offered the product any more (INELIGIBLE):
-  {program} check{server} --customer c-1 --offer kis-12m --action OFFER --country GB \\
-    --holding NONE --date-of-birth 1985-04-12 --attribute online_banking=true
+  {program} check{server} --customer c-1 --offer kis-12m --action OFFER \\
+    --country GB --holding NONE --date-of-birth 1985-04-12 --attribute online_banking=true
+  grpcurl -plaintext -d '{new}' \\
+    {address} {method}
 
 A holder keeps using it (ELIGIBLE):
-  {program} check{server} --customer c-2 --offer kis-12m --action USE --country GB --holding ACTIVE
+  {program} check{server} --customer c-2 --offer kis-12m --action USE \\
+    --country GB --holding ACTIVE
+  buf curl --protocol grpc --http2-prior-knowledge -d '{holder}' \\
+    http://{address}/{method}
 
-The same from any other client, by reflection:
-  grpcurl -plaintext -d '{json}' \\
-    {address} {service}
-  buf curl --protocol grpc --http2-prior-knowledge -d '{json}' \\
-    http://{address}/{service}
-
-More: {program} explain, status, find kaspersky, history; {program} --help. Ctrl-C stops it.
+More: explain, status, find kaspersky, history; {program} --help tells all. Ctrl-C stops it.
 "
+    )
+}
+
+/// A check in the JSON of protobuf, for clients that learn the protos by reflection.
+fn json(customer: &str, holding: &str, action: &str) -> String {
+    format!(
+        "{{\"customer\": {{\"id\": \"{customer}\", \"country\": \"GB\", \
+         \"dateOfBirth\": \"1985-04-12\", \
+         \"holding\": {{\"status\": \"HOLDING_STATUS_{holding}\"}}, \
+         \"attributes\": {{\"online_banking\": true}}}}, \
+         \"offer\": \"kis-12m\", \"action\": \"ACTION_{action}\"}}"
     )
 }

@@ -10,7 +10,8 @@ use super::decision_view::{DecisionView, bare};
 use super::exit::{Exit, Failure};
 use super::instants::ZoneArgs;
 use super::output::{Answer, Output};
-use super::request_args::{RequestArgs, read_text};
+use super::plan::read_rules;
+use super::request_args::RequestArgs;
 use super::text::Text;
 use crate::wire::proto;
 use proto::explain_eligibility_request::Rules;
@@ -83,10 +84,7 @@ struct CriterionTrace {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let rules = match (&args.draft, args.revision) {
-        (Some(path), _) => Some(Rules::Draft(proto::RuleDocument {
-            yaml: read_text(path, super::plan::MOST_BYTES)?,
-            name: path.display().to_string(),
-        })),
+        (Some(path), _) => Some(Rules::Draft(read_rules(path)?)),
         (None, Some(revision)) => Some(Rules::Revision(revision)),
         (None, None) => None,
     };

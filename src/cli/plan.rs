@@ -6,14 +6,16 @@ use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::request_args::read_text;
 use super::text::Text;
-use crate::client::Client;
-use crate::rules;
+use crate::client::{Client, ClientError};
+use crate::decision::Snapshot;
+use crate::domain::Revision;
+use crate::rules::{self, RuleErrors};
 use crate::wire::proto;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// Largest rule file, here and on the server.
-pub(super) const MOST_BYTES: u64 = 16 << 20;
+const MOST_BYTES: u64 = 16 << 20;
 
 /// Show what applying a rule file would change
 #[derive(Debug, clap::Args)]
@@ -48,7 +50,7 @@ pub(super) struct PlanLine {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let document = read_rules(&args.file)?;
-    let plan = args.server.ask(output, async |client| plan(&client, document).await)?;
+    let plan = args.server.ask(output, async |client| plan(&client, &document).await)?;
     output.answer(&plan)?;
     let changes = !plan.changes.is_empty();
     Ok(if args.exit_code && changes { Exit::Usage } else { Exit::Ok })
@@ -61,16 +63,32 @@ pub(super) fn read_rules(path: &Path) -> Result<proto::RuleDocument, Failure> {
         true => "standard input".to_owned(),
         false => path.display().to_string(),
     };
-    if let Err(errors) = rules::read(&yaml) {
-        return Err(Failure::reported(Exit::Failure, errors.in_file(&name).into()));
-    }
+    let wrong = |errors: RuleErrors| Failure::reported(Exit::Failure, errors.in_file(&name).into());
+    let rule_set = rules::read(&yaml).map_err(wrong)?;
+    Snapshot::compile(&rule_set, Revision::ZERO)
+        .map_err(|error| wrong(rules::point_at(&yaml, &error.path, &error.what)))?;
     Ok(proto::RuleDocument { yaml, name })
 }
 
+/// A failure that points into the rule file where the server found something wrong in it: what only
+/// shows together with the suspensions that the server keeps, for example.
+pub(super) fn failed_in(
+    document: &proto::RuleDocument,
+    doing: &str,
+) -> impl Fn(ClientError) -> Failure {
+    move |error| match error.fields.as_slice() {
+        [(path, what)] if path.contains('.') && !path.starts_with("document") => {
+            let errors = rules::point_at(&document.yaml, path, what).in_file(&document.name);
+            Failure::reported(Exit::Failure, errors.into())
+        }
+        _ => failed(doing)(error),
+    }
+}
+
 /// Asks the server for a plan.
-pub(super) async fn plan(client: &Client, document: proto::RuleDocument) -> Result<Plan, Failure> {
-    let request = proto::PlanRulesRequest { document: Some(document) };
-    let response = client.plan_rules(request).await.map_err(failed("the plan"))?;
+pub(super) async fn plan(client: &Client, document: &proto::RuleDocument) -> Result<Plan, Failure> {
+    let request = proto::PlanRulesRequest { document: Some(document.clone()) };
+    let response = client.plan_rules(request).await.map_err(failed_in(document, "the plan"))?;
     Ok(Plan { base_revision: response.base_revision, changes: PlanLine::all(response.lines) })
 }
 

@@ -246,10 +246,11 @@ fn a_rule_file_with_mistakes_changes_nothing_and_each_mistake_has_its_place() {
         assert!(told.contains("bad.yaml:2:10") && told.contains("did you mean"), "{told}");
     }
     let rules = fs::read_to_string(in_repository("deploy/demo/barclays.rules.yaml")).unwrap();
-    fs::write(&file, rules.replace("    min_age: 16\n", "    condition: \"((\"\n")).unwrap();
+    fs::write(&file, rules.replacen("    min_age: 16\n", "    condition: \"((\"\n", 1)).unwrap();
     let refused = run(&server, &["apply", file.to_str().unwrap()]);
-    assert_ne!(refused.status.code(), Some(0));
-    assert!(stderr(&refused).contains("condition"), "{}", stderr(&refused));
+    assert_eq!(refused.status.code(), Some(1));
+    let told = stderr(&refused);
+    assert!(told.contains("offers.kis-12m.condition") && told.contains("bad.yaml:47:"), "{told}");
     assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
 }
 
