@@ -20,6 +20,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Decide the cases of test files, and show what differs from what they state
+///
+/// What a case's `expect` does not state is not compared. A reason is written `CODE` or
+/// `CODE:attribute`; `REQUIREMENT_NOT_MET` alone stands for any requirement. Fails if a case differs
+/// or a file cannot be read.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Test files in YAML

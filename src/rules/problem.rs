@@ -6,6 +6,7 @@
 //! Invariant: a place that is shown lies inside the text, and problems are in the order of the
 //! text, so that two readings of one file print the same.
 
+use super::tree::visible;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use std::cell::RefCell;
 use std::fmt;
@@ -38,7 +39,9 @@ impl fmt::Display for Problem {
             write!(f, "{}:{}: ", place.line, place.column)?;
         }
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            // Keys are the file's own words, and may hold what a terminal would obey.
+            let path: String = self.path.chars().flat_map(visible).collect();
+            write!(f, "{path}: ")?;
         }
         f.write_str(&self.message)
     }
@@ -110,7 +113,7 @@ impl Problems {
     }
 }
 
-/// Everything that is wrong with one file. Nothing of the file was taken over.
+/// Everything that is wrong with one file, up to 1,000 problems. Nothing of the file was taken over.
 ///
 /// Its `Display` is plain text, a problem a line, as `FILE:LINE:COLUMN: PATH: MESSAGE`; as a
 /// [`Diagnostic`] it shows the lines themselves.

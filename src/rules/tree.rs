@@ -175,15 +175,20 @@ impl Node {
 
 /// A text in backticks, cut where it gets long.
 pub(super) fn quoted(text: &str) -> String {
+    format!("`{}`", shown(text))
+}
+
+/// A text as a message may carry it: cut where it gets long, with nothing hidden in it.
+pub(super) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(60).flat_map(visible).collect();
     if 60 < text.chars().count() {
         shown.push('…');
     }
-    format!("`{shown}`")
+    shown
 }
 
 /// A character, escaped where it could not be seen or could play tricks with a terminal.
-fn visible(character: char) -> impl Iterator<Item = char> {
+pub(super) fn visible(character: char) -> impl Iterator<Item = char> {
     let trick = character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let (plain, escaped) =
@@ -290,11 +295,9 @@ impl Builder<'_> {
         };
         match (&mut open.what, open.key.take()) {
             (Kind::List(items), _) => items.push(node),
-            (Kind::Map(entries), Some((key, place))) => {
-                // Of a key that stands twice the first counts, and the file is refused anyway.
-                if open.keys.insert(key.clone()) {
-                    entries.push(Entry { key, key_place: Some(place), value: node });
-                }
+            // Of a key that stands twice the first counts, and the file is refused anyway.
+            (Kind::Map(entries), Some((key, place))) if open.keys.insert(key.clone()) => {
+                entries.push(Entry { key, key_place: Some(place), value: node });
             }
             // An alias as a key, which has been refused: it waits for its value all the same.
             (Kind::Map(_), None) => open.key = Some((String::new(), Place::START)),
