@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod api;
 mod cli;
 mod cli_clients;
 mod cli_kill;

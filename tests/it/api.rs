@@ -1,0 +1,6 @@
+//! The service over gRPC: a server in this process on a free port, and the client that ships.
+
+mod checks;
+mod messages;
+mod people;
+mod server;
