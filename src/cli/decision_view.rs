@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::instants::shown;
 use super::output::Answer;
-use super::text::Text;
+use super::text::{Text, to_the_second};
 use crate::wire::proto;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -98,13 +98,12 @@ impl DecisionView {
             }
         }
         text.gap();
-        let valid_until = self.valid_until.clone().unwrap_or_default();
         text.fields(&[
             ("exempted by", self.exemptions.join(", ")),
             ("grandfathered", self.grandfathered.join(", ")),
             ("alternate", self.alternate.clone().unwrap_or_default()),
-            ("valid until", valid_until),
-            ("as of", self.as_of.clone().unwrap_or_default()),
+            ("valid until", to_the_second(self.valid_until.as_ref())),
+            ("as of", to_the_second(self.as_of.as_ref())),
             ("revision", self.revision.to_string()),
             ("token", self.token.clone()),
             ("decision", self.decision_id.clone()),

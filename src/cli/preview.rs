@@ -12,7 +12,7 @@ use super::output::{Answer, Output};
 use super::plan::read_rules;
 use super::scope_args::one_of;
 use super::suspension_args::{Kind, SuspensionArgs, derived_id, new_suspension};
-use super::text::Text;
+use super::text::{Text, to_the_second};
 use crate::client::Client;
 use crate::domain::Action;
 use crate::wire::{proto, scope};
@@ -290,7 +290,7 @@ impl Answer for Preview {
             "touches {} of {} offers, as of {}",
             self.offers_changed,
             self.offers_total,
-            self.as_of.as_deref().unwrap_or_default()
+            to_the_second(self.as_of.as_ref())
         ));
         text.table(
             &["OFFER", "PRODUCT", "SUSPENDED BY", "RELEASED FROM"],

@@ -4,7 +4,7 @@ use super::decision_view::bare;
 use super::exit::Failure;
 use super::instants::shown;
 use super::output::Answer;
-use super::text::Text;
+use super::text::{Text, to_the_second};
 use crate::wire::proto;
 use serde::Serialize;
 
@@ -56,7 +56,7 @@ impl RevisionView {
         }
         [
             self.revision.to_string(),
-            self.create_time.clone().unwrap_or_default(),
+            to_the_second(self.create_time.as_ref()),
             self.kind.clone(),
             self.author.clone(),
             self.ticket.clone(),

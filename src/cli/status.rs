@@ -6,7 +6,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::revision_view::RevisionView;
 use super::suspension_view::SuspensionView;
-use super::text::Text;
+use super::text::{Text, to_the_second};
 use crate::client::Client;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::Timestamp;
@@ -148,7 +148,7 @@ impl Answer for Status {
             rules.suspensions,
             rules.exemptions
         );
-        let made = self.revision.create_time.clone().unwrap_or_default();
+        let made = to_the_second(self.revision.create_time.as_ref());
         let age = self.age_seconds.map(|age| format!("  ({age} s ago)")).unwrap_or_default();
         text.fields(&[
             ("server", if self.serving { "SERVING" } else { "NOT_SERVING" }.to_owned()),
@@ -167,8 +167,8 @@ impl Answer for Status {
         text.table(
             &["IN FORCE", "TARGET", "SCOPE", "FROM", "UNTIL"],
             self.in_force.iter().map(|it| {
-                let (from, until) = (it.from.clone(), it.until.clone());
-                let (from, until) = (from.unwrap_or_default(), until.unwrap_or_default());
+                let from = to_the_second(it.from.as_ref());
+                let until = to_the_second(it.until.as_ref());
                 [it.id.clone(), it.target.shown(), it.scope.shown(), from, until]
             }),
         );

@@ -5,7 +5,7 @@ use super::decision_view::{MessageView, bare};
 use super::exit::Failure;
 use super::instants::shown;
 use super::output::Answer;
-use super::text::Text;
+use super::text::{Text, to_the_second};
 use crate::wire::proto;
 use serde::Serialize;
 
@@ -123,9 +123,9 @@ impl SuspensionView {
             ("reach", or_nothing(&self.reach)),
             ("components", or_nothing(&self.components)),
             ("scope", self.scope.shown()),
-            ("from", or_nothing(&self.from)),
-            ("until", or_nothing(&self.until)),
-            ("lifted at", or_nothing(&self.lifted_at)),
+            ("from", to_the_second(self.from.as_ref())),
+            ("until", to_the_second(self.until.as_ref())),
+            ("lifted at", to_the_second(self.lifted_at.as_ref())),
             ("review by", or_nothing(&self.review_by)),
             ("advisories", self.advisories.join(", ")),
             ("ticket", self.ticket.clone()),
@@ -245,8 +245,8 @@ impl ExemptionView {
             ("exemption", self.id.clone()),
             ("waives", self.waives.join(", ")),
             ("scope", self.scope.shown()),
-            ("from", self.from.clone().unwrap_or_default()),
-            ("until", self.until.clone().unwrap_or_default()),
+            ("from", to_the_second(self.from.as_ref())),
+            ("until", to_the_second(self.until.as_ref())),
             ("ticket", self.ticket.clone()),
             ("reason", self.reason.clone()),
         ]);

@@ -53,8 +53,9 @@ impl Text {
 
     /// `name: value` lines with the values under each other.
     pub(super) fn fields(&mut self, fields: &[(&str, String)]) {
-        let widest = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        let stated = || fields.iter().filter(|(_, value)| !value.is_empty());
+        let widest = stated().map(|(name, _)| name.len()).max().unwrap_or_default();
+        for (name, value) in stated() {
             self.line(format_args!("{name:widest$}  {value}"));
         }
     }
@@ -83,6 +84,15 @@ impl Text {
                 self.text.push('\n');
             }
         }
+    }
+}
+
+/// An instant to the second, which is enough for people; the other forms have all of it.
+pub(super) fn to_the_second(instant: Option<&String>) -> String {
+    let Some(instant) = instant else { return String::new() };
+    match instant.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => instant.clone(),
     }
 }
 

@@ -139,6 +139,7 @@ fn a_suspension_takes_effect_is_amended_and_is_lifted_by_the_command_it_prints()
         suspended["suspension"]["actions"],
         json!(["OFFER", "ACTIVATE", "REACTIVATE", "RENEW"])
     );
+    assert_eq!(suspended["suspension"]["state"], "IN_FORCE");
     assert_eq!(suspended["hits"]["offers_changed"], 1);
     let lift = suspended["lift"].as_str().unwrap();
     assert!(lift.starts_with("offergate lift pause --server http://"), "{lift}");
