@@ -12,10 +12,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// Writes the list of steps.
-pub(super) fn write<S: Serializer>(
-    change: &Cow<'_, RuleChange>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+pub(super) fn write<S: Serializer>(change: &RuleChange, serializer: S) -> Result<S::Ok, S::Error> {
     let mut list = serializer.serialize_seq(Some(change.edits.len()))?;
     for edit in &change.edits {
         let one = RuleChange { edits: vec![edit.clone()] };

@@ -20,7 +20,7 @@ const PATH: &str = "OFFERGATE_TEST_WRITER_PATH";
 const NAME: &str = "OFFERGATE_TEST_WRITER_NAME";
 
 /// How often the writer is killed, and how often on one file.
-const KILLS: u32 = 300;
+const KILLS: u32 = 200;
 const KILLS_A_FILE: u32 = 15;
 
 /// Not a test of its own: without its variables it does nothing. With them it applies changes until
