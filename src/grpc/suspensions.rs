@@ -61,7 +61,7 @@ impl SuspensionService for Api {
         let id = suspension.id.clone();
         let changed = self.service.suspend(requester, suspension, starts_now).await;
         let changed = changed.map_err(|error| about_suspension(error, &id))?;
-        let (suspension, revision) = outcome(&changed, &id, now);
+        let (suspension, revision) = outcome(&changed, &id, self.service.now());
         Ok(Response::new(proto::CreateSuspensionResponse { suspension, revision }))
     }
 
@@ -98,7 +98,7 @@ impl SuspensionService for Api {
         let id = suspension.id.clone();
         let changed = self.service.amend(requester, suspension).await;
         let changed = changed.map_err(|error| about_suspension(error, &id))?;
-        let (suspension, revision) = outcome(&changed, &id, now);
+        let (suspension, revision) = outcome(&changed, &id, self.service.now());
         Ok(Response::new(proto::AmendSuspensionResponse { suspension, revision }))
     }
 

@@ -9,12 +9,17 @@
 )]
 
 mod api;
+mod cli;
+mod cli_clients;
+mod cli_kill;
+mod cli_serve;
 mod hot;
 mod laws;
 mod random;
 mod rules_files;
 mod rules_generate;
 mod rules_properties;
+mod server;
 mod store_conformance;
 mod store_files;
 mod store_kill;
