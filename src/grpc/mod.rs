@@ -12,6 +12,7 @@ mod health;
 mod incoming;
 mod overload;
 mod paging;
+mod preview;
 mod refusals;
 mod rules;
 mod server;
