@@ -151,6 +151,7 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use futures_util::StreamExt;

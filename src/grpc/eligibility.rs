@@ -3,6 +3,7 @@
 use super::api::Api;
 use super::deadline;
 use super::explanation;
+use super::refusals::shape;
 use super::status::{invalid, item_error, status_of};
 use crate::domain::{Advisory, AdvisoryId, Outcome};
 use crate::service::{Answer, OfferAnswer, RuleFile, RulesAsked, View};
@@ -60,7 +61,7 @@ impl EligibilityService for Api {
         let deadline = deadline::of(&request);
         let service = Arc::clone(&self.service);
         let answers = request.into_inner().map(move |message| {
-            let message = message?;
+            let message = message.map_err(|status| shape(&status))?;
             let result = match checked(&message) {
                 Ok(check) => result(&service.view(), check),
                 Err(errors) => failed(&errors),

@@ -12,6 +12,8 @@ mod health;
 mod incoming;
 mod overload;
 mod paging;
+mod preview;
+mod refusals;
 mod rules;
 mod server;
 mod sizes;

@@ -3,6 +3,7 @@
 use super::deadline::DeadlineLayer;
 use super::incoming::connections;
 use super::overload::OverloadLayer;
+use super::refusals::RefusalLayer;
 use crate::telemetry::RpcLayer;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
@@ -93,6 +94,7 @@ pub async fn serve(
         .layer(telemetry)
         .layer(limits.overload)
         .layer(limits.deadlines)
+        .layer(RefusalLayer)
         .serve_with_incoming_shutdown(routes, incoming, stop)
         .await?;
     Ok(())

@@ -218,6 +218,11 @@ pub(super) fn too_late() -> Status {
     failed(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message, [], None)
 }
 
+/// What was refused before it reached a use case.
+pub(super) fn refusal(code: Code, reason: &str, message: &str) -> Status {
+    failed(code, reason, message, [], None)
+}
+
 /// A check that there is no time for.
 pub(super) fn too_busy() -> Status {
     let message = "too many checks at once";

@@ -1,34 +1,18 @@
 //! Adapts `SuspensionService`.
 
 use super::api::Api;
-use super::eligibility::{both, rule_file, write as write_answer};
-use super::paging;
+use super::eligibility::both;
 use super::rules::revision;
 use super::status::{invalid, status_of, status_of_rule};
+use super::{paging, preview};
 use crate::domain::{
-    Customer, Exemption, OfferId, ProductId, Revision, Suspension, SuspensionId, Target, Timestamp,
-    VendorId,
+    Exemption, OfferId, ProductId, Revision, Suspension, SuspensionId, Target, Timestamp, VendorId,
 };
-use crate::service::{
-    Changed, Count, OfferEffect, Preview, PreviewRequest, Proposed, RequestId, Requester, Sample,
-    ServiceError,
-};
-use crate::wire::scope::write_action;
+use crate::service::{Changed, RequestId, Requester, ServiceError};
 use crate::wire::suspension::{self, write_exemption, write_suspension};
-use crate::wire::{FieldErrors, MOST_TEXT, proto, request as wire_request, time};
+use crate::wire::{FieldErrors, MOST_TEXT, proto};
 use proto::suspension_service_server::SuspensionService;
-use std::collections::BTreeMap;
 use tonic::{Request, Response, Status};
-
-/// Most customers in one preview.
-const MOST_CUSTOMERS: usize = 1000;
-
-/// Most offers that a preview lists.
-const MOST_OFFERS: usize = 1000;
-
-/// How many samples a preview keeps, when the caller does not say and at most.
-const USUAL_SAMPLES: usize = 10;
-const MOST_SAMPLES: usize = 100;
 
 #[tonic::async_trait]
 impl SuspensionService for Api {
@@ -201,21 +185,7 @@ impl SuspensionService for Api {
         &self,
         request: Request<proto::PreviewChangeRequest>,
     ) -> Result<Response<proto::PreviewChangeResponse>, Status> {
-        let mut message = request.into_inner();
-        let change = message.change.take();
-        let now = self.service.now();
-        let (asked, proposed) = both(preview_request(&message), proposed(change, now))
-            .map_err(|errors| invalid(&errors))?;
-        let path = match &proposed {
-            Proposed::Suspension(found) => ("suspensions", found.id.to_string(), "suspension"),
-            Proposed::Exemption(found) => ("exemptions", found.id.to_string(), "exemption"),
-            Proposed::Lift(id) => ("suspensions", id.to_string(), "lift"),
-            Proposed::Document(_) => ("", String::new(), ""),
-        };
-        let preview = self.service.preview(proposed, asked).await;
-        let (section, id, field) = path;
-        let preview = preview.map_err(|error| status_of_rule(error, section, &id, field))?;
-        Ok(Response::new(write_preview(&preview)))
+        preview::preview(&self.service, request.into_inner()).await.map(Response::new)
     }
 }
 
@@ -271,15 +241,21 @@ pub(super) fn requester(
     })
 }
 
-fn read_suspension(given: &proto::Suspension, now: Timestamp) -> Result<Suspension, FieldErrors> {
+pub(super) fn read_suspension(
+    given: &proto::Suspension,
+    now: Timestamp,
+) -> Result<Suspension, FieldErrors> {
     suspension::suspension(given, now).map_err(|errors| errors.under("suspension"))
 }
 
-fn read_exemption(given: &proto::Exemption, now: Timestamp) -> Result<Exemption, FieldErrors> {
+pub(super) fn read_exemption(
+    given: &proto::Exemption,
+    now: Timestamp,
+) -> Result<Exemption, FieldErrors> {
     suspension::exemption(given, now).map_err(|errors| errors.under("exemption"))
 }
 
-fn suspension_id(path: &str, text: &str) -> Result<SuspensionId, FieldErrors> {
+pub(super) fn suspension_id(path: &str, text: &str) -> Result<SuspensionId, FieldErrors> {
     SuspensionId::parse(text).map_err(|error| FieldErrors::one(path, error))
 }
 
@@ -340,100 +316,5 @@ impl Filter {
         let state = self.state == proto::SuspensionState::Unspecified
             || self.state == suspension::state(found, now);
         state && self.target.as_ref().is_none_or(|target| *target == found.target)
-    }
-}
-
-/// Reads what a preview looks at.
-fn preview_request(
-    message: &proto::PreviewChangeRequest,
-) -> Result<PreviewRequest<'_>, FieldErrors> {
-    let mut errors = FieldErrors::default();
-    if MOST_CUSTOMERS < message.customers.len() {
-        let given = message.customers.len();
-        let what = format!("holds {given} customers, and {MOST_CUSTOMERS} are allowed");
-        return Err(FieldErrors::one("customers", what));
-    }
-    let mut customers: Vec<Customer<'_>> = Vec::with_capacity(message.customers.len());
-    for (place, given) in message.customers.iter().enumerate() {
-        match wire_request::sample_customer(given) {
-            Ok(customer) => customers.push(customer),
-            Err(more) => errors.extend(more.at(&format!("customers[{place}]"), "customer")),
-        }
-    }
-    let actions = suspension::actions(&message.actions, "actions", &mut errors);
-    let as_of = suspension::instant(message.as_of.as_ref(), "as_of", &mut errors);
-    let samples = match usize::try_from(message.sample_size) {
-        Ok(0) => USUAL_SAMPLES,
-        Ok(samples) if samples <= MOST_SAMPLES => samples,
-        Ok(_) | Err(_) => {
-            errors.add("sample_size", format_args!("is not 0 to {MOST_SAMPLES}"));
-            0
-        }
-    };
-    errors.or(|| PreviewRequest { customers, actions, as_of, samples })
-}
-
-fn proposed(
-    change: Option<proto::preview_change_request::Change>,
-    now: Timestamp,
-) -> Result<Proposed, FieldErrors> {
-    use proto::preview_change_request::Change;
-    let what = "one of `suspension`, `lift`, `exemption`, `document` is required";
-    match change {
-        None => Err(FieldErrors::one("change", what)),
-        Some(Change::Suspension(given)) => {
-            read_suspension(&given, now).map(|found| Proposed::Suspension(Box::new(found)))
-        }
-        Some(Change::Lift(id)) => suspension_id("lift", &id).map(Proposed::Lift),
-        Some(Change::Exemption(given)) => {
-            read_exemption(&given, now).map(|found| Proposed::Exemption(Box::new(found)))
-        }
-        Some(Change::Document(document)) => Ok(Proposed::Document(rule_file(document))),
-    }
-}
-
-fn write_preview(preview: &Preview) -> proto::PreviewChangeResponse {
-    let counts = |counts: &BTreeMap<String, Count>| {
-        let write = |(value, count): (&String, &Count)| proto::PreviewCount {
-            value: value.clone(),
-            customers: count.customers as u64,
-            changed: count.changed as u64,
-        };
-        counts.iter().map(write).collect()
-    };
-    proto::PreviewChangeResponse {
-        base_revision: preview.base.0,
-        as_of: Some(time::write(preview.as_of)),
-        offers_total: preview.offers_total as u64,
-        offers_changed: preview.offers.len() as u64,
-        offers: preview.offers.iter().take(MOST_OFFERS).map(write_effect).collect(),
-        customers_total: preview.customers as u64,
-        customers_changed: preview.changed as u64,
-        by_country: counts(&preview.by_country),
-        by_segment: counts(&preview.by_segment),
-        by_holder: counts(&preview.by_holder),
-        samples: preview.samples.iter().map(write_sample).collect(),
-    }
-}
-
-fn write_effect(effect: &OfferEffect) -> proto::PreviewOffer {
-    proto::PreviewOffer {
-        offer: effect.offer.id.to_string(),
-        product: effect.offer.product.to_string(),
-        suspended_by: effect.suspended_by.iter().map(ToString::to_string).collect(),
-        released_from: effect.released_from.iter().map(ToString::to_string).collect(),
-    }
-}
-
-fn write_sample(sample: &Sample) -> proto::PreviewSample {
-    let mut after = write_answer(&sample.after);
-    // What is only proposed has no place in history.
-    after.token.clear();
-    proto::PreviewSample {
-        customer_id: sample.customer.clone(),
-        offer: sample.offer.id.to_string(),
-        action: write_action(sample.action).into(),
-        before: Some(write_answer(&sample.before)),
-        after: Some(after),
     }
 }

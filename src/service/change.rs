@@ -217,6 +217,8 @@ impl Service {
     pub async fn mend(self: Arc<Self>) {
         loop {
             tokio::time::sleep(MEND_INTERVAL).await;
+            // No write may come into doubt between the look at the store and what it settles.
+            let _writing = self.writing.lock().await;
             if self.replica.freshness() == Freshness::Stale {
                 self.settle().await;
             }

@@ -366,6 +366,6 @@ async fn the_history_is_listed_newest_first_and_watched_without_a_gap() {
     let revision = only_new.next().await.unwrap().unwrap().revision.unwrap();
     assert_eq!((revision.number, revision.kind()), (151, proto::RevisionKind::LiftSuspension));
     assert_eq!(revision.subjects[0].id, "s-7");
-    let ahead = ClientError::from(watch(Some(152)).await.unwrap_err());
+    let ahead = watch(Some(152)).await.unwrap_err();
     assert_eq!(told(&ahead), (ErrorKind::Invalid, "REVISION_AHEAD"));
 }
