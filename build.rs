@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::Command;
 use std::{env, fs};
 
 const FILES: [&str; 4] = [
@@ -22,6 +23,7 @@ const PRIVATE: [&str; 4] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
+    name_commit();
     let descriptors = protox::Compiler::new(["proto"])?
         .include_imports(true)
         .include_source_info(true)
@@ -38,4 +40,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         .emit_rerun_if_changed(false)
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Names the commit in `--version`, where git is there to tell. In release builds alone: while the
+/// code is being worked on, each commit would build everything anew.
+fn name_commit() {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let told = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| told.trim().to_owned())
+    };
+    if env::var("PROFILE").as_deref() != Ok("release") {
+        return;
+    }
+    if let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) {
+        println!("cargo::rustc-env=OFFERGATE_COMMIT={commit}");
+    }
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo::rerun-if-changed={log}");
+    }
 }

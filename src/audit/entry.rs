@@ -19,9 +19,8 @@
 //! Invariant: what [`encode`] returns, [`decode`] reads back as an equal value. Reading is strict: a
 //! missing or unknown field, or another format, is an error and never skipped.
 
-use super::{ChangeKind, Proposal, RequestId};
-use crate::domain::{Revision, Timestamp};
-use crate::rules::document::{change_from_json, change_to_json};
+use super::{ChangeKind, Proposal, RequestId, steps};
+use crate::domain::{Revision, RuleChange, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -31,7 +30,7 @@ const FORMAT: u64 = 1;
 /// Why an entry does not read.
 #[derive(Debug, thiserror::Error)]
 pub enum EntryError {
-    /// Not JSON, or not these fields.
+    /// Not JSON, not these fields, or a change that no rule file could hold.
     #[error("entry is no record")]
     Malformed(#[source] serde_json::Error),
 
@@ -64,7 +63,8 @@ struct Form<'a> {
     approver: Option<Cow<'a, str>>,
     at: Cow<'a, str>,
     author: Cow<'a, str>,
-    change: serde_json::Value,
+    #[serde(serialize_with = "steps::write", deserialize_with = "steps::read")]
+    change: Cow<'a, RuleChange>,
     format: u64,
     kind: Cow<'a, str>,
     reason: Cow<'a, str>,
@@ -86,7 +86,7 @@ pub(super) fn encode(revision: Revision, proposal: &Proposal) -> Result<String, 
         approver: proposal.approver.as_deref().map(Cow::Borrowed),
         at: proposal.at.to_string().into(),
         author: Cow::Borrowed(&proposal.author),
-        change: change_to_json(&proposal.change),
+        change: Cow::Borrowed(&proposal.change),
         format: FORMAT,
         kind: proposal.kind.name().into(),
         reason: Cow::Borrowed(&proposal.reason),
@@ -126,7 +126,7 @@ pub(super) fn decode(entry: &str) -> Result<(Revision, Proposal), EntryError> {
         reason: form.reason.into_owned(),
         ticket: form.ticket.into_owned(),
         at: instant(&form.at)?,
-        change: change_from_json(&form.change).map_err(|error| field("change", error))?,
+        change: form.change.into_owned(),
     };
     Ok((Revision(form.revision), proposal))
 }
@@ -153,7 +153,7 @@ fn field(
 mod tests {
     use super::*;
     use crate::audit::record::samples::proposal;
-    use crate::domain::RuleChange;
+    use crate::rules::document::change_to_json;
 
     #[test]
     fn an_entry_is_one_line_with_sorted_keys_and_no_spaces() {
@@ -167,6 +167,13 @@ mod tests {
                  \"request_id\":\"request-7\",\"revision\":7,\"ticket\":\"CHG-1\"}}"
             )
         );
+    }
+
+    #[test]
+    fn an_entry_spells_its_change_as_rule_files_do() {
+        let entry = encode(Revision(1), &proposal(1)).unwrap();
+        let change = change_to_json(&proposal(1).change);
+        assert!(entry.contains(&format!("\"change\":{change},")), "{entry}");
     }
 
     #[test]
@@ -205,7 +212,8 @@ mod tests {
             ("request-1", "", "field `request_id` of the entry does not read"),
             ("00:00:01Z", "00:00:01+00:00", "field `at` of the entry does not read"),
             ("00:00:01Z", "00:00:61Z", "field `at` of the entry does not read"),
-            ("\"change\":", "\"change\":7,\"was\":", "entry is no record"),
+            ("\"change\":[", "\"change\":[7,", "entry is no record"),
+            ("{\"put\":", "{\"x\":0,\"put\":", "entry is no record"),
         ] {
             let altered = entry.replacen(from, to, 1);
             assert_ne!(altered, entry, "{from}");

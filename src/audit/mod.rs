@@ -8,6 +8,7 @@
 mod chain;
 mod entry;
 mod record;
+mod steps;
 
 pub use chain::{Broken, Chain, Why, verify};
 pub use entry::{EntryError, Unrecordable};

@@ -20,6 +20,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Decide the cases of test files, and show what differs from what they state
+///
+/// What a case's `expect` does not state is not compared. A reason is written `CODE` or
+/// `CODE:attribute`; `REQUIREMENT_NOT_MET` alone stands for any requirement. Fails if a case differs
+/// or a file cannot be read.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Test files in YAML
@@ -42,7 +46,7 @@ pub struct Verdict {
     file: String,
     name: String,
     stated: Value,
-    decision: Decision,
+    decision: Decision<'static>,
     mismatches: Vec<Mismatch>,
 }
 
@@ -89,7 +93,7 @@ fn test_one(file: &Path) -> Result<Vec<Verdict>, Report> {
         }
     };
     let verdict = |case: Case| {
-        let decision = decide_case(&case, &snapshot);
+        let decision = decide_case(&case, &snapshot).into_owned();
         let mismatches = case.expect.mismatches(&decision);
         Verdict { file: name.clone(), name: case.name, stated: case.stated, decision, mismatches }
     };
@@ -115,7 +119,7 @@ fn text_of(path: &Path) -> Result<String, Report> {
 /// What every request must have (a customer's id, an action, an instant) can be unreadable here,
 /// where a server would refuse the call. It is then `INDETERMINATE` and names the field, unless the
 /// answer does not depend on it: an offer is unknown, and a notice not gated, at any time.
-fn decide_case(case: &Case, snapshot: &Snapshot) -> Decision {
+fn decide_case<'s>(case: &Case, snapshot: &'s Snapshot) -> Decision<'s> {
     let request = &case.request;
     if let (Some(action), Some(_), Some(now)) = (request.action, &request.customer_id, case.as_of) {
         return decide(&request.with_action(action), snapshot, now);

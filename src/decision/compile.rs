@@ -52,8 +52,8 @@ impl Snapshot {
         let mut found = Found::default();
         found.all(rules, &suspensions)?;
         let candidates = |list: Option<Vec<Candidate>>| {
-            Candidates::new(list.unwrap_or_default(), |candidate| {
-                suspensions.get(candidate.suspension).map(|compiled| &compiled.scope)
+            Candidates::new(list.unwrap_or_default(), &terms, |candidate| {
+                suspensions.get(candidate.suspension as usize).map(|compiled| &compiled.scope)
             })
         };
         let mut products = FxHashMap::default();
@@ -182,7 +182,7 @@ impl Found {
         suspensions: &[CompiledSuspension],
     ) -> Result<(), CompileError> {
         let mut vendors = VendorHits::new(rules)?;
-        for (place, compiled) in suspensions.iter().enumerate() {
+        for (place, compiled) in (0u32..).zip(suspensions) {
             let suspension = &*compiled.suspension;
             let unknown = |kind, id: &str| {
                 let path = format!("suspensions.{}.target.{kind}", suspension.id);
@@ -192,18 +192,18 @@ impl Found {
                 Target::Offer(id) if rules.offers.contains_key(id) => {
                     let always = [(Window::ALWAYS, Hit::Offer)];
                     let list = self.on_offers.entry(id.clone()).or_default();
-                    add(list, place, suspension, &always);
+                    add(list, place, compiled, &always);
                 }
                 Target::Product(id) if rules.products.contains_key(id) => {
                     let always = [(Window::ALWAYS, Hit::Product)];
                     let list = self.on_products.entry(id.clone()).or_default();
-                    add(list, place, suspension, &always);
+                    add(list, place, compiled, &always);
                 }
                 Target::Vendor(id) if rules.vendors.contains_key(id) => {
                     let hits = vendors.hits(id, suspension.reach, suspension.components);
                     for (product, times) in &*hits {
                         let list = self.on_products.entry(product.clone()).or_default();
-                        add(list, place, suspension, times);
+                        add(list, place, compiled, times);
                     }
                 }
                 target => return Err(unknown(target.kind(), target.id())),
@@ -214,7 +214,13 @@ impl Found {
 }
 
 /// Adds a candidate for each stretch of time in which the suspension is in force and hits.
-fn add(list: &mut Vec<Candidate>, place: usize, suspension: &Suspension, times: &[(Window, Hit)]) {
+fn add(
+    list: &mut Vec<Candidate>,
+    place: u32,
+    compiled: &CompiledSuspension,
+    times: &[(Window, Hit)],
+) {
+    let suspension = &*compiled.suspension;
     let in_force = suspension.in_force();
     for (window, hit) in times {
         let from = window.from.map_or(suspension.from, |from| from.max(suspension.from));
@@ -223,7 +229,7 @@ fn add(list: &mut Vec<Candidate>, place: usize, suspension: &Suspension, times: 
             (one, other) => one.or(other),
         };
         if until.is_none_or(|until| from < until) {
-            list.push(Candidate { suspension: place, hit: *hit, from, until });
+            list.push(Candidate::new(place, compiled, *hit, from, until));
         }
     }
 }

@@ -15,7 +15,7 @@ use super::snapshot::{CompiledOffer, CompiledSuspension, Snapshot};
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
     Action, Attribute, CheckRequest, Decision, Holding, HoldingStatus, OfferId, Outcome, Product,
-    Reason, ReasonCode, ReportedSuspension, Timestamp,
+    Reason, ReasonCode, Timestamp,
 };
 
 /// Decides by the rules of one revision, for one instant.
@@ -23,7 +23,11 @@ use crate::domain::{
 /// Reports every suspension that applies, not the first: lifting one must not bring to light a
 /// second that nobody had been told of.
 #[must_use]
-pub fn decide(request: &CheckRequest<'_>, snapshot: &Snapshot, now: Timestamp) -> Decision {
+pub fn decide<'s>(
+    request: &CheckRequest<'_>,
+    snapshot: &'s Snapshot,
+    now: Timestamp,
+) -> Decision<'s> {
     let Some(asked) = snapshot.offer(request.offer) else {
         let unknown = Reason::plain(ReasonCode::OfferUnknown);
         return Decision::because(unknown, snapshot.revision(), now);
@@ -55,38 +59,41 @@ pub(super) fn given_holding<'r, 't>(
 }
 
 /// One offer, without its alternates.
-fn judge<'r, 't>(
+fn judge<'s: 'r, 'r, 't>(
     offer: &'r CompiledOffer,
     holding: Attribute<&'r Holding<'t>>,
     request: &'r CheckRequest<'t>,
-    snapshot: &'r Snapshot,
+    snapshot: &'s Snapshot,
     now: Timestamp,
-) -> Decision {
+) -> Decision<'s> {
     let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
     let mut findings = Findings::default();
     for candidates in offer.candidates() {
-        candidates.surviving(&facts, |candidate| weigh(candidate, snapshot, &facts, &mut findings));
+        candidates.surviving(&facts, |candidate, is_settled| {
+            weigh(candidate, is_settled, snapshot, &facts, &mut findings);
+        });
     }
     CRITERIA.iter().for_each(|criterion| criterion.check(&facts, &mut findings));
     check_entitlement(&facts, &mut findings);
     if let Some(term_end) = facts.coming_term_end() {
         findings.touch(term_end);
     }
-    findings.conclude(snapshot.revision(), now)
+    findings.conclude(snapshot, now)
 }
 
 /// One suspension that targets the offer: whether it matches, and whether anything waives it.
 fn weigh(
     candidate: &Candidate,
+    is_settled: bool,
     snapshot: &Snapshot,
     facts: &Facts<'_, '_>,
     findings: &mut Findings,
 ) {
-    let Some(compiled) = snapshot.suspension(candidate.suspension) else { return };
     if candidate.until.is_some_and(|until| until <= facts.now) {
         return;
     }
-    let in_scope = compiled.scope.matches(facts);
+    let Some(compiled) = snapshot.suspension(candidate.suspension) else { return };
+    let in_scope = if is_settled { Truth::Yes } else { compiled.scope.matches(facts) };
     if in_scope == Truth::No {
         return;
     }
@@ -102,7 +109,11 @@ fn weigh(
         }
         Hit::Vendor | Hit::Component | Hit::Product | Hit::Offer => in_scope,
     };
-    let waived = waiver(compiled, snapshot, facts, findings);
+    let waived = if candidate.can_be_waived {
+        waiver(compiled, snapshot, facts, findings)
+    } else {
+        Truth::No
+    };
     match (matched, waived) {
         (_, Truth::Yes) => return,
         (Truth::Unknown(gaps), Truth::Unknown(more)) => findings.lack(gaps.with(more)),
@@ -111,10 +122,7 @@ fn weigh(
         (Truth::No, _) => {}
     }
     if matched == Truth::Yes {
-        findings.report(ReportedSuspension {
-            suspension: compiled.suspension.clone(),
-            code: code_of(candidate.hit),
-        });
+        findings.report(candidate.suspension, code_of(candidate.hit));
     }
 }
 
@@ -189,7 +197,7 @@ pub(super) fn code_of(hit: Hit) -> ReasonCode {
 /// Names the first alternate that is itself eligible for this customer, action and instant; one
 /// step, so that two offers may name each other (R13).
 fn suggest_alternate(
-    decision: &mut Decision,
+    decision: &mut Decision<'_>,
     asked: &CompiledOffer,
     request: &CheckRequest<'_>,
     snapshot: &Snapshot,

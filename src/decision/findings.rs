@@ -1,10 +1,8 @@
 //! What a decision has found so far, and the outcome that follows from it.
 
+use super::snapshot::Snapshot;
 use super::truth::{Gaps, Truth};
-use crate::domain::{
-    Decision, Exemption, Outcome, Reason, ReasonCode, ReportedSuspension, Revision, SuspensionId,
-    Timestamp,
-};
+use crate::domain::{Decision, Exemption, Outcome, Reason, ReasonCode, SuspensionId, Timestamp};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -14,7 +12,8 @@ pub(super) struct Findings {
     gaps: Gaps,
     /// Gaps in the bank's own attributes.
     own_gaps: SmallVec<[Reason; 2]>,
-    suspensions: SmallVec<[ReportedSuspension; 4]>,
+    /// Places in the snapshot, and how each hits.
+    suspensions: SmallVec<[(u32, ReasonCode); 8]>,
     exemptions: SmallVec<[Arc<Exemption>; 1]>,
     grandfathered: SmallVec<[SuspensionId; 1]>,
     valid_until: Option<Timestamp>,
@@ -50,8 +49,8 @@ impl Findings {
         }
     }
 
-    pub(super) fn report(&mut self, suspension: ReportedSuspension) {
-        self.suspensions.push(suspension);
+    pub(super) fn report(&mut self, place: u32, code: ReasonCode) {
+        self.suspensions.push((place, code));
     }
 
     pub(super) fn exempt(&mut self, exemption: &Arc<Exemption>) {
@@ -70,7 +69,7 @@ impl Findings {
     }
 
     /// A definite no outranks missing data, and missing data outranks what allows.
-    pub(super) fn conclude(mut self, revision: Revision, as_of: Timestamp) -> Decision {
+    pub(super) fn conclude(mut self, snapshot: &Snapshot, as_of: Timestamp) -> Decision<'_> {
         let (outcome, mut reasons) = if !self.denials.is_empty() {
             (Outcome::Ineligible, std::mem::take(&mut self.denials))
         } else if !self.gaps.is_empty() || !self.own_gaps.is_empty() {
@@ -83,19 +82,18 @@ impl Findings {
             reasons.sort();
             reasons.dedup();
         }
-        let order = |reported: &ReportedSuspension| {
-            (reported.suspension.from, reported.suspension.id.clone())
-        };
-        if !self.suspensions.is_sorted_by(|a, b| a.suspension.from < b.suspension.from) {
-            self.suspensions.sort_by_key(order);
+        // Places are in the order of reports, so no suspension need be looked at.
+        if !self.suspensions.is_sorted_by_key(|(place, _)| *place) {
+            self.suspensions.sort_unstable_by_key(|(place, _)| *place);
         }
+        let reported = |(place, code)| snapshot.reported(place, code);
         self.exemptions.sort_by(|a, b| (a.from, &a.id).cmp(&(b.from, &b.id)));
         Decision {
-            revision,
+            revision: snapshot.revision(),
             as_of,
             outcome,
             reasons,
-            suspensions: self.suspensions,
+            suspensions: self.suspensions.into_iter().filter_map(reported).collect(),
             exemptions: self.exemptions,
             grandfathered: self.grandfathered,
             alternate: None,

@@ -60,6 +60,22 @@ impl CompiledScope {
             .and(|| self.concerns_holder(facts))
     }
 
+    /// Whether `candidates` has rows for every dimension that this scope states.
+    pub(super) fn is_in_rows(&self) -> bool {
+        !self.names_us_persons
+            && self.holders.is_none()
+            && self.relationships.is_none()
+            && self.classes.is_none()
+            && self.customers.is_none()
+    }
+
+    /// The countries outside which this scope cannot match, by their places. A scope that also
+    /// names US persons can match whatever the country.
+    pub(super) fn row_countries(&self) -> Option<impl Iterator<Item = usize>> {
+        let set = self.countries.as_ref().filter(|_| !self.names_us_persons)?;
+        Some(set.iter())
+    }
+
     /// What each stated dimension says, for people who ask why.
     pub(super) fn stated(&self, facts: &Facts<'_, '_>) -> Vec<(&'static str, Truth)> {
         let place = match (self.countries.is_some(), self.names_us_persons) {

@@ -4,8 +4,11 @@ use super::candidates::Candidates;
 use super::condition::Condition;
 use super::scope::{CompiledScope, CountrySet};
 use super::terms::Terms;
-use crate::domain::{Exemption, Offer, OfferId, Product, Revision, Suspension};
+use crate::domain::{
+    Exemption, Offer, OfferId, Product, ReasonCode, ReportedSuspension, Revision, Suspension,
+};
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The compiled rules of one revision. Immutable: a change makes a new one, by
@@ -68,8 +71,14 @@ impl Snapshot {
         self.offers.get(id)
     }
 
-    pub(super) fn suspension(&self, place: usize) -> Option<&CompiledSuspension> {
-        self.suspensions.get(place)
+    pub(super) fn suspension(&self, place: u32) -> Option<&CompiledSuspension> {
+        self.suspensions.get(place as usize)
+    }
+
+    /// A suspension as a decision reports it.
+    pub(super) fn reported(&self, place: u32, code: ReasonCode) -> Option<ReportedSuspension<'_>> {
+        let suspension = Cow::Borrowed(&self.suspension(place)?.suspension);
+        Some(ReportedSuspension { suspension, code })
     }
 
     pub(super) fn exemptions_of(

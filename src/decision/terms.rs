@@ -31,6 +31,18 @@ impl Terms {
         place(&self.vocabularies.channels, given, Channel::as_str)
     }
 
+    pub(super) fn count_segments(&self) -> usize {
+        self.vocabularies.segments.len()
+    }
+
+    pub(super) fn count_devices(&self) -> usize {
+        self.vocabularies.devices.len()
+    }
+
+    pub(super) fn count_channels(&self) -> usize {
+        self.vocabularies.channels.len()
+    }
+
     /// Whether the bank approaches the customer on this channel.
     pub(super) fn is_outbound(&self, channel: u8) -> bool {
         contains(self.outbound, channel)

@@ -14,16 +14,15 @@ use super::scope::CompiledScope;
 use super::snapshot::{CompiledSuspension, Snapshot};
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
-    CheckRequest, Decision, Exemption, Outcome, Reason, ReasonCode, Revision, Suspension,
-    Timestamp, Window,
+    CheckRequest, Decision, Exemption, Outcome, Reason, ReasonCode, Suspension, Timestamp, Window,
 };
 use std::sync::Arc;
 
 /// A decision with the steps that led to it.
 #[derive(Debug, Clone)]
-pub struct Trace {
+pub struct Trace<'s> {
     /// The decision.
-    pub decision: Decision,
+    pub decision: Decision<'s>,
     /// Every suspension that hits the offer at some time, by `from`, then id. Empty for an unknown
     /// offer and for `NOTIFY`, which nothing gates.
     pub suspensions: Vec<SuspensionTrace>,
@@ -111,7 +110,11 @@ pub enum Effect {
 
 /// Decides, and shows the steps.
 #[must_use]
-pub fn explain(request: &CheckRequest<'_>, snapshot: &Snapshot, now: Timestamp) -> Trace {
+pub fn explain<'s>(
+    request: &CheckRequest<'_>,
+    snapshot: &'s Snapshot,
+    now: Timestamp,
+) -> Trace<'s> {
     let decision = decide(request, snapshot, now);
     let mut trace = Trace { decision, suspensions: Vec::new(), criteria: Vec::new() };
     let Some(offer) = snapshot.offer(request.offer) else { return trace };
@@ -128,7 +131,7 @@ pub fn explain(request: &CheckRequest<'_>, snapshot: &Snapshot, now: Timestamp) 
     trace.suspensions.sort_by(|a, b| {
         (a.suspension.from, &a.suspension.id).cmp(&(b.suspension.from, &b.suspension.id))
     });
-    trace.criteria = trace_criteria(&facts);
+    trace.criteria = trace_criteria(snapshot, &facts);
     trace
 }
 
@@ -207,13 +210,13 @@ fn trace_scope(scope: &CompiledScope, facts: &Facts<'_, '_>) -> Vec<(&'static st
     scope.stated(facts).into_iter().map(|(name, truth)| (name, verdict(truth))).collect()
 }
 
-fn trace_criteria(facts: &Facts<'_, '_>) -> Vec<CriterionTrace> {
+fn trace_criteria(snapshot: &Snapshot, facts: &Facts<'_, '_>) -> Vec<CriterionTrace> {
     let asked = CRITERIA.iter().filter(|criterion| criterion.is_asked(facts));
     asked
         .map(|criterion| {
             let mut findings = Findings::default();
             criterion.check(facts, &mut findings);
-            let found = findings.conclude(Revision::ZERO, facts.now);
+            let found = findings.conclude(snapshot, facts.now);
             let reasons: Vec<Reason> = found.reasons.into_iter().collect();
             let met = match found.outcome {
                 Outcome::Eligible => Verdict::Yes,

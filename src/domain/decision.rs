@@ -3,6 +3,7 @@
 use super::{AttributeName, Exemption, OfferId, Revision, Suspension, SuspensionId};
 use jiff::Timestamp;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -215,17 +216,20 @@ impl fmt::Display for Reason {
 
 /// A suspension that matches and that nothing is known to waive (R4).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportedSuspension {
-    /// The suspension.
-    pub suspension: Arc<Suspension>,
+pub struct ReportedSuspension<'s> {
+    /// The suspension: borrowed from the rules decided by, until somebody wants to keep it.
+    pub suspension: Cow<'s, Arc<Suspension>>,
     /// How it hits: by vendor, component, product or offer.
     pub code: ReasonCode,
 }
 
 /// An outcome with its reasons and evidence. Equal rules, request and instant give an equal
 /// decision, order included.
+///
+/// Borrows the suspensions that it reports from the rules decided by, so that deciding touches no
+/// reference count; [`Decision::into_owned`] lets go of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct Decision<'s> {
     /// Number of the rule set that was used.
     pub revision: Revision,
     /// The instant decided for.
@@ -235,7 +239,7 @@ pub struct Decision {
     /// At least one, in the order of [`ReasonCode`], then by attribute.
     pub reasons: SmallVec<[Reason; 2]>,
     /// Every suspension that matches and is neither waived nor grandfathered, by `from`, then id.
-    pub suspensions: SmallVec<[ReportedSuspension; 4]>,
+    pub suspensions: SmallVec<[ReportedSuspension<'s>; 4]>,
     /// Exemptions that were used, by `from`, then id.
     pub exemptions: SmallVec<[Arc<Exemption>; 1]>,
     /// Suspensions that a grandfather clause of theirs held off, by `from`, then id.
@@ -246,7 +250,27 @@ pub struct Decision {
     pub valid_until: Option<Timestamp>,
 }
 
-impl Decision {
+impl<'s> Decision<'s> {
+    /// The same decision, to keep for longer than the rules it was made by are held.
+    #[must_use]
+    pub fn into_owned(self) -> Decision<'static> {
+        let owned = |reported: ReportedSuspension<'s>| ReportedSuspension {
+            suspension: Cow::Owned(reported.suspension.into_owned()),
+            code: reported.code,
+        };
+        Decision {
+            revision: self.revision,
+            as_of: self.as_of,
+            outcome: self.outcome,
+            reasons: self.reasons,
+            suspensions: self.suspensions.into_iter().map(owned).collect(),
+            exemptions: self.exemptions,
+            grandfathered: self.grandfathered,
+            alternate: self.alternate,
+            valid_until: self.valid_until,
+        }
+    }
+
     /// A decision that rests on one reason alone, with no suspension, exemption or alternate.
     #[must_use]
     pub fn because(reason: Reason, revision: Revision, as_of: Timestamp) -> Self {

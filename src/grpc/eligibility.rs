@@ -31,7 +31,8 @@ impl EligibilityService for Api {
         request: Request<proto::CheckEligibilityRequest>,
     ) -> Result<Response<proto::CheckEligibilityResponse>, Status> {
         let message = request.get_ref();
-        let answer = answer(&self.service.view(), message).map_err(|errors| invalid(&errors))?;
+        let view = self.service.view();
+        let answer = answer(&view, message).map_err(|errors| invalid(&errors))?;
         Ok(Response::new(proto::CheckEligibilityResponse { decision: Some(write(&answer)) }))
     }
 
@@ -159,10 +160,10 @@ pub(super) fn write(answer: &Answer) -> proto::Decision {
     )
 }
 
-fn answer(
-    view: &View<'_>,
+fn answer<'v>(
+    view: &'v View<'_>,
     message: &proto::CheckEligibilityRequest,
-) -> Result<Answer, FieldErrors> {
+) -> Result<Answer<'v>, FieldErrors> {
     let consistency = request::consistency(message.consistency.as_ref());
     let (asked, consistency) = both(check_request(message), consistency)?;
     Ok(view.check(&asked, &consistency))

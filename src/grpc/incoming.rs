@@ -143,7 +143,6 @@ impl AsyncWrite for Connection {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -45,7 +45,6 @@ pub(super) fn cut<T>(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -40,6 +40,7 @@ impl RuleService for Api {
             &message.request_id,
             &message.author,
             Some((&message.reason, &message.ticket)),
+            true,
             message.expected_revision,
             message.validate_only,
             errors,

@@ -46,6 +46,7 @@ impl SuspensionService for Api {
                 &message.request_id,
                 &message.author,
                 None,
+                false,
                 message.expected_revision,
                 message.validate_only,
                 FieldErrors::default(),
@@ -60,7 +61,7 @@ impl SuspensionService for Api {
         let id = suspension.id.clone();
         let changed = self.service.suspend(requester, suspension, starts_now).await;
         let changed = changed.map_err(|error| about_suspension(error, &id))?;
-        let (suspension, revision) = outcome(&changed, &id, now);
+        let (suspension, revision) = outcome(&changed, &id, self.service.now());
         Ok(Response::new(proto::CreateSuspensionResponse { suspension, revision }))
     }
 
@@ -87,6 +88,7 @@ impl SuspensionService for Api {
                 &message.request_id,
                 &message.author,
                 Some((&message.reason, &message.ticket)),
+                false,
                 message.expected_revision,
                 message.validate_only,
                 errors,
@@ -96,7 +98,7 @@ impl SuspensionService for Api {
         let id = suspension.id.clone();
         let changed = self.service.amend(requester, suspension).await;
         let changed = changed.map_err(|error| about_suspension(error, &id))?;
-        let (suspension, revision) = outcome(&changed, &id, now);
+        let (suspension, revision) = outcome(&changed, &id, self.service.now());
         Ok(Response::new(proto::AmendSuspensionResponse { suspension, revision }))
     }
 
@@ -109,6 +111,7 @@ impl SuspensionService for Api {
             &message.request_id,
             &message.author,
             Some((&message.reason, &message.ticket)),
+            false,
             message.expected_revision,
             message.validate_only,
             FieldErrors::default(),
@@ -134,6 +137,7 @@ impl SuspensionService for Api {
                 &message.request_id,
                 &message.author,
                 None,
+                false,
                 message.expected_revision,
                 message.validate_only,
                 FieldErrors::default(),
@@ -227,11 +231,13 @@ pub(super) fn none(kind: &'static str, id: &str) -> Status {
     status_of(ServiceError::NotFound { kind, id: id.to_owned() })
 }
 
-/// Reads who asks for a change; `why` holds reason and ticket where the request has them.
+/// Reads who asks for a change; `why` holds reason and ticket where the request has them. Only a rule
+/// file needs no ticket.
 pub(super) fn requester(
     request_id: &str,
     author: &str,
     why: Option<(&str, &str)>,
+    is_rule_file: bool,
     expected: Option<u64>,
     validate_only: bool,
     mut errors: FieldErrors,
@@ -252,7 +258,7 @@ pub(super) fn requester(
     let (reason, ticket) = why.unwrap_or_default();
     if why.is_some() {
         text("reason", reason, true);
-        text("ticket", ticket, false);
+        text("ticket", ticket, !is_rule_file);
     }
     let Some(request_id) = parsed else { return Err(errors) };
     errors.or(|| Requester {

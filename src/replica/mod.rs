@@ -134,7 +134,6 @@ impl Replica {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::domain::{ChainHash, Offer, OfferId, ProductId, RuleSet, Unit, Window};

@@ -9,7 +9,7 @@
 use super::catalogue::{MOST_PER_UNIT, OLDEST};
 use super::fields::not_one_of;
 use super::ownership::cycles;
-use super::problem::Problem;
+use super::problem::{MOST_PROBLEMS, Problem};
 use super::texts::is_language_tag;
 use super::tree::{Kind, Node, quoted};
 use crate::domain::{
@@ -104,7 +104,9 @@ pub(super) struct Check<'a> {
 
 impl Check<'_> {
     pub(super) fn refuse(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem::new(path, message));
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(Problem::new(path, message));
+        }
     }
 
     fn vocabularies(&mut self, terms: &Vocabularies) {

@@ -144,7 +144,7 @@ pub fn change_from_json(stored: &Value) -> Result<RuleChange, RuleErrors> {
     if problems.is_empty() {
         Ok(RuleChange { edits })
     } else {
-        Err(RuleErrors::new("", tree::sorted(problems)))
+        Err(RuleErrors::new("", problems.sorted()))
     }
 }
 

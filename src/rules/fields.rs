@@ -9,6 +9,9 @@ use super::tree::{Entry, Kind, Node, quoted};
 use crate::domain::{Date, Timestamp};
 use std::fmt::Display;
 
+/// Among how many names the nearest one is looked for, since each is compared letter by letter.
+const MOST_CANDIDATES: usize = 256;
+
 /// A value, the path that leads to it, and where to note what is wrong with it.
 #[derive(Clone)]
 pub(super) struct Item<'n> {
@@ -43,6 +46,9 @@ impl<'n> Item<'n> {
             return self.refuse(format!("is {found}, and must be a map of {}", list(allowed)));
         };
         for entry in entries.iter().filter(|entry| !allowed.contains(&entry.key.as_str())) {
+            if self.problems.is_full() {
+                break;
+            }
             let nearest = nearest(&entry.key, allowed)
                 .map_or_else(String::new, |key| format!("did you mean `{key}`? "));
             let message = format!(
@@ -218,7 +224,7 @@ fn list(names: &[&str]) -> String {
 
 /// The allowed name that differs least from `text`, if one is near enough to have been meant.
 pub(super) fn nearest<'a>(text: &str, allowed: &[&'a str]) -> Option<&'a str> {
-    if 64 < text.len() {
+    if 64 < text.len() || MOST_CANDIDATES < allowed.len() {
         return None;
     }
     let far = |name: &str| distance(&text.to_ascii_lowercase(), &name.to_ascii_lowercase());

@@ -5,6 +5,7 @@
 //! Invariant: nothing is guessed. A local time that a clock change makes happen twice, or never, is
 //! refused with both readings named.
 
+use super::tree::shown;
 use crate::domain::{Date, Timestamp};
 use jiff::ZonedDateTime;
 use jiff::civil::DateTime;
@@ -85,7 +86,7 @@ pub enum InvalidInstant {
 /// # Errors
 /// When the text is no instant, or could be more than one.
 pub fn parse(text: &str, zone: Option<&str>) -> Result<Timestamp, InvalidInstant> {
-    let shown = || text.chars().take(60).collect::<String>();
+    let shown = || shown(text);
     let instant = match with_offset(text) {
         Ok(instant) => match zone {
             Some(zone) => agreeing(text, instant, zone)?,
@@ -110,7 +111,7 @@ pub fn parse(text: &str, zone: Option<&str>) -> Result<Timestamp, InvalidInstant
 /// # Errors
 /// When the text is anything else, an instant included.
 pub fn parse_day(text: &str) -> Result<Date, InvalidInstant> {
-    let no_day = || InvalidInstant::NoDay(text.chars().take(60).collect());
+    let no_day = || InvalidInstant::NoDay(shown(text));
     if !is_day(text) {
         return Err(no_day());
     }
@@ -129,12 +130,12 @@ fn is_day(text: &str) -> bool {
 
 /// An instant with its offset; a zone in brackets must agree with it.
 fn with_offset(text: &str) -> Result<Timestamp, InvalidInstant> {
-    let unreadable = || InvalidInstant::Unreadable(text.to_owned());
+    let unreadable = || InvalidInstant::Unreadable(shown(text));
     let instant = PARSER.parse_timestamp(text).map_err(|_| unreadable())?;
     let Some((_, zone)) = text.split_once('[') else { return Ok(instant) };
     let contradiction = || InvalidInstant::Contradiction {
-        time: text.chars().take(60).collect(),
-        zone: zone.trim_end_matches(']').to_owned(),
+        time: shown(text),
+        zone: shown(zone.trim_end_matches(']')),
     };
     PARSER.parse_zoned_datetime(text).map_err(|_| contradiction())?;
     Ok(instant)
@@ -142,14 +143,16 @@ fn with_offset(text: &str) -> Result<Timestamp, InvalidInstant> {
 
 /// A local time without an offset. What has an offset or a `Z` is none.
 fn local(text: &str) -> Option<DateTime> {
-    if text.contains('[') {
+    // The parser would read past an offset, and so past one that it could not use.
+    let has_offset = text.get(10..).is_some_and(|time| time.contains(['+', '-', 'Z', 'z', '[']));
+    if has_offset {
         return None;
     }
     PARSER.parse_datetime(text).ok()
 }
 
 fn zone_of(name: &str) -> Result<TimeZone, InvalidInstant> {
-    TimeZone::get(name).map_err(|_| InvalidInstant::UnknownZone(name.chars().take(60).collect()))
+    TimeZone::get(name).map_err(|_| InvalidInstant::UnknownZone(shown(name)))
 }
 
 /// Checks that the offset in `text` is one that the zone had at that instant.
@@ -161,21 +164,21 @@ fn agreeing(text: &str, instant: Timestamp, zone: &str) -> Result<Timestamp, Inv
     if agrees {
         Ok(instant)
     } else {
-        Err(InvalidInstant::Contradiction { time: text.to_owned(), zone: zone.to_owned() })
+        Err(InvalidInstant::Contradiction { time: shown(text), zone: shown(zone) })
     }
 }
 
 /// The one instant at which clocks in `zone` showed `local`.
 fn in_zone(text: &str, local: DateTime, zone: &str) -> Result<Timestamp, InvalidInstant> {
     let tz = zone_of(zone)?;
-    let unreadable = || InvalidInstant::Unreadable(text.to_owned());
+    let unreadable = || InvalidInstant::Unreadable(shown(text));
     let reading = |offset: Offset| -> Result<(Timestamp, String), InvalidInstant> {
         let instant = offset.to_timestamp(local).map_err(|_| unreadable())?;
         let shown =
             ZonedDateTime::new(instant, tz.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
         Ok((instant, shown))
     };
-    let (time, zone) = (text.to_owned(), zone.to_owned());
+    let (time, zone) = (shown(text), shown(zone));
     match tz.to_ambiguous_timestamp(local).offset() {
         AmbiguousOffset::Unambiguous { offset } => Ok(reading(offset)?.0),
         AmbiguousOffset::Fold { before, after } => {
@@ -238,6 +241,8 @@ mod tests {
             ("2024-06-01T01:30:00+02:00", Some("Europe/London"), "contradicts the zone"),
             ("2024-06-01T01:30:00", Some("Europe/Lundon"), "is no time zone"),
             ("2024-06-01T01:30:00Z", Some("Europe/Lundon"), "is no time zone"),
+            ("2024-06-01T01:30:00+99:00", None, "is no instant"),
+            ("9999-12-31T23:59:59-10:00", Some("Europe/London"), "is no instant"),
             ("yesterday", None, "is no instant"),
             ("", None, "is no instant"),
             ("2024-02-30T00:00:00Z", None, "is no instant"),

@@ -1,4 +1,11 @@
 //! The YAML form of the rules: read, check, plan, export; and the files that test them.
+//!
+//! A text becomes a tree with places (`tree`), the tree a rule set (`document`, with `catalogue` and
+//! `restrictions`), and the rule set is checked as a whole (`check`). The way back is the same one.
+//! Not here: files and folders, deciding, and whether a condition is CEL.
+//!
+//! Invariant: what is handed out is whole. A text with anything wrong in it gives problems and no
+//! rules, and every problem of a text has its place.
 
 mod catalogue;
 mod check;

@@ -6,9 +6,13 @@
 //! Invariant: a place that is shown lies inside the text, and problems are in the order of the
 //! text, so that two readings of one file print the same.
 
+use super::tree::visible;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use std::cell::RefCell;
 use std::fmt;
+
+/// How many problems are told at once; after that many, more would not help anybody.
+pub(super) const MOST_PROBLEMS: usize = 1_000;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +39,9 @@ impl fmt::Display for Problem {
             write!(f, "{}:{}: ", place.line, place.column)?;
         }
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            // Keys are the file's own words, and may hold what a terminal would obey.
+            let path: String = self.path.chars().flat_map(visible).collect();
+            write!(f, "{path}: ")?;
         }
         f.write_str(&self.message)
     }
@@ -71,8 +77,15 @@ impl Problems {
         place: Option<Place>,
         message: impl Into<String>,
     ) -> Option<T> {
-        self.0.borrow_mut().push(Problem { path: path.into(), message: message.into(), place });
+        if !self.is_full() {
+            self.0.borrow_mut().push(Problem { path: path.into(), message: message.into(), place });
+        }
         None
+    }
+
+    /// Whether no more are noted, so that looking for more is in vain.
+    pub(super) fn is_full(&self) -> bool {
+        MOST_PROBLEMS <= self.0.borrow().len()
     }
 
     /// Whether nothing was noted.
@@ -91,7 +104,7 @@ impl Problems {
     }
 
     /// All of them, in the order of the text.
-    pub(super) fn into_sorted(self) -> Vec<Problem> {
+    pub(super) fn sorted(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
         problems
             .sort_by(|a, b| (a.place, &a.path, &a.message).cmp(&(b.place, &b.path, &b.message)));
@@ -100,7 +113,7 @@ impl Problems {
     }
 }
 
-/// Everything that is wrong with one file. Nothing of the file was taken over.
+/// Everything that is wrong with one file, up to 1,000 problems. Nothing of the file was taken over.
 ///
 /// Its `Display` is plain text, a problem a line, as `FILE:LINE:COLUMN: PATH: MESSAGE`; as a
 /// [`Diagnostic`] it shows the lines themselves.

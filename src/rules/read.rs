@@ -6,7 +6,7 @@ use super::check::{Declared, check_declared};
 use super::document::read_rule_set;
 use super::fields::Item;
 use super::problem::{Place, Problem, Problems, RuleErrors};
-use super::tree::{Node, sorted};
+use super::tree::Node;
 use crate::domain::RuleSet;
 
 /// Reads a rule file.
@@ -18,7 +18,7 @@ pub fn read(text: &str) -> Result<RuleSet, RuleErrors> {
     let rules = Node::from_yaml(text, &problems)
         .map(|root| checked(&Item::root(&root, &problems), &problems))
         .unwrap_or_default();
-    if problems.is_empty() { Ok(rules) } else { Err(RuleErrors::new(text, sorted(problems))) }
+    if problems.is_empty() { Ok(rules) } else { Err(RuleErrors::new(text, problems.sorted())) }
 }
 
 /// Points at the field `path` of a rule file that was read, to say what a later step finds wrong with
@@ -325,6 +325,35 @@ exemptions:
             let shown: String = text.chars().take(60).collect();
             assert!(told.contains(problem), "{shown}:\n{told}");
         }
+    }
+
+    #[test]
+    fn ten_thousand_suspensions_are_well_within_the_limits() {
+        let (head, tail) = RIGHT.split_once("  stop:\n").unwrap();
+        let (stop, tail) = tail.split_once("exemptions:\n").unwrap();
+        let more: String = (0..10_000).map(|number| format!("  s{number}:\n{stop}")).collect();
+        let text = format!("{head}  stop:\n{stop}{more}exemptions:\n{tail}");
+        assert_eq!(read(&text).unwrap().suspensions.len(), 10_001);
+    }
+
+    #[test]
+    fn files_made_to_be_slow_are_refused_and_many_mistakes_are_told_up_to_a_limit() {
+        let keys: String = (0..100_000).map(|number| format!("k{number}: 1\n")).collect();
+        let values = format!("vendors: [{}]", "1,".repeat(1_100_000));
+        let unknown: String =
+            (0..20_000).map(|number| format!("  o{number}: {{product: p{number}}}\n")).collect();
+        assert_eq!(read(&keys).unwrap_err().problems().len(), 1_000);
+        assert!(told(&values).contains("is one value too many; at most 1000000 are read"));
+        assert_eq!(read(&format!("offers:\n{unknown}")).unwrap_err().problems().len(), 1_000);
+    }
+
+    #[test]
+    fn a_message_carries_nothing_that_a_terminal_would_obey() {
+        let text =
+            r#"{"\e[31m": 1, advisories: {a: {issuer: x, force: "\e[2J", issued: "\e[2J"}}}"#;
+        let told = told(text);
+        assert_eq!(told.lines().count(), 3);
+        assert!(!told.contains('\u{1b}'), "{told:?}");
     }
 
     #[test]

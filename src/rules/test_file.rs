@@ -14,7 +14,7 @@ use super::given::GivenRequest;
 use super::instant;
 use super::problem::{Problems, RuleErrors};
 use super::read::checked;
-use super::tree::{Kind, Node, quoted, sorted};
+use super::tree::{Kind, Node, quoted};
 use crate::domain::{
     Decision, ExemptionId, OfferId, Outcome, Reason, ReasonCode, RuleSet, SuspensionId, Timestamp,
 };
@@ -97,7 +97,7 @@ pub fn read(text: &str) -> Result<TestFile, RuleErrors> {
     let root = Node::from_yaml(text, &problems);
     match root.as_ref().and_then(|root| read_file(&Item::root(root, &problems))) {
         Some(file) if problems.is_empty() => Ok(file),
-        _ => Err(RuleErrors::new(text, sorted(problems))),
+        _ => Err(RuleErrors::new(text, problems.sorted())),
     }
 }
 

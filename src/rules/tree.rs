@@ -7,9 +7,10 @@
 //! A plain `NO` is a text and not a truth value; only `true` and `false` are truth values. A number
 //! keeps its spelling, so that the id `0012` stays what it is.
 
-use super::problem::{Place, Problem, Problems};
+use super::problem::{Place, Problems};
 use serde_json::Value;
 use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Span};
+use std::collections::HashSet;
 
 /// The longest text that is read. 10,000 suspensions take about a quarter of it.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
@@ -17,8 +18,8 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// How deep maps and lists may nest. The deepest field of a test file stands at 8.
 const MOST_DEPTH: usize = 24;
 
-/// How many problems are told at once; after that many, more would not help anybody.
-const MOST_PROBLEMS: usize = 1_000;
+/// How many values a text may have. 10,000 suspensions have fewer than half of them.
+const MOST_VALUES: usize = 1_000_000;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,7 +115,8 @@ impl Node {
             let message = format!("has {} bytes, at most {MOST_BYTES} are read", text.len());
             return problems.add("", Some(Place::START), message);
         }
-        let mut builder = Builder { text, problems, open: Vec::new(), root: None, documents: 0 };
+        let mut builder =
+            Builder { text, problems, open: Vec::new(), root: None, documents: 0, values: 0 };
         let mut options = Options::default();
         options.set_emit_comments(false);
         let mut parser = Parser::new_from_str_with_options(text, options);
@@ -173,15 +175,20 @@ impl Node {
 
 /// A text in backticks, cut where it gets long.
 pub(super) fn quoted(text: &str) -> String {
+    format!("`{}`", shown(text))
+}
+
+/// A text as a message may carry it: cut where it gets long, with nothing hidden in it.
+pub(super) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(60).flat_map(visible).collect();
     if 60 < text.chars().count() {
         shown.push('…');
     }
-    format!("`{shown}`")
+    shown
 }
 
 /// A character, escaped where it could not be seen or could play tricks with a terminal.
-fn visible(character: char) -> impl Iterator<Item = char> {
+pub(super) fn visible(character: char) -> impl Iterator<Item = char> {
     let trick = character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let (plain, escaped) =
@@ -195,6 +202,8 @@ struct Open {
     what: Kind,
     /// The key that waits for its value; `None` in a list, and in a map before a key.
     key: Option<(String, Place)>,
+    /// The keys that a map has so far.
+    keys: HashSet<String>,
 }
 
 /// Puts the parser's events together.
@@ -204,6 +213,7 @@ struct Builder<'t> {
     open: Vec<Open>,
     root: Option<Node>,
     documents: usize,
+    values: usize,
 }
 
 /// Reading ends here; why has been noted.
@@ -220,7 +230,7 @@ impl Builder<'_> {
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.note(span, "is an alias; write the value out");
-                self.put(Kind::Null, span);
+                self.put(Kind::Null, span)?;
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_anchor_and_tag(span, anchor, tag.is_some());
@@ -236,7 +246,7 @@ impl Builder<'_> {
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(open) = self.open.pop() {
-                    self.put(open.what, Span::new(open.start, span.end));
+                    self.put(open.what, Span::new(open.start, span.end))?;
                 }
             }
             _ => {}
@@ -251,24 +261,20 @@ impl Builder<'_> {
         if MOST_DEPTH <= self.open.len() {
             return self.stop(span, &format!("nests deeper than {MOST_DEPTH} levels"));
         }
-        self.open.push(Open { start: span.start, what, key: None });
+        self.open.push(Open { start: span.start, what, key: None, keys: HashSet::new() });
         Ok(())
     }
 
     fn scalar(&mut self, text: String, style: ScalarStyle, span: Span) -> Result<(), Stop> {
         let place = self.place(span);
         let plain = style == ScalarStyle::Plain;
-        let Some(Open { what: Kind::Map(entries), key: key @ None, .. }) = self.open.last_mut()
+        let Some(Open { what: Kind::Map(_), key: key @ None, keys, .. }) = self.open.last_mut()
         else {
-            self.put(if plain { plain_scalar(text) } else { Kind::Text(text) }, span);
-            return Ok(());
+            return self.put(if plain { plain_scalar(text) } else { Kind::Text(text) }, span);
         };
-        if entries.iter().any(|entry| entry.key == text) {
-            self.problems.add::<()>(
-                "",
-                Some(place),
-                format!("{} stands here for the second time", quoted(&text)),
-            );
+        if keys.contains(&text) {
+            let message = format!("{} stands here for the second time", quoted(&text));
+            self.problems.add::<()>("", Some(place), message);
         } else if plain && text == "<<" {
             self.problems.add::<()>("", Some(place), "is a merge key; write the keys out");
         }
@@ -276,23 +282,28 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn put(&mut self, kind: Kind, span: Span) {
-        let node = Node { kind, place: Some(self.place(span)) };
-        match self.open.last_mut() {
-            None => self.root = self.root.take().or(Some(node)),
-            Some(Open { what: Kind::List(items), .. }) => items.push(node),
-            Some(Open { what: Kind::Map(entries), key, .. }) => {
-                if let Some((key, key_place)) = key.take() {
-                    // Of a key that stands twice the first counts, and the file is refused anyway.
-                    if !entries.iter().any(|entry| entry.key == key) {
-                        entries.push(Entry { key, key_place: Some(key_place), value: node });
-                    }
-                } else {
-                    *key = Some((String::new(), Place::START));
-                }
-            }
-            Some(_) => {}
+    fn put(&mut self, kind: Kind, span: Span) -> Result<(), Stop> {
+        self.values += 1;
+        if MOST_VALUES < self.values {
+            return self
+                .stop(span, &format!("is one value too many; at most {MOST_VALUES} are read"));
         }
+        let node = Node { kind, place: Some(self.place(span)) };
+        let Some(open) = self.open.last_mut() else {
+            self.root = self.root.take().or(Some(node));
+            return Ok(());
+        };
+        match (&mut open.what, open.key.take()) {
+            (Kind::List(items), _) => items.push(node),
+            // Of a key that stands twice the first counts, and the file is refused anyway.
+            (Kind::Map(entries), Some((key, place))) if open.keys.insert(key.clone()) => {
+                entries.push(Entry { key, key_place: Some(place), value: node });
+            }
+            // An alias as a key, which has been refused: it waits for its value all the same.
+            (Kind::Map(_), None) => open.key = Some((String::new(), Place::START)),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn refuse_anchor_and_tag(&self, span: Span, anchor: usize, tagged: bool) {
@@ -323,8 +334,8 @@ fn place_at(text: &str, start: &Marker, end: &Marker) -> Place {
     let byte = |marker: &Marker| marker.byte_offset().unwrap_or(0).min(text.len());
     let offset = byte(start);
     // Of what goes on over several lines the first one is enough to find it.
-    let line = text.get(offset..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-    let length = byte(end).saturating_sub(offset).min(line.len());
+    let whole = text.get(offset..byte(end)).unwrap_or_default();
+    let length = whole.split(['\n', '\r']).next().unwrap_or_default().len();
     Place { line: start.line().max(1), column: start.col() + 1, offset, length }
 }
 
@@ -351,11 +362,4 @@ fn is_number(text: &str) -> bool {
         && unsigned.bytes().all(decimal)
         && unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.')
         && unsigned.parse::<f64>().is_ok()
-}
-
-/// The problems of a text, ready to be told.
-pub(super) fn sorted(problems: Problems) -> Vec<Problem> {
-    let mut sorted = problems.into_sorted();
-    sorted.truncate(MOST_PROBLEMS);
-    sorted
 }

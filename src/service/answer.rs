@@ -9,18 +9,18 @@ use uuid::Uuid;
 
 /// A decision with its id, how long it may be relied on, and the rules that it rests on.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Answer<'s> {
     /// The decision's own id: time-ordered, and unique without asking anybody.
     pub id: Uuid,
     /// The decision.
-    pub decision: Decision,
+    pub decision: Decision<'s>,
     /// First instant at which to ask anew.
     pub valid_until: Timestamp,
     /// The rules it rests on; `None` when there are none.
     pub held: Option<Arc<Held>>,
 }
 
-impl Answer {
+impl<'s> Answer<'s> {
     /// An answer that says what is missing: the rules themselves.
     pub(super) fn without_rules(now: Timestamp, limit: Duration) -> Self {
         let unavailable = Reason::plain(ReasonCode::RulesUnavailable);
@@ -29,7 +29,7 @@ impl Answer {
 
     /// Adds what a decision has not.
     pub(super) fn of(
-        decision: Decision,
+        decision: Decision<'s>,
         held: Option<Arc<Held>>,
         now: Timestamp,
         limit: Duration,
@@ -42,7 +42,11 @@ impl Answer {
 
 /// What a decision says once its rules may be out of date (R15). What is suspended stays so; what
 /// would be allowed, an alternate included, is not known any more. Service messages always go out.
-pub(super) fn age(mut decision: Decision, action: Action, freshness: Freshness) -> Decision {
+pub(super) fn age(
+    mut decision: Decision<'_>,
+    action: Action,
+    freshness: Freshness,
+) -> Decision<'_> {
     if freshness == Freshness::Fresh {
         return decision;
     }
@@ -72,7 +76,7 @@ mod tests {
     use super::*;
     use crate::domain::{AttributeName, OfferId};
 
-    fn decision(code: ReasonCode) -> Decision {
+    fn decision(code: ReasonCode) -> Decision<'static> {
         Decision {
             alternate: OfferId::parse("other").ok(),
             ..Decision::because(Reason::plain(code), Revision(3), Timestamp::UNIX_EPOCH)

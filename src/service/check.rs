@@ -23,11 +23,11 @@ pub struct View<'a> {
 
 /// The answer for one offer of several.
 #[derive(Debug)]
-pub struct OfferAnswer {
+pub struct OfferAnswer<'s> {
     /// The offer.
     pub offer: Arc<Offer>,
     /// The answer.
-    pub answer: Answer,
+    pub answer: Answer<'s>,
 }
 
 impl Service {
@@ -45,18 +45,12 @@ impl Service {
             decisions: self.decisions.as_deref(),
         }
     }
-
-    /// Decides one request over the newest rules, now.
-    #[must_use]
-    pub fn check(&self, request: &CheckRequest<'_>, consistency: &Consistency) -> Answer {
-        self.view().check(request, consistency)
-    }
 }
 
 impl View<'_> {
     /// Decides one request.
     #[must_use]
-    pub fn check(&self, request: &CheckRequest<'_>, consistency: &Consistency) -> Answer {
+    pub fn check(&self, request: &CheckRequest<'_>, consistency: &Consistency) -> Answer<'_> {
         let answer = match &self.held {
             None => Answer::without_rules(self.now, self.staleness_limit),
             Some(held) => {
@@ -77,7 +71,7 @@ impl View<'_> {
         request: &CheckRequest<'_>,
         complete: bool,
         consistency: &Consistency,
-    ) -> Vec<OfferAnswer> {
+    ) -> Vec<OfferAnswer<'_>> {
         let Some(held) = &self.held else { return Vec::new() };
         let unlisted = if complete { Attribute::Known(Holding::NONE) } else { Attribute::Missing };
         let mut answers = Vec::with_capacity(held.rules.offers.len());

@@ -27,7 +27,7 @@ pub enum RulesAsked {
 #[derive(Debug)]
 pub struct Explanation {
     /// The decision.
-    pub answer: Answer,
+    pub answer: Answer<'static>,
     /// Whether it rests on a draft.
     pub of_draft: bool,
     /// Every suspension that targets the offer, with a sentence each.
@@ -75,10 +75,11 @@ impl Service {
             let sentence = sentences::of_criterion(&trace);
             (trace, sentence)
         };
+        let decision = trace.decision.into_owned();
         Ok(Explanation {
             suspensions: trace.suspensions.into_iter().map(with_sentence).collect(),
             criteria: trace.criteria.into_iter().map(with_words).collect(),
-            answer: Answer::of(trace.decision, Some(held), as_of, self.staleness_limit),
+            answer: Answer::of(decision, Some(Arc::clone(&held)), as_of, self.staleness_limit),
             of_draft,
             sentences,
         })

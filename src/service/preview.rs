@@ -103,9 +103,9 @@ pub struct Sample {
     /// The action.
     pub action: Action,
     /// The answer over the rules in force.
-    pub before: Answer,
+    pub before: Answer<'static>,
     /// The answer over the rules as changed.
-    pub after: Answer,
+    pub after: Answer<'static>,
 }
 
 impl Service {
@@ -318,9 +318,9 @@ impl Comparison<'_> {
         differs
     }
 
-    fn answer(&self, decision: Decision, held: &Arc<Held>) -> Answer {
+    fn answer(&self, decision: Decision<'_>, held: &Arc<Held>) -> Answer<'static> {
         let limit = self.service.staleness_limit;
-        Answer::of(decision, Some(Arc::clone(held)), self.as_of, limit)
+        Answer::of(decision.into_owned(), Some(Arc::clone(held)), self.as_of, limit)
     }
 }
 

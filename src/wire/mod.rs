@@ -17,8 +17,6 @@ pub use field_errors::{FieldError, FieldErrors, MOST_TEXT};
 pub use request::check_request;
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod request_tests;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod suspension_tests;

@@ -31,7 +31,8 @@ pub(super) fn read(given: Option<&proto::Scope>, errors: &mut FieldErrors) -> Sc
 }
 
 /// Writes a scope.
-pub(super) fn write(scope: &Scope) -> proto::Scope {
+#[must_use]
+pub fn write(scope: &Scope) -> proto::Scope {
     fn texts<T: ToString>(values: &[T]) -> Vec<String> {
         values.iter().map(ToString::to_string).collect()
     }

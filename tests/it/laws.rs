@@ -7,9 +7,9 @@ use offergate::domain::{
 };
 use std::sync::Arc;
 
-fn decided(request: &CheckRequest<'_>, rules: &RuleSet, now: Timestamp) -> Decision {
+fn decided(request: &CheckRequest<'_>, rules: &RuleSet, now: Timestamp) -> Decision<'static> {
     let snapshot = Snapshot::compile(rules, Revision(1)).expect("every name is known");
-    decide(request, &snapshot, now)
+    decide(request, &snapshot, now).into_owned()
 }
 
 /// Tries a law on random rules, requests and instants.
@@ -122,7 +122,7 @@ fn an_exemption_touches_only_what_it_names() {
         let added = Arc::new(random::exemption(dice, 99, rules));
         more.exemptions.insert(added.id.clone(), Arc::clone(&added));
         let after = decided(request, &more, now);
-        let of_others = |decision: &Decision| -> Vec<_> {
+        let of_others = |decision: &Decision<'_>| -> Vec<_> {
             let named = |id: &SuspensionId| added.waives.contains(id);
             let ids = decision.suspensions.iter().map(|reported| reported.suspension.id.clone());
             ids.filter(|id| !named(id)).collect()
@@ -178,7 +178,7 @@ fn nothing_changes_before_valid_until() {
             return;
         }
         let second = decided(request, rules, later);
-        let timeless = |decision: Decision| Decision { as_of: now, ..decision };
+        let timeless = |decision: Decision<'static>| Decision { as_of: now, ..decision };
         assert_eq!(timeless(first), timeless(second));
     });
 }

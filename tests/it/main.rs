@@ -8,12 +8,18 @@
     reason = "a test may panic"
 )]
 
+mod api;
+mod cli;
+mod cli_clients;
+mod cli_kill;
+mod cli_serve;
 mod hot;
 mod laws;
 mod random;
 mod rules_files;
 mod rules_generate;
 mod rules_properties;
+mod server;
 mod store_conformance;
 mod store_files;
 mod store_kill;

@@ -16,17 +16,18 @@ use crate::domain::{
 };
 use answer::{No, Unknown, Yes, all, any, not};
 use case::Case;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The same answer as [`decide`](super::decide()), without a snapshot.
 #[must_use]
-pub fn decide(
+pub fn decide<'s>(
     request: &CheckRequest<'_>,
-    rules: &RuleSet,
+    rules: &'s RuleSet,
     revision: Revision,
     now: Timestamp,
-) -> Decision {
+) -> Decision<'s> {
     // R14
     let Some(offer) = rules.offers.get(request.offer) else {
         return Decision::because(Reason::plain(ReasonCode::OfferUnknown), revision, now);
@@ -62,14 +63,14 @@ pub fn decide(
     decision
 }
 
-fn one_offer<'t>(
+fn one_offer<'s, 't>(
     request: &CheckRequest<'t>,
     offer: &Offer,
     holding: Attribute<Holding<'t>>,
-    rules: &RuleSet,
+    rules: &'s RuleSet,
     revision: Revision,
     now: Timestamp,
-) -> Decision {
+) -> Decision<'s> {
     let Some(product) = rules.products.get(&offer.product) else {
         return Decision::because(Reason::plain(ReasonCode::OfferUnknown), revision, now);
     };
@@ -126,7 +127,7 @@ fn one_offer<'t>(
             Unknown(gaps) => lacking.extend(gaps),
         }
         if matched == Yes && waived != Yes {
-            let suspension = Arc::clone(suspension);
+            let suspension = Cow::Borrowed(suspension);
             reported.push(ReportedSuspension { suspension, code });
         }
     }

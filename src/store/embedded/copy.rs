@@ -30,6 +30,16 @@ pub(super) fn backup(source: &Path, target: &Path) -> Result<Head, StoreError> {
         .map_err(|error| StoreError::NotWritten { doing: "writing a backup", source: error.into() })
 }
 
+/// Copies the store at `source` to the new file `target`, whether a server runs on it or not, and
+/// returns where in history the copy stands.
+///
+/// # Errors
+/// When the source is no store or is damaged, or when anything is at `target` already.
+pub fn backup_file(source: &Path, target: &Path) -> Result<Head, OpenError> {
+    file::look_like_a_store(source)?;
+    copy(source, target)
+}
+
 /// Makes the store `target` from a backup, and returns where in history it stands. The backup is
 /// verified first, and left as it is.
 ///

@@ -22,7 +22,7 @@ mod schema;
 mod worker;
 mod writer;
 
-pub use copy::restore;
+pub use copy::{backup_file, restore};
 pub use error::OpenError;
 
 use super::{Applied, Head, Loaded, RuleStore, StoreError};

@@ -1,0 +1,149 @@
+//! `offergate amend`: changes what a suspension states. Its id, and a lift, stay.
+//!
+//! Invariant: what was read is what is replaced. When somebody else changes the rules in between,
+//! the server refuses.
+
+use super::change_args::ChangeArgs;
+use super::connection::{ServerArgs, failed};
+use super::exit::{Exit, Failure};
+use super::output::{Answer, Output};
+use super::revision_view::RevisionView;
+use super::suspension_args::SuspensionArgs;
+use super::suspension_view::SuspensionView;
+use super::text::Text;
+use crate::wire::proto;
+use serde::Serialize;
+
+/// Change what a suspension states; what no flag names stays as it is
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A list replaces the list before: --country GB,IE leaves those two. --clear leaves nothing stated.
+
+Example:
+  offergate amend barclays-2017 --country GB,IE --clear review-by --reason 'Ireland too' \\
+    --ticket CHG-1010")]
+pub(super) struct Args {
+    /// Id of the suspension
+    id: String,
+
+    #[command(flatten)]
+    suspension: SuspensionArgs,
+
+    /// What shall no longer be stated; repeat for several
+    #[arg(long, value_enum, value_delimiter = ',')]
+    clear: Vec<Clear>,
+
+    /// Check everything on the server, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// What can be left unstated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Clear {
+    Until,
+    ReviewBy,
+    Message,
+    Advisory,
+    Grandfather,
+    Country,
+    PersonNexus,
+    Segment,
+    Holder,
+    Relationship,
+    Device,
+    Channel,
+    ProductClass,
+    Customer,
+}
+
+#[derive(Debug, Serialize)]
+struct Amended {
+    before: SuspensionView,
+    suspension: SuspensionView,
+    revision: Option<RevisionView>,
+    dry_run: bool,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let change = args.change.complete()?;
+    let amended = args.server.ask(output, async |client| {
+        let request = proto::GetSuspensionRequest { id: args.id.clone() };
+        let read = client.get_suspension(request).await.map_err(failed("the suspension"))?;
+        let mut suspension = read.suspension.unwrap_or_default();
+        let before = SuspensionView::of(suspension.clone())?;
+        clear(&mut suspension, &args.clear);
+        args.suspension.put_into(&mut suspension)?;
+        suspension.lifted_at = None; // The server keeps it, and takes none from a caller.
+        if !args.dry_run {
+            change.go_on(&format!("amend {}?", args.id), output)?;
+        }
+        let request = proto::AmendSuspensionRequest {
+            suspension: Some(suspension),
+            request_id: change.request_id,
+            author: change.author,
+            reason: change.reason,
+            ticket: change.ticket,
+            expected_revision: Some(read.revision),
+            validate_only: args.dry_run,
+        };
+        let response = client.amend_suspension(request).await.map_err(failed("amending"))?;
+        Ok(Amended {
+            before,
+            suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
+            revision: response.revision.map(RevisionView::of).transpose()?,
+            dry_run: args.dry_run,
+        })
+    })?;
+    output.answer(&amended)?;
+    Ok(Exit::Ok)
+}
+
+fn clear(suspension: &mut proto::Suspension, fields: &[Clear]) {
+    let mut scope = suspension.scope.take().unwrap_or_default();
+    for field in fields {
+        match field {
+            Clear::Until => suspension.until_time = None,
+            Clear::ReviewBy => suspension.review_by = None,
+            Clear::Message => suspension.customer_message = None,
+            Clear::Advisory => suspension.advisories.clear(),
+            Clear::Grandfather => suspension.grandfather = None,
+            Clear::Country => scope.countries.clear(),
+            Clear::PersonNexus => scope.person_nexus.clear(),
+            Clear::Segment => scope.segments.clear(),
+            Clear::Holder => scope.holders.clear(),
+            Clear::Relationship => scope.relationships.clear(),
+            Clear::Device => scope.devices.clear(),
+            Clear::Channel => scope.channels.clear(),
+            Clear::ProductClass => scope.product_classes.clear(),
+            Clear::Customer => scope.customers.clear(),
+        }
+    }
+    suspension.scope = Some(scope);
+}
+
+impl Answer for Amended {
+    const COLUMNS: &'static [&'static str] = &["suspension", "revision.revision", "revision.token"];
+
+    fn text(&self, text: &mut Text) {
+        if self.dry_run {
+            text.line("nothing was changed; this is what would be:");
+            text.gap();
+        }
+        self.suspension.fields(text);
+        if let Some(revision) = &self.revision {
+            text.gap();
+            text.fields(&[
+                ("revision", revision.revision.to_string()),
+                ("token", revision.token.clone()),
+                ("request id", revision.request_id.clone()),
+            ]);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `offergate apply`: makes a rule file the rules. Plans first, and applies just that plan.
+//!
+//! Invariant: what is applied is what was shown. When the rules move in between, the server refuses
+//! and nothing is changed.
+
+use super::change_args::ChangeArgs;
+use super::connection::ServerArgs;
+use super::exit::{Exit, Failure};
+use super::output::{Answer, Output};
+use super::plan::{Plan, PlanLine, failed_in, plan, read_rules};
+use super::revision_view::RevisionView;
+use super::text::Text;
+use crate::wire::proto;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Make a rule file the rules, after showing what it changes
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Suspensions and exemptions that the file leaves out are kept: lift a suspension to end it.
+
+Example:
+  offergate apply rules.yaml --reason 'new catalogue' --ticket CHG-1002 --yes")]
+pub(super) struct Args {
+    /// The rule file, `-` for standard input
+    file: PathBuf,
+
+    /// Refuse when the rules are not at this revision
+    #[arg(long, value_name = "N")]
+    expected_revision: Option<u64>,
+
+    /// Check everything on the server, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct AppliedRules {
+    revision: Option<RevisionView>,
+    dry_run: bool,
+    changes: Vec<PlanLine>,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let document = read_rules(&args.file)?;
+    let change = args.change.for_rule_file()?;
+    let applied = args.server.ask(output, async |client| {
+        let planned = plan(&client, &document).await?;
+        let expected = args.expected_revision.unwrap_or(planned.base_revision);
+        if !planned.changes.is_empty() && !args.dry_run {
+            show(&planned, output);
+            change.go_on("apply this?", output)?;
+        }
+        let request = proto::ApplyRulesRequest {
+            document: Some(document.clone()),
+            expected_revision: Some(expected),
+            request_id: change.request_id,
+            author: change.author,
+            reason: change.reason,
+            ticket: change.ticket,
+            validate_only: args.dry_run,
+        };
+        let response =
+            client.apply_rules(request).await.map_err(failed_in(&document, "the rule file"))?;
+        Ok(AppliedRules {
+            revision: response.revision.map(RevisionView::of).transpose()?,
+            dry_run: args.dry_run,
+            changes: PlanLine::all(response.lines),
+        })
+    })?;
+    output.answer(&applied)?;
+    Ok(Exit::Ok)
+}
+
+/// The plan is no data of this command: it goes to stderr.
+fn show(plan: &Plan, output: &Output) {
+    let mut text = Text::new(false);
+    plan.text(&mut text);
+    output.note(text.finish().trim_end());
+}
+
+impl Answer for AppliedRules {
+    const COLUMNS: &'static [&'static str] = &["revision.revision", "revision.token", "changes"];
+
+    fn text(&self, text: &mut Text) {
+        let (number, token) = match &self.revision {
+            Some(revision) => (revision.revision.to_string(), revision.token.clone()),
+            None => Default::default(),
+        };
+        let changes = self.changes.len();
+        match (self.dry_run, changes) {
+            (true, _) => text.line(format_args!("checked: {changes} changes, nothing applied")),
+            (false, 0) => text.line("nothing differs: nothing was applied"),
+            (false, _) => text.line(format_args!("applied {changes} changes")),
+        }
+        text.fields(&[("revision", number), ("token", token)]);
+    }
+}

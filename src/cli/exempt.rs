@@ -1,0 +1,133 @@
+//! `offergate exempt`: permits stated people, for a time, what named suspensions would stop.
+
+use super::change_args::ChangeArgs;
+use super::connection::{ServerArgs, failed};
+use super::exit::{Exit, Failure};
+use super::instants::ZoneArgs;
+use super::output::{Answer, Output};
+use super::preview::{Preview, preview_if_possible};
+use super::revision_view::RevisionView;
+use super::scope_args::{ScopeArgs, one_of};
+use super::suspension_view::ExemptionView;
+use super::text::Text;
+use crate::domain::{Action, ExemptionId, SuspensionId};
+use crate::wire::{proto, scope};
+use proto::preview_change_request::Change;
+use serde::Serialize;
+
+/// Permit stated people, for a time, what named suspensions would stop
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  offergate exempt barclays-2017 --id staff-pilot --customer c-1 --customer c-2 \\
+    --until 2018-03-01T00:00:00Z --reason 'Forensic pilot' --ticket CHG-1012")]
+pub(super) struct Args {
+    /// Ids of the suspensions to waive, and no others
+    #[arg(required = true, value_name = "SUSPENSION")]
+    waives: Vec<SuspensionId>,
+
+    /// Id of the exemption
+    #[arg(long, value_name = "ID")]
+    id: ExemptionId,
+
+    /// Action to permit; without it all that the suspensions stop
+    #[arg(
+        long = "action",
+        value_delimiter = ',',
+        value_parser = one_of(Action::ALL, Action::name),
+        value_name = "ACTION"
+    )]
+    actions: Vec<Action>,
+
+    #[command(flatten)]
+    scope: ScopeArgs,
+
+    /// First instant it holds [default: now]
+    #[arg(long, value_name = "INSTANT", help_heading = "Time")]
+    from: Option<String>,
+
+    /// First instant it no longer holds: an exemption always ends
+    #[arg(long, value_name = "INSTANT", help_heading = "Time")]
+    until: String,
+
+    #[command(flatten)]
+    zone: ZoneArgs,
+
+    /// Show what it would permit, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Exempted {
+    exemption: ExemptionView,
+    revision: Option<RevisionView>,
+    dry_run: bool,
+    releases: Option<Preview>,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let change = args.change.complete()?;
+    let exemption = proto::Exemption {
+        id: args.id.to_string(),
+        waives: args.waives.iter().map(ToString::to_string).collect(),
+        scope: Some(scope::write(&args.scope.scope(args.actions.clone()))),
+        from_time: args.zone.read_wire("--from", args.from.as_ref())?,
+        until_time: args.zone.read_wire("--until", Some(&args.until))?,
+        ticket: change.ticket.clone(),
+        reason: change.reason.clone(),
+    };
+    let exempted = args.server.ask(output, async |client| {
+        let proposed = Change::Exemption(exemption.clone());
+        let releases = preview_if_possible(&client, output, proposed).await?;
+        if !args.dry_run {
+            change.go_on(&format!("create exemption {}?", args.id), output)?;
+        }
+        let request = proto::CreateExemptionRequest {
+            exemption: Some(exemption),
+            request_id: change.request_id,
+            author: change.author,
+            expected_revision: None,
+            validate_only: args.dry_run,
+        };
+        let response = client.create_exemption(request).await.map_err(failed("the exemption"))?;
+        Ok(Exempted {
+            exemption: ExemptionView::of(response.exemption.unwrap_or_default())?,
+            revision: response.revision.map(RevisionView::of).transpose()?,
+            dry_run: args.dry_run,
+            releases,
+        })
+    })?;
+    output.answer(&exempted)?;
+    Ok(Exit::Ok)
+}
+
+impl Answer for Exempted {
+    const COLUMNS: &'static [&'static str] = &["exemption", "revision.revision", "revision.token"];
+
+    fn text(&self, text: &mut Text) {
+        if self.dry_run {
+            text.line("nothing was changed; this is what would be:");
+            text.gap();
+        }
+        self.exemption.fields(text);
+        if let Some(releases) = &self.releases {
+            text.gap();
+            releases.text(text);
+        }
+        if let Some(revision) = &self.revision {
+            text.gap();
+            text.fields(&[
+                ("revision", revision.revision.to_string()),
+                ("token", revision.token.clone()),
+                ("request id", revision.request_id.clone()),
+            ]);
+        }
+    }
+}

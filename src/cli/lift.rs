@@ -1,0 +1,98 @@
+//! `offergate lift`: ends a suspension now. It stays in the records.
+
+use super::change_args::ChangeArgs;
+use super::connection::{ServerArgs, failed};
+use super::exit::{Exit, Failure};
+use super::output::{Answer, Output};
+use super::preview::{Preview, preview_if_possible};
+use super::revision_view::RevisionView;
+use super::suspension_view::SuspensionView;
+use super::text::Text;
+use crate::wire::proto;
+use proto::preview_change_request::Change;
+use serde::Serialize;
+
+/// End a suspension now; it stays in the records
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  offergate lift barclays-2017 --reason 'Review closed' --ticket CHG-1044")]
+pub(super) struct Args {
+    /// Id of the suspension
+    id: String,
+
+    /// Refuse when the rules are not at this revision
+    #[arg(long, value_name = "N")]
+    expected_revision: Option<u64>,
+
+    /// Show what it would release, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Lifted {
+    suspension: SuspensionView,
+    revision: Option<RevisionView>,
+    dry_run: bool,
+    releases: Option<Preview>,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let change = args.change.complete()?;
+    let lifted = args.server.ask(output, async |client| {
+        let releases = preview_if_possible(&client, output, Change::Lift(args.id.clone())).await?;
+        if !args.dry_run {
+            change.go_on(&format!("lift {}?", args.id), output)?;
+        }
+        let request = proto::LiftSuspensionRequest {
+            id: args.id.clone(),
+            request_id: change.request_id,
+            author: change.author,
+            reason: change.reason,
+            ticket: change.ticket,
+            expected_revision: args.expected_revision,
+            validate_only: args.dry_run,
+        };
+        let response = client.lift_suspension(request).await.map_err(failed("the lift"))?;
+        Ok(Lifted {
+            suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
+            revision: response.revision.map(RevisionView::of).transpose()?,
+            dry_run: args.dry_run,
+            releases,
+        })
+    })?;
+    output.answer(&lifted)?;
+    Ok(Exit::Ok)
+}
+
+impl Answer for Lifted {
+    const COLUMNS: &'static [&'static str] =
+        &["suspension", "revision.revision", "revision.token", "releases.offers_changed"];
+
+    fn text(&self, text: &mut Text) {
+        if self.dry_run {
+            text.line("nothing was changed; this is what would be:");
+            text.gap();
+        }
+        self.suspension.fields(text);
+        text.gap();
+        if let Some(releases) = &self.releases {
+            releases.text(text);
+        }
+        if let Some(revision) = &self.revision {
+            text.gap();
+            text.fields(&[
+                ("revision", revision.revision.to_string()),
+                ("token", revision.token.clone()),
+                ("request id", revision.request_id.clone()),
+            ]);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! `offergate serve`: wires everything, and is alone in naming a concrete store.
+//!
+//! Each worker thread has a runtime and a socket of its own; a control runtime on the main thread
+//! has the management port, the signals and the end.
+//!
+//! Invariants: everything that can be wrong is found before a port opens; the first line on stdout
+//! is `listening on http://HOST:PORT`, the second `management on http://HOST:PORT`; a server that
+//! was told to stop says NOT_SERVING before it stops accepting, and finishes what it has begun.
+
+use super::config::bad_settings;
+use super::demo;
+use super::exit::{Exit, Failure};
+use super::output::Output;
+use super::restore::store_failure;
+use crate::clock::SystemClock;
+use crate::config::{self, ServeArgs, Settings, StoreLocation};
+use crate::grpc::{self, Limits};
+use crate::http::Management;
+use crate::service::Service;
+use crate::store::embedded::EmbeddedStore;
+use crate::telemetry::{self, RpcLayer, RulesSeen, Telemetry, TelemetrySettings};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+/// Serve checks and changes over gRPC
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Nothing needs to be installed: rules live in one file. SIGTERM drains and stops; a second one stops
+at once.
+
+Examples:
+  offergate serve --demo
+  offergate serve --store /var/lib/offergate/rules.db --listen 0.0.0.0:7443")]
+pub(super) struct Args {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let settings = config::load(&args.serve).map_err(bad_settings)?;
+    if args.serve.demo && !settings.listen.ip().is_loopback() {
+        return Err(Failure::usage("--demo serves on loopback only, since it lets anybody in")
+            .help("leave --listen out, or give it an address such as 127.0.0.1:7443"));
+    }
+    let telemetry = start_telemetry(&settings)?;
+    let control = runtime()?;
+    let service = control.block_on(start_service(&settings, &telemetry, args.serve.demo))?;
+    let clients = grpc::listeners(settings.listen, settings.workers)
+        .map_err(|error| port_failure("--listen", settings.listen, error))?;
+    let management = TcpListener::bind(settings.management_listen)
+        .map_err(|error| port_failure("--management-listen", settings.management_listen, error))?;
+
+    let address = address_of(clients.first())?;
+    output.raw(&format!("listening on http://{address}\n"))?;
+    output.raw(&format!("management on http://{}\n", address_of(Some(&management))?))?;
+    if args.serve.demo {
+        output.raw(&demo::banner(address))?;
+    }
+    let ended = Server::new(&settings, service, &telemetry)?.serve(&control, clients, management);
+    telemetry.shutdown();
+    ended.map(|()| Exit::Ok)
+}
+
+fn port_failure(flag: &str, address: SocketAddr, error: io::Error) -> Failure {
+    let help = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another process listens there: stop it, or set {flag} to another address; port 0 \
+             takes a free one"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            format!("ports below 1024 need a privilege: set {flag} to a higher one")
+        }
+        _ => format!("set {flag} to an address of this machine"),
+    };
+    Failure::new(Exit::Failure, format_args!("{address} cannot be opened"))
+        .because(error)
+        .help(help)
+}
+
+/// Where a listener listens, with the real port where 0 was asked for.
+fn address_of(listener: Option<&TcpListener>) -> Result<SocketAddr, Failure> {
+    let address = listener.map(TcpListener::local_addr).transpose().ok().flatten();
+    address.ok_or_else(|| Failure::new(Exit::Failure, "a listener has no address"))
+}
+
+fn start_telemetry(settings: &Settings) -> Result<Telemetry, Failure> {
+    let log_format = match settings.log_format {
+        config::LogFormat::Auto => telemetry::LogFormat::Auto,
+        config::LogFormat::Text => telemetry::LogFormat::Text,
+        config::LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    let settings = TelemetrySettings { log_format, ..TelemetrySettings::default() };
+    telemetry::init(settings)
+        .map_err(|error| Failure::usage("telemetry cannot be set up").because(error))
+}
+
+async fn start_service(
+    settings: &Settings,
+    telemetry: &Telemetry,
+    demo: bool,
+) -> Result<Arc<Service>, Failure> {
+    let StoreLocation::Embedded(path) = &settings.store;
+    let store = EmbeddedStore::open(path).map_err(store_failure)?;
+    let decisions = telemetry.decisions(Service::outcomes(), Service::reasons());
+    let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
+    let started = Service::start(store, clock, settings.staleness_limit, Some(decisions)).await;
+    let service = started.map_err(|error| {
+        Failure::new(Exit::Failure, "the rules in the store cannot be served").because(error)
+    })?;
+    if demo {
+        demo::apply_rules(&service).await?;
+    }
+    let seen = Arc::clone(&service);
+    telemetry.observe_rules(move || rules_seen(&seen));
+    Ok(service)
+}
+
+/// What the metrics say about the rules.
+fn rules_seen(service: &Service) -> Option<RulesSeen> {
+    let held = service.held()?;
+    let rules = &held.rules;
+    let kinds = [
+        ("vendors", rules.vendors.len()),
+        ("products", rules.products.len()),
+        ("offers", rules.offers.len()),
+        ("advisories", rules.advisories.len()),
+        ("suspensions", rules.suspensions.len()),
+        ("exemptions", rules.exemptions.len()),
+    ];
+    let counts = kinds.map(|(kind, count)| (kind, u64::try_from(count).unwrap_or(u64::MAX)));
+    // The embedded store has one writer, this process: what is held is the newest now.
+    let age = Duration::ZERO;
+    Some(RulesSeen { revision: held.head.revision.0, age, counts: counts.into() })
+}
+
+/// A server that can start.
+struct Server {
+    service: Arc<Service>,
+    routes: Routes,
+    switch: grpc::Switch,
+    rpc: RpcLayer,
+    limits: Limits,
+    management: Management,
+    drain_timeout: Duration,
+}
+
+impl Server {
+    fn new(
+        settings: &Settings,
+        service: Arc<Service>,
+        telemetry: &Telemetry,
+    ) -> Result<Self, Failure> {
+        let switch = grpc::Switch::on();
+        let routes = grpc::routes(&service, &switch, settings.reflection).map_err(|error| {
+            Failure::new(Exit::Failure, "the services cannot be made").because(error)
+        })?;
+        let asked = Arc::clone(&service);
+        Ok(Self {
+            service,
+            routes,
+            switch,
+            rpc: telemetry.rpc_layer(grpc::METHODS),
+            limits: Limits::new(
+                settings.check_timeout,
+                settings.admin_timeout,
+                settings.max_concurrent_checks,
+            ),
+            management: Management::new(move || asked.ready(), telemetry.encoder()),
+            drain_timeout: settings.drain_timeout,
+        })
+    }
+
+    /// Serves until it is told to stop, or a thread of it fails.
+    fn serve(
+        self,
+        control: &Runtime,
+        clients: Vec<TcpListener>,
+        management: TcpListener,
+    ) -> Result<(), Failure> {
+        let stop = CancellationToken::new();
+        let (ended, mut ends) = mpsc::unbounded_channel();
+        for (number, listener) in clients.into_iter().enumerate() {
+            self.start_worker(number, listener, &stop, ended.clone())?;
+        }
+        drop(ended);
+        control.block_on(async {
+            let mut signals = Signals::new()?;
+            let managed = self.start_management(management)?;
+            tokio::spawn(Arc::clone(&self.service).mend());
+            tracing::info!("Serving");
+            let failure = tokio::select! {
+                () = signals.next() => None,
+                end = ends.recv() => Some(worker_failure(end)),
+                _ = managed => Some(Failure::new(Exit::Failure, "the management port failed")),
+            };
+            self.switch.turn_off();
+            stop.cancel();
+            tracing::info!("Draining: no new calls, and those under way may finish");
+            let drained = async { while ends.recv().await.is_some() {} };
+            let limit = self.drain_timeout;
+            tokio::select! {
+                () = drained => tracing::info!("Stopped"),
+                () = tokio::time::sleep(limit) => {
+                    tracing::warn!("Stopped with calls still under way after {limit:?}");
+                }
+                () = signals.next() => tracing::warn!("Stopped at once, being told again"),
+            }
+            failure.map_or(Ok(()), Err)
+        })
+    }
+
+    /// Serves one socket on a thread of its own, and tells how that ended.
+    fn start_worker(
+        &self,
+        number: usize,
+        listener: TcpListener,
+        stop: &CancellationToken,
+        ended: mpsc::UnboundedSender<Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let (routes, rpc, limits) = (self.routes.clone(), self.rpc.clone(), self.limits.clone());
+        let stop = stop.clone().cancelled_owned();
+        let work = move || {
+            let served = runtime().and_then(|runtime| {
+                runtime.block_on(grpc::serve(listener, routes, limits, rpc, stop)).map_err(
+                    |error| Failure::new(Exit::Failure, "a thread stopped serving").because(error),
+                )
+            });
+            // Nobody listens any more once the limit for draining is over.
+            let _ = ended.send(served);
+        };
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(work);
+        thread.map(drop).map_err(|error| {
+            Failure::new(Exit::Failure, "a thread cannot be started").because(error)
+        })
+    }
+
+    /// Serves probes and metrics, to the very end.
+    fn start_management(&self, listener: TcpListener) -> Result<JoinHandle<()>, Failure> {
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpListener::from_std(listener))
+            .map_err(|error| {
+                Failure::new(Exit::Failure, "the management port cannot be used").because(error)
+            })?;
+        let management = self.management.clone();
+        Ok(tokio::spawn(async move {
+            if let Err(error) = management.serve(listener, std::future::pending()).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "Management port failed");
+            }
+        }))
+    }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failure, "no runtime can be made").because(error))
+}
+
+/// How a thread ended that should have gone on: `None` when it panicked.
+fn worker_failure(end: Option<Result<(), Failure>>) -> Failure {
+    match end {
+        Some(Err(failure)) => failure,
+        Some(Ok(())) | None => Failure::new(Exit::Failure, "a thread stopped serving"),
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let hear = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(Exit::Failure, "signals cannot be heard").because(error)
+            })
+        };
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: hear(terminate)?, interrupt: hear(interrupt)? })
+    }
+
+    /// Done when one of them comes.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

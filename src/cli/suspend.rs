@@ -1,0 +1,131 @@
+//! `offergate suspend`: stops stated actions for a vendor, a product or an offer.
+
+use super::change_args::ChangeArgs;
+use super::connection::{ServerArgs, failed};
+use super::exit::{Exit, Failure};
+use super::output::{Answer, Output};
+use super::preview::{Preview, preview_if_possible};
+use super::revision_view::RevisionView;
+use super::suspension_args::{Kind, SuspensionArgs, derived_id, new_suspension};
+use super::suspension_view::SuspensionView;
+use super::text::Text;
+use crate::wire::proto;
+use proto::preview_change_request::Change;
+use serde::Serialize;
+
+/// Stop stated actions for a vendor, a product or an offer
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without --action it stops OFFER, ACTIVATE, REACTIVATE and RENEW: the product is no longer given, and
+holders go on using and updating it. Without --from it is in force at once.
+
+Examples:
+  offergate suspend vendor kaspersky-labs-ltd --country GB --reason 'Precautionary decision' \\
+    --ticket CHG-1001 --advisory ncsc-2017-12-01 --review-by 2018-06-01
+  offergate suspend offer kis-12m --from '2024-10-28 09:00' --zone Europe/London --dry-run \\
+    --reason 'Contract ends' --ticket CHG-1002")]
+pub(super) struct Args {
+    /// What kind of thing is suspended
+    #[arg(value_enum)]
+    kind: Kind,
+
+    /// Its id; `offergate find TEXT` finds it by name
+    target: String,
+
+    /// Id of the suspension [default: the target's id and the first day]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+
+    #[command(flatten)]
+    suspension: SuspensionArgs,
+
+    /// Show what it would hit, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// What suspending did.
+#[derive(Debug, Serialize)]
+struct Suspended {
+    suspension: SuspensionView,
+    revision: Option<RevisionView>,
+    dry_run: bool,
+    /// What it hits from its first instant on.
+    hits: Option<Preview>,
+    /// The command that lifts it.
+    lift: String,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let change = args.change.complete()?;
+    let mut suspension = new_suspension(args.kind, &args.target, &args.suspension)?;
+    suspension.id = match &args.id {
+        Some(id) => id.clone(),
+        None => derived_id(&args.target, args.suspension.first_day()?)?,
+    };
+    suspension.reason.clone_from(&change.reason);
+    suspension.ticket.clone_from(&change.ticket);
+    if args.suspension.has_default_actions() {
+        output.note("no --action: stops OFFER, ACTIVATE, REACTIVATE, RENEW; holders go on");
+    }
+    let lift =
+        format!("offergate lift {}{} --reason TEXT --ticket ID", suspension.id, args.server.flag());
+    let suspended = args.server.ask(output, async |client| {
+        let hits =
+            preview_if_possible(&client, output, Change::Suspension(suspension.clone())).await?;
+        if !args.dry_run {
+            let count = hits.as_ref().map(|hits| format!("{} offers", hits.offers_changed));
+            let what = count.unwrap_or_else(|| args.target.clone());
+            change.go_on(&format!("suspend {what}?"), output)?;
+        }
+        let request = proto::CreateSuspensionRequest {
+            suspension: Some(suspension),
+            request_id: change.request_id,
+            author: change.author,
+            expected_revision: None,
+            validate_only: args.dry_run,
+        };
+        let response = client.create_suspension(request).await.map_err(failed("the suspension"))?;
+        Ok(Suspended {
+            suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
+            revision: response.revision.map(RevisionView::of).transpose()?,
+            dry_run: args.dry_run,
+            hits,
+            lift,
+        })
+    })?;
+    output.answer(&suspended)?;
+    Ok(Exit::Ok)
+}
+
+impl Answer for Suspended {
+    const COLUMNS: &'static [&'static str] =
+        &["suspension", "revision.revision", "revision.token", "hits.offers_changed", "lift"];
+
+    fn text(&self, text: &mut Text) {
+        if self.dry_run {
+            text.line("nothing was changed; this is what would be:");
+            text.gap();
+        }
+        self.suspension.fields(text);
+        text.gap();
+        if let Some(hits) = &self.hits {
+            hits.text(text);
+        }
+        if let Some(revision) = &self.revision {
+            text.gap();
+            text.fields(&[
+                ("revision", revision.revision.to_string()),
+                ("token", revision.token.clone()),
+                ("request id", revision.request_id.clone()),
+                ("to lift it", self.lift.clone()),
+            ]);
+        }
+    }
+}

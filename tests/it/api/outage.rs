@@ -1,0 +1,226 @@
+//! A store that loses answers, hangs or fails, and callers that compete or go away: nothing is
+//! acknowledged that is not in effect, and nothing in doubt is eligible.
+
+use super::server::{Server, check, create, memory, reasons, suspension};
+use futures_util::future::{BoxFuture, FutureExt};
+use offergate::audit::{Proposal, Record, RequestId};
+use offergate::client::ErrorKind;
+use offergate::domain::Revision;
+use offergate::store::memory::MemoryStore;
+use offergate::store::{Applied, Head, Loaded, RuleStore, StoreError};
+use offergate::wire::proto;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
+use tokio_stream::StreamExt;
+
+/// A store in memory that misbehaves when told to.
+struct Unruly {
+    store: MemoryStore,
+    /// Writes land, and their answers get lost.
+    loses_answers: AtomicBool,
+    /// Nothing can be read.
+    is_unreadable: AtomicBool,
+    /// How many writes have come this far.
+    arrived: AtomicUsize,
+    /// How many of them may go on.
+    writes: Semaphore,
+}
+
+impl Unruly {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            store: memory(),
+            loses_answers: AtomicBool::new(false),
+            is_unreadable: AtomicBool::new(false),
+            arrived: AtomicUsize::new(0),
+            writes: Semaphore::new(Semaphore::MAX_PERMITS),
+        })
+    }
+
+    fn fail(doing: &'static str) -> StoreError {
+        StoreError::Unavailable { doing, source: "told to".into() }
+    }
+
+    fn readable<'a, T: Send + 'a>(
+        &self,
+        read: BoxFuture<'a, Result<T, StoreError>>,
+    ) -> BoxFuture<'a, Result<T, StoreError>> {
+        if self.is_unreadable.load(Ordering::SeqCst) {
+            return async { Err(Self::fail("reading")) }.boxed();
+        }
+        read
+    }
+}
+
+impl RuleStore for Unruly {
+    fn load(&self) -> BoxFuture<'_, Result<Loaded, StoreError>> {
+        self.readable(self.store.load())
+    }
+
+    fn load_at(&self, revision: Revision) -> BoxFuture<'_, Result<Option<Loaded>, StoreError>> {
+        self.readable(self.store.load_at(revision))
+    }
+
+    fn apply<'a>(
+        &'a self,
+        proposal: &'a Proposal,
+        expected: Revision,
+    ) -> BoxFuture<'a, Result<Applied, StoreError>> {
+        async move {
+            self.arrived.fetch_add(1, Ordering::SeqCst);
+            self.writes.acquire().await.unwrap().forget();
+            let applied = self.store.apply(proposal, expected).await;
+            match self.loses_answers.load(Ordering::SeqCst) {
+                true => Err(Self::fail("writing")),
+                false => applied,
+            }
+        }
+        .boxed()
+    }
+
+    fn records(
+        &self,
+        after: Revision,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
+        self.readable(self.store.records(after, limit))
+    }
+
+    fn record_of<'a>(
+        &'a self,
+        request_id: &'a RequestId,
+    ) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
+        self.readable(self.store.record_of(request_id))
+    }
+
+    fn backup<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Head, StoreError>> {
+        self.store.backup(path)
+    }
+}
+
+async fn decide(server: &Server, offer: &str, action: proto::Action) -> (proto::Outcome, String) {
+    let request = proto::CheckEligibilityRequest {
+        offer: offer.to_owned(),
+        action: action.into(),
+        ..check()
+    };
+    let decision = server.check(request).await.unwrap();
+    (decision.outcome(), reasons(&decision).join(","))
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
+    let store = Unruly::new();
+    let server = Server::start_over(Arc::clone(&store) as _).await;
+    store.loses_answers.store(true, Ordering::SeqCst);
+    store.writes.forget_permits(Semaphore::MAX_PERMITS);
+    // The store must also stop being read right when the write is on its way.
+    let request = create(suspension("s"), "r-1");
+    let call = tokio::spawn({
+        let (client, request) = (server.client.clone(), request.clone());
+        async move { client.create_suspension(request).await }
+    });
+    wait_until(|| store.arrived.load(Ordering::SeqCst) == 2).await;
+    store.is_unreadable.store(true, Ordering::SeqCst);
+    store.writes.add_permits(1);
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable);
+    assert_eq!(error.reason.as_deref(), Some("STORE_UNAVAILABLE"));
+
+    use proto::Action::{Notify, Offer};
+    use proto::Outcome::{Eligible, Indeterminate, Ineligible};
+    let stale = (Indeterminate, "RULES_STALE".to_owned());
+    assert_eq!(decide(&server, "oss-12m", Offer).await, stale);
+    assert_eq!(
+        decide(&server, "kis-12m", Offer).await,
+        (Ineligible, "VENDOR_SUSPENDED".to_owned())
+    );
+    assert_eq!(decide(&server, "oss-12m", Notify).await, (Eligible, "NOT_GATED".to_owned()));
+    assert!(!server.client.is_serving("").await.unwrap());
+
+    store.loses_answers.store(false, Ordering::SeqCst);
+    store.is_unreadable.store(false, Ordering::SeqCst);
+    let made = server.client.create_suspension(request).await.unwrap();
+    assert_eq!(made.revision.unwrap().number, 2);
+    assert_eq!(
+        decide(&server, "oss-12m", Offer).await,
+        (Ineligible, "PRODUCT_SUSPENDED".to_owned())
+    );
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !server.client.is_serving("").await.unwrap() {
+        assert!(tokio::time::Instant::now() < deadline, "doubt is settled by itself");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !is_so() {
+        assert!(tokio::time::Instant::now() < deadline, "waited too long");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_change_goes_on_when_its_caller_is_gone() {
+    let store = Unruly::new();
+    let server = Server::start_over(Arc::clone(&store) as _).await;
+    let mut watch =
+        server.client.watch_revisions(proto::WatchRevisionsRequest::default()).await.unwrap();
+    store.writes.forget_permits(Semaphore::MAX_PERMITS);
+    let client = server.client.clone();
+    let mut call = Box::pin(client.create_suspension(create(suspension("s"), "r-1")));
+    wait_until(|| {
+        assert!(call.as_mut().now_or_never().is_none(), "not before it is in effect");
+        store.arrived.load(Ordering::SeqCst) == 2
+    })
+    .await;
+    drop(call);
+    store.writes.add_permits(1);
+    let revision = watch.next().await.unwrap().unwrap().revision.unwrap();
+    assert_eq!((revision.number, revision.request_id.as_str()), (2, "r-1"));
+    let (outcome, _) = decide(&server, "oss-12m", proto::Action::Offer).await;
+    assert_eq!(outcome, proto::Outcome::Ineligible);
+}
+
+#[tokio::test]
+async fn of_changes_at_once_all_land_or_with_an_expected_revision_one() {
+    let server = Server::start().await;
+    let at_once = async |prefix: &str, expected_revision| {
+        let calls = (0..20).map(|place| {
+            let id = format!("{prefix}-{place}");
+            let request = proto::CreateSuspensionRequest {
+                expected_revision,
+                ..create(suspension(&id), &id)
+            };
+            let client = server.client.clone();
+            async move { client.create_suspension(request).await }
+        });
+        futures_util::future::join_all(calls).await
+    };
+    let all = at_once("free", None).await;
+    let numbers: BTreeSet<_> =
+        all.into_iter().map(|made| made.unwrap().revision.unwrap().number).collect();
+    assert_eq!(numbers, (2..=21).collect());
+    let bound = at_once("bound", Some(21)).await;
+    let (made, refused): (Vec<_>, Vec<_>) = bound.into_iter().partition(Result::is_ok);
+    assert_eq!(made.len(), 1);
+    for error in refused.into_iter().filter_map(Result::err) {
+        assert_eq!(error.reason.as_deref(), Some("REVISION_CONFLICT"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_only_checked_is_never_written() {
+    let server = Server::start().await;
+    let request =
+        proto::CreateSuspensionRequest { validate_only: true, ..create(suspension("s"), "r-1") };
+    let checked = server.client.create_suspension(request).await.unwrap();
+    assert_eq!((checked.revision, checked.suspension.unwrap().id.as_str()), (None, "s"));
+    assert_eq!(decide(&server, "oss-12m", proto::Action::Offer).await.0, proto::Outcome::Eligible);
+    let made = server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
+    assert_eq!(made.revision.unwrap().number, 2);
+}

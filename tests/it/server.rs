@@ -1,0 +1,173 @@
+//! A real server process for tests: its own store in its own folder, free ports, killed on drop.
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Long enough for a loaded machine; nobody waits for it when all is well.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// The program under test, without anything of this machine's environment.
+pub(crate) fn offergate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offergate"));
+    command.env_clear().env("USER", "tester").env("HOME", "/nonexistent").env("NO_COLOR", "1");
+    command.timeout(LIMIT);
+    command
+}
+
+/// The path of a file of this repository.
+pub(crate) fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A server that is running.
+pub(crate) struct Server {
+    child: Child,
+    /// `http://127.0.0.1:PORT` of the clients' port.
+    pub(crate) address: String,
+    /// The same of the management port.
+    pub(crate) management: String,
+    /// What it printed after its addresses; kept open, so that it can go on printing.
+    pub(crate) stdout: BufReader<ChildStdout>,
+    folder: Option<TempDir>,
+}
+
+impl Server {
+    /// Starts a server on a new, empty store.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = folder.path().join("rules.db");
+        let mut server = Self::start_on(&store, more);
+        server.folder = Some(folder);
+        server
+    }
+
+    /// Starts a server with the Barclays rules applied.
+    pub(crate) fn with_barclays() -> Self {
+        Self::with_barclays_and(&[])
+    }
+
+    /// The same, and clients may ask it for its services' descriptions.
+    pub(crate) fn with_reflection() -> Self {
+        Self::with_barclays_and(&["--reflection", "true"])
+    }
+
+    fn with_barclays_and(more: &[&str]) -> Self {
+        let server = Self::start_with(more);
+        let rules = in_repository("deploy/demo/barclays.rules.yaml");
+        server.offergate().arg("apply").arg(rules).assert().success();
+        server
+    }
+
+    /// Starts a server on the store at `path`.
+    pub(crate) fn start_on(path: &Path, more: &[&str]) -> Self {
+        Self::try_start(path, more).unwrap_or_else(|status| panic!("server ended with {status}"))
+    }
+
+    /// The same; the way it ended, if it does not come to listen.
+    pub(crate) fn try_start(path: &Path, more: &[&str]) -> Result<Self, ExitStatus> {
+        let free_port: &[_] = match more.contains(&"--listen") {
+            true => &[],
+            false => &["--listen", "127.0.0.1:0"],
+        };
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_offergate"))
+            .env_clear()
+            .env("RUST_LOG", "warn")
+            .args(["serve", "--management-listen", "127.0.0.1:0"])
+            .args(free_port)
+            .args(["--workers", "2", "--drain-timeout", "2s", "--store"])
+            .arg(path)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = |prefix: &str| {
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            line.trim_end().strip_prefix(prefix).map(str::to_owned)
+        };
+        let Some(address) = line("listening on ") else { return Err(child.wait().unwrap()) };
+        let management = line("management on ").unwrap();
+        Ok(Self { child, address, management, stdout, folder: None })
+    }
+
+    /// The command line, told where this server is.
+    pub(crate) fn offergate(&self) -> Command {
+        let mut command = offergate();
+        command.env("OFFERGATE_SERVER", &self.address);
+        command
+    }
+
+    /// Runs a command line that must succeed, and reads its JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.offergate().args(arguments).args(["-o", "json"]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The file that this server's rules are in.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.as_ref().unwrap().path().join("rules.db")
+    }
+
+    /// A place for files of the test.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.as_ref().unwrap().path()
+    }
+
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends the process as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let mut kill = std::process::Command::new("kill");
+        let status = kill.arg(format!("-{name}")).arg(self.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::yield_now();
+        }
+        panic!("server did not end within {LIMIT:?}")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `work` on a thread of its own, and fails when it takes too long.
+pub(crate) fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || send.send(work()));
+    receive.recv_timeout(LIMIT).expect("took too long")
+}
