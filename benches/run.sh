@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Measures decisions, then the server under load, and prints a table of each. Takes some minutes,
+# Measures decisions, what telemetry costs, and the server under load. Takes some minutes,
 # and means something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [load]
+#   benches/run.sh [decide] [telemetry] [load]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,12 +11,16 @@ measure_decide() {
     python3 benches/decide_table.py
 }
 
+measure_telemetry() {
+    cargo bench --locked --bench telemetry
+}
+
 measure_load() {
     cargo build --locked --release --bin offergate --example floor --example floor_input
     python3 benches/floor/load.py
 }
 
-[ $# -gt 0 ] || set -- decide load
+[ $# -gt 0 ] || set -- decide telemetry load
 for part in "$@"; do
     "measure_$part"
 done

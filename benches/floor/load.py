@@ -34,11 +34,10 @@ def free_port():
 class Server:
     """A server process, pinned to its core."""
 
-    def __init__(self, name, command, port, environment=None):
+    def __init__(self, name, command, port):
         self.name, self.port, self.rounds = name, port, []
         self.process = subprocess.Popen(
             ["taskset", "-c", SERVER_CORE, *map(str, command)],
-            env={**os.environ, **(environment or {})},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

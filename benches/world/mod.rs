@@ -162,7 +162,7 @@ fn suspension(number: usize, dice: &mut Dice) -> Suspension {
     Suspension {
         id: SuspensionId::parse(&format!("suspension-{number:06}")).unwrap(),
         target,
-        reach: Reach::EntityOnly,
+        reach: Reach::Group,
         components: ComponentReach::Include,
         scope: Scope {
             actions: ACTIONS.to_vec(),
