@@ -146,22 +146,25 @@ pub(super) fn both<A, B>(
 }
 
 /// Writes an answer.
-pub(super) fn write(answer: &Answer) -> proto::Decision {
-    static NONE: BTreeMap<AdvisoryId, Arc<Advisory>> = BTreeMap::new();
+pub(super) fn write(answer: &Answer<'_>) -> proto::Decision {
     let mut id = Uuid::encode_buffer();
-    let held = answer.held.as_deref();
-    decision::decision(
-        &answer.decision,
-        &Evidence {
-            decision_id: answer.id.as_hyphenated().encode_lower(&mut id),
-            token: held.map_or("", |held| held.token.as_str()),
-            valid_until: answer.valid_until,
-            advisories: held.map_or(&NONE, |held| &held.rules.advisories),
-        },
-    )
+    decision::decision(&answer.decision, &evidence(answer, &mut id))
 }
 
-fn answer<'v>(
+/// What an answer carries beside its decision; `id` is room for the decision's id.
+pub(super) fn evidence<'a>(answer: &'a Answer<'_>, id: &'a mut [u8]) -> Evidence<'a> {
+    static NONE: BTreeMap<AdvisoryId, Arc<Advisory>> = BTreeMap::new();
+    let held = answer.held.as_deref();
+    Evidence {
+        decision_id: answer.id.as_hyphenated().encode_lower(id),
+        token: held.map_or("", |held| held.token.as_str()),
+        valid_until: answer.valid_until,
+        advisories: held.map_or(&NONE, |held| &held.rules.advisories),
+    }
+}
+
+/// Decides a message in any shape.
+pub(super) fn answer<'v>(
     view: &'v View<'_>,
     message: &proto::CheckEligibilityRequest,
 ) -> Result<Answer<'v>, FieldErrors> {

@@ -9,6 +9,7 @@ mod deadline;
 mod eligibility;
 mod explanation;
 mod health;
+mod hot_check;
 mod incoming;
 mod overload;
 mod paging;

@@ -4,6 +4,7 @@
 //! copies of the same thing, told apart by method.
 
 use super::api::Api;
+use super::hot_check;
 use crate::wire::proto::eligibility_service_server::EligibilityServiceServer;
 use http::Request;
 use std::convert::Infallible;
@@ -11,6 +12,9 @@ use std::task::{Context, Poll};
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::Service;
+
+/// The call that every page makes, which has a way of its own.
+const CHECK: &str = "/offergate.v1.EligibilityService/CheckEligibility";
 
 /// Largest check.
 const MOST_CHECK: usize = 64 * 1024;
@@ -27,6 +31,7 @@ pub(super) const MOST_ANSWER: usize = 4 * 1024 * 1024;
 /// `EligibilityService`, with a limit for each kind of method.
 #[derive(Debug, Clone)]
 pub(super) struct EligibilityBySize {
+    api: Api,
     checks: EligibilityServiceServer<Api>,
     batches: EligibilityServiceServer<Api>,
     explanations: EligibilityServiceServer<Api>,
@@ -40,6 +45,7 @@ impl EligibilityBySize {
                 .max_encoding_message_size(MOST_ANSWER)
         };
         Self {
+            api: api.clone(),
             checks: server(MOST_CHECK),
             batches: server(MOST_ADMIN),
             explanations: server(MOST_DOCUMENT),
@@ -62,7 +68,10 @@ impl Service<Request<Body>> for EligibilityBySize {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        if path.ends_with("/BatchCheckEligibility") {
+        if path == CHECK {
+            let api = self.api.clone();
+            Box::pin(async move { Ok(hot_check::serve(api, request, MOST_CHECK).await) })
+        } else if path.ends_with("/BatchCheckEligibility") {
             self.batches.call(request)
         } else if path.ends_with("/ExplainEligibility") {
             self.explanations.call(request)
