@@ -143,6 +143,7 @@ fn at(path: &Path, line: u64, what: &str) -> Failure {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -57,6 +57,7 @@ pub(super) fn shown(wire: Option<&prost_types::Timestamp>) -> Result<Option<Stri
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -234,6 +234,7 @@ fn holding_of(text: &str) -> Result<(String, HoldingDocument), String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use clap::Parser;

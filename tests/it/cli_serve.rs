@@ -101,7 +101,8 @@ fn what_is_wrong_at_the_start_is_told_and_no_port_opens() {
     let other = other.to_str().unwrap();
     let address = server.address.trim_start_matches("http://");
     let free = ["--listen=127.0.0.1:0", "--management-listen=127.0.0.1:0"];
-    let no_store = in_repository("Cargo.toml");
+    let no_store = server.folder().join("notes.txt");
+    std::fs::write(&no_store, "no store").unwrap();
     for (arguments, code, told) in [
         ([&free[..], &["--store", store]].concat(), 4, "in use by another process"),
         (vec!["--listen", address, free[1], "--store", other], 1, "another process listens there"),
