@@ -81,6 +81,9 @@ pub(super) struct Candidates {
     rows: Box<[u64]>,
 }
 
+/// The set of terms that a scope states in one dimension.
+type Stated = fn(&CompiledScope) -> Option<u64>;
+
 const COUNTRY_WORDS: usize = Country::COUNT.div_ceil(64);
 
 /// How many kinds of action there are.
@@ -104,7 +107,7 @@ impl Candidates {
             }
         }
         let listed: Vec<usize> = (0..Country::COUNT).filter(|&at| has(&countries, at)).collect();
-        let set = |states: fn(&CompiledScope) -> Option<u64>| {
+        let set = |states: Stated| {
             let scopes = &scopes;
             move |value: usize, candidate: usize| {
                 let scope = scopes.get(candidate).copied().flatten();
@@ -113,7 +116,7 @@ impl Candidates {
         };
         rows.add(ACTIONS, set(|scope| scope.actions.map(u64::from)));
         let mut starts = [0; 4];
-        let dimensions: [(usize, fn(&CompiledScope) -> Option<u64>); 3] = [
+        let dimensions: [(usize, Stated); 3] = [
             (terms.count_segments(), |scope| scope.segments),
             (terms.count_channels(), |scope| scope.channels),
             (terms.count_devices(), |scope| scope.devices),

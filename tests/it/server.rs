@@ -1,12 +1,13 @@
 //! A real server process for tests: its own store in its own folder, free ports, killed on drop.
 
 use assert_cmd::Command;
+use offergate::clock::{Clock, SystemClock};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Long enough for a loaded machine; nobody waits for it when all is well.
@@ -33,7 +34,7 @@ pub(crate) struct Server {
     /// The same of the management port.
     pub(crate) management: String,
     /// What it printed after its addresses; kept open, so that it can go on printing.
-    pub(crate) stdout: BufReader<ChildStdout>,
+    _stdout: BufReader<ChildStdout>,
     folder: Option<TempDir>,
 }
 
@@ -99,7 +100,7 @@ impl Server {
         };
         let Some(address) = line("listening on ") else { return Err(child.wait().unwrap()) };
         let management = line("management on ").unwrap();
-        Ok(Self { child, address, management, stdout, folder: None })
+        Ok(Self { child, address, management, _stdout: stdout, folder: None })
     }
 
     /// The command line, told where this server is.
@@ -147,8 +148,8 @@ impl Server {
 
     /// Waits for the process to end by itself.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + LIMIT;
-        while Instant::now() < deadline {
+        let deadline = SystemClock.boot() + LIMIT;
+        while SystemClock.boot() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
