@@ -13,8 +13,8 @@ use super::problem::{MOST_PROBLEMS, Problem};
 use super::texts::is_language_tag;
 use super::tree::{Kind, Node, quoted};
 use crate::domain::{
-    Action, ComponentReach, Components, CustomerMessage, Exemption, Offer, Product, ProductClass,
-    Reach, RuleSet, Scope, Suspension, Target, Vendor, VendorId, Vocabularies, Window,
+    Components, CustomerMessage, Exemption, Offer, Product, ProductClass, RuleSet, Scope,
+    Suspension, Target, Vendor, VendorId, Vocabularies, Window,
 };
 use std::collections::BTreeSet;
 
@@ -231,29 +231,11 @@ impl Check<'_> {
             Target::Offer(_) => &declared.offers,
         };
         self.known(&format!("{path}.target.{kind}"), kind, id, targets);
-        if !matches!(suspension.target, Target::Vendor(_)) {
-            let only = "means something for a `vendor` target only; leave it out";
-            if suspension.reach != Reach::default() {
-                self.refuse(format!("{path}.reach"), only);
-            }
-            if suspension.components != ComponentReach::default() {
-                self.refuse(format!("{path}.components"), only);
-            }
-        }
         if suspension.scope.actions.is_empty() {
             self.refuse(format!("{path}.actions"), "is an empty list; name at least one action");
         }
         self.scope(&path, &suspension.scope);
         self.window(&path, &Window { from: Some(suspension.from), until: suspension.until });
-        if let Some(clause) = suspension.grandfather
-            && clause.until <= suspension.from
-        {
-            let message = format!(
-                "`{}` is not after the suspension's `from`, `{}`, so that the clause helps nobody",
-                clause.until, suspension.from
-            );
-            self.refuse(format!("{path}.grandfather.until"), message);
-        }
         for (at, advisory) in suspension.advisories.iter().enumerate() {
             let path = format!("{path}.advisories[{at}]");
             self.known(&path, "advisory", advisory.as_str(), &declared.advisories);
@@ -297,12 +279,6 @@ impl Check<'_> {
     }
 
     fn scope(&mut self, path: &str, scope: &Scope) {
-        for (at, action) in scope.actions.iter().enumerate() {
-            if *action == Action::Notify {
-                let message = "`NOTIFY` is never gated, so that no rule can be about it";
-                self.refuse(format!("{path}.actions[{at}]"), message);
-            }
-        }
         let terms = &self.rules.vocabularies;
         let known: Vec<_> = terms.segments.iter().map(|term| term.as_str()).collect();
         let used = scope.segments.iter().map(|term| term.as_str());

@@ -65,15 +65,9 @@ const LEAVE_OUT: &str = "leave it out to match everybody";
 pub(super) fn read_suspension(id: &SuspensionId, item: &Item<'_>) -> Option<Suspension> {
     let fields = item.fields(&SUSPENSION)?;
     let target = fields.required("target").and_then(|item| read_target(&item));
-    let of_vendor = matches!(target, Some(Target::Vendor(_)) | None);
-    for key in ["reach", "components"] {
-        if let (false, Some(item)) = (of_vendor, fields.get(key)) {
-            item.refuse::<()>("means something for a `vendor` target only; leave it out");
-        }
-    }
-    let vendors_own = |key| fields.get(key).filter(|_| of_vendor);
-    let reach = vendors_own("reach").and_then(|item| item.one_of(&Reach::ALL, Reach::name));
-    let components = vendors_own("components")
+    let reach = fields.get("reach").and_then(|item| item.one_of(&Reach::ALL, Reach::name));
+    let components = fields
+        .get("components")
         .and_then(|item| item.one_of(&ComponentReach::ALL, ComponentReach::name));
     fields.required("actions");
     let from = fields.required("from").and_then(|item| item.instant());
