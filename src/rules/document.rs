@@ -237,6 +237,7 @@ fn read_remove(item: &Item<'_>) -> Option<RuleEdit> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::domain::{Offer, Unit, Vendor, Window};

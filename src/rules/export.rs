@@ -139,6 +139,7 @@ fn quote(content: &str) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::super::read;
     use super::*;

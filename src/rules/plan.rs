@@ -214,6 +214,7 @@ impl fmt::Display for Plan {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::super::{check, read};
     use super::*;

@@ -49,6 +49,7 @@ pub(super) fn checked(item: &Item<'_>, problems: &Problems) -> RuleSet {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
