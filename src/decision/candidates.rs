@@ -3,8 +3,9 @@
 //!
 //! For each value of the dimensions that vary most between rules there is a row of bits, one bit a
 //! candidate, that says whom the value leaves standing; the AND of a few words answers for 64
-//! candidates at once. All rows of a list lie together, so that a decision touches little memory.
-//! So it costs about the same with ten suspensions as with 10,000.
+//! candidates at once. What costs time is memory that is not in the processor's cache, so all rows of
+//! a list lie together, and those of a short list are as short. So a decision costs about the same
+//! with ten suspensions as with 10,000.
 //!
 //! Invariant: a row never drops a candidate that [`CompiledScope::matches`] would not answer `No`
 //! for, and what is called settled is one that it would answer `Yes` for.
@@ -13,8 +14,7 @@ use super::facts::Facts;
 use super::ownership::Hit;
 use super::scope::CompiledScope;
 use super::snapshot::CompiledSuspension;
-use super::terms::Terms;
-use crate::domain::{Action, Country, Timestamp};
+use crate::domain::{Action, Country, Holder, Relationship, Timestamp};
 
 /// One suspension against one product or offer, during one stretch of time.
 #[derive(Debug, Clone, Copy)]
@@ -46,10 +46,12 @@ impl Candidate {
         let scope = &compiled.scope;
         let has_clause = compiled.suspension.grandfather.is_some();
         let stated = [
-            scope.countries.is_some(),
             scope.segments.is_some(),
             scope.channels.is_some(),
             scope.devices.is_some(),
+            scope.relationships.is_some(),
+            scope.holders.is_some(),
+            scope.countries.is_some(),
         ];
         Self {
             from,
@@ -63,86 +65,97 @@ impl Candidate {
     }
 }
 
-fn bits(flags: [bool; 4]) -> u8 {
+fn bits(flags: [bool; DIMENSIONS]) -> u8 {
     flags.iter().enumerate().fold(0, |set, (place, flag)| set | u8::from(*flag) << place)
 }
 
 /// Candidates in the order of their suspensions (`from`, then id), with their rows of bits.
+///
+/// Rows lie in the order of [`RowPlan`]: those of the dimensions with few values, then one for each
+/// country that some candidate states, one for every other country, one for an unknown country.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     all: Box<[Candidate]>,
+    /// Bytes in a row: 1, 2 or 4, or as many times 8 as it takes.
+    width: usize,
+    rows: Box<[u8]>,
     /// The countries that some candidate states, one bit a country; a country's row is found by
     /// counting the bits before it.
     countries: [u64; COUNTRY_WORDS],
-    /// Words in a row.
-    words: usize,
-    /// The first row of segments, channels, devices and countries; actions come first.
-    starts: [u32; 4],
-    rows: Box<[u64]>,
 }
+
+/// Segments, channels, devices, relationships, holders and countries, in this order.
+const DIMENSIONS: usize = 6;
 
 /// The set of terms that a scope states in one dimension.
 type Stated = fn(&CompiledScope) -> Option<u64>;
 
 const COUNTRY_WORDS: usize = Country::COUNT.div_ceil(64);
 
-/// How many kinds of action there are.
+/// How many kinds of action there are; their rows come first.
 const ACTIONS: usize = Action::ALL.len();
+
+/// Where each dimension's rows begin; the same in all lists of a snapshot. The last row of a
+/// dimension is that of an unknown value, which rules nobody out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowPlan {
+    counts: [usize; DIMENSIONS - 1],
+    starts: [usize; DIMENSIONS],
+}
+
+impl RowPlan {
+    pub(super) fn new(segments: usize, channels: usize, devices: usize) -> Self {
+        let counts = [segments, channels, devices, Relationship::ALL.len(), Holder::ALL.len()];
+        let mut starts = [ACTIONS; DIMENSIONS];
+        let mut start = ACTIONS;
+        for (place, next) in starts.iter_mut().enumerate() {
+            *next = start;
+            start += counts.get(place).map_or(0, |count| count + 1);
+        }
+        Self { counts, starts }
+    }
+}
 
 impl Candidates {
     pub(super) fn new<'s>(
         all: Vec<Candidate>,
-        terms: &Terms,
+        plan: &RowPlan,
         scope_of: impl Fn(&Candidate) -> Option<&'s CompiledScope>,
     ) -> Self {
         if all.is_empty() {
             return Self::default();
         }
-        let scopes: Vec<_> = all.iter().map(scope_of).collect();
-        let mut rows = Rows { words: all.len().div_ceil(64), all: Vec::new() };
-        let mut countries = [0; COUNTRY_WORDS];
-        for place in scopes.iter().flatten().filter_map(|scope| scope.row_countries()).flatten() {
-            if let Some(word) = countries.get_mut(place / 64) {
-                *word |= 1u64 << (place % 64);
-            }
-        }
-        let listed: Vec<usize> = (0..Country::COUNT).filter(|&at| has(&countries, at)).collect();
-        let set = |states: Stated| {
-            let scopes = &scopes;
-            move |value: usize, candidate: usize| {
-                let scope = scopes.get(candidate).copied().flatten();
-                scope.and_then(states).is_none_or(|set| set & (1u64 << value) != 0)
-            }
-        };
-        rows.add(ACTIONS, set(|scope| scope.actions.map(u64::from)));
-        let mut starts = [0; 4];
-        let dimensions: [(usize, Stated); 3] = [
-            (terms.count_segments(), |scope| scope.segments),
-            (terms.count_channels(), |scope| scope.channels),
-            (terms.count_devices(), |scope| scope.devices),
+        let scopes: Vec<_> = all.iter().filter_map(scope_of).collect();
+        let mut rows = Rows::of(scopes.len());
+        let states: [Stated; DIMENSIONS - 1] = [
+            |scope| scope.segments,
+            |scope| scope.channels,
+            |scope| scope.devices,
+            |scope| scope.relationships,
+            |scope| scope.holders,
         ];
-        for (start, (count, states)) in starts.iter_mut().zip(dimensions) {
-            *start = rows.count();
-            rows.add(count, set(states));
-            rows.add_full(all.len());
+        rows.add_values(&scopes, ACTIONS, |scope| scope.actions.map(u64::from));
+        for (count, states) in plan.counts.into_iter().zip(states) {
+            rows.add_values(&scopes, count, states);
+            rows.add(|_| true);
         }
-        if let Some(start) = starts.last_mut() {
-            *start = rows.count();
+        let mut countries = [0; COUNTRY_WORDS];
+        for set in scopes.iter().filter_map(|scope| scope.row_countries()) {
+            countries.iter_mut().zip(set.words()).for_each(|(word, more)| *word |= more);
         }
-        let resident = |place: Option<usize>, candidate: usize| {
-            let scope = scopes.get(candidate).copied().flatten();
-            let stated = scope.and_then(CompiledScope::row_countries);
-            stated.is_none_or(|mut stated| stated.any(|country| Some(country) == place))
-        };
-        rows.add(listed.len(), |row, candidate| resident(listed.get(row).copied(), candidate));
-        rows.add(1, |_, candidate| resident(None, candidate));
-        rows.add_full(all.len());
+        for place in (0..Country::COUNT).filter(|&place| has(&countries, place)) {
+            rows.add(|at| {
+                let set = scopes.get(at).and_then(|scope| scope.row_countries());
+                set.is_none_or(|set| has(set.words(), place))
+            });
+        }
+        rows.add(|at| scopes.get(at).is_some_and(|scope| scope.row_countries().is_none()));
+        rows.add(|_| true);
         Self {
             all: all.into_boxed_slice(),
+            width: rows.width,
+            rows: rows.bytes.into_boxed_slice(),
             countries,
-            words: rows.words,
-            starts,
-            rows: rows.all.into_boxed_slice(),
         }
     }
 
@@ -153,28 +166,43 @@ impl Candidates {
 
     /// Calls `weigh` with each candidate that no known dimension rules out, in order, and whether
     /// its scope is thereby settled: it matches.
-    pub(super) fn surviving(&self, facts: &Facts<'_, '_>, mut weigh: impl FnMut(&Candidate, bool)) {
+    pub(super) fn surviving(
+        &self,
+        facts: &Facts<'_, '_>,
+        plan: &RowPlan,
+        mut weigh: impl FnMut(&Candidate, bool),
+    ) {
         if self.all.is_empty() {
             return;
         }
-        let terms = facts.terms;
-        let [segments, channels, devices, countries] = self.starts;
-        let term = |place: Option<u8>, count: usize| place.map_or(count, usize::from);
-        let (country, segment) = (facts.country.known(), facts.segment.known());
-        let (channel, device) = (facts.channel.known(), facts.device.known());
-        let rows = [
-            self.row(0, usize::from(facts.request.action as u8)),
-            self.row(segments, term(segment, terms.count_segments())),
-            self.row(channels, term(channel, terms.count_channels())),
-            self.row(devices, term(device, terms.count_devices())),
-            self.row(countries, self.country_row(country)),
+        let country = facts.country.known();
+        let places: [Option<usize>; DIMENSIONS - 1] = [
+            facts.segment.known().map(usize::from),
+            facts.channel.known().map(usize::from),
+            facts.device.known().map(usize::from),
+            facts.relationship.known().map(|relationship| relationship as usize),
+            facts.holder().map(|holder| holder as usize),
         ];
-        let known =
-            bits([country.is_some(), segment.is_some(), channel.is_some(), device.is_some()]);
-        let [a, s, ch, d, co] = rows;
-        let words = a.iter().zip(s).zip(ch).zip(d).zip(co);
-        for (((((a, s), ch), d), co), chunk) in words.zip(self.all.chunks(64)) {
-            let mut standing = a & s & ch & d & co;
+        let of = |dimension: usize| {
+            let [start, count] =
+                [&plan.starts[..], &plan.counts[..]].map(|list| list.get(dimension).copied());
+            let place = places.get(dimension).copied().flatten();
+            start.unwrap_or_default() + place.or(count).unwrap_or_default()
+        };
+        let [.., countries] = plan.starts;
+        let rows = [
+            usize::from(facts.request.action as u8),
+            of(0),
+            of(1),
+            of(2),
+            of(3),
+            of(4),
+            countries + self.country_row(country),
+        ];
+        let [a, b, c, d, e] = places.map(|place| place.is_some());
+        let known = bits([a, b, c, d, e, country.is_some()]);
+        for (word, chunk) in self.all.chunks(64).enumerate() {
+            let mut standing = rows.iter().fold(u64::MAX, |set, row| set & self.word(*row, word));
             while standing != 0 {
                 if let Some(candidate) = chunk.get(standing.trailing_zeros() as usize) {
                     weigh(candidate, candidate.in_rows && candidate.stated & !known == 0);
@@ -184,9 +212,15 @@ impl Candidates {
         }
     }
 
-    fn row(&self, start: u32, row: usize) -> &[u64] {
-        let at = (start as usize + row) * self.words;
-        self.rows.get(at..at + self.words).unwrap_or_default()
+    /// Sixty-four bits of a row.
+    fn word(&self, row: usize, word: usize) -> u64 {
+        let bytes = self.rows.get(row * self.width + word * 8..).unwrap_or_default();
+        match self.width {
+            1 => bytes.first().map_or(0, |byte| u64::from(*byte)),
+            2 => bytes.first_chunk().map_or(0, |bytes| u64::from(u16::from_le_bytes(*bytes))),
+            4 => bytes.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes))),
+            _ => bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)),
+        }
     }
 
     /// The row of a country: its own, or that of countries that nobody states, or that of an
@@ -212,27 +246,38 @@ fn has(countries: &[u64; COUNTRY_WORDS], place: usize) -> bool {
 
 /// Rows of bits under construction.
 struct Rows {
-    words: usize,
-    all: Vec<u64>,
+    candidates: usize,
+    width: usize,
+    bytes: Vec<u8>,
 }
 
 impl Rows {
-    /// Adds a row a value, with a bit for each candidate that the value leaves standing.
-    fn add(&mut self, values: usize, keeps: impl Fn(usize, usize) -> bool) {
-        for value in 0..values {
-            for word in 0..self.words {
-                let bits = (0..64).filter(|bit| keeps(value, word * 64 + bit));
-                self.all.push(bits.fold(0, |word, bit| word | 1u64 << bit));
+    fn of(candidates: usize) -> Self {
+        let width = match candidates.div_ceil(8) {
+            3 => 4,
+            short @ (0..=2 | 4) => short.max(1),
+            long => long.next_multiple_of(8),
+        };
+        Self { candidates, width, bytes: Vec::new() }
+    }
+
+    /// Adds a row with a bit for each candidate that it leaves standing.
+    fn add(&mut self, keeps: impl Fn(usize) -> bool) {
+        let start = self.bytes.len();
+        self.bytes.resize(start + self.width, 0);
+        for at in (0..self.candidates).filter(|&at| keeps(at)) {
+            if let Some(byte) = self.bytes.get_mut(start + at / 8) {
+                *byte |= 1 << (at % 8);
             }
         }
     }
 
-    /// Adds the row of an unknown value, which rules nobody out.
-    fn add_full(&mut self, candidates: usize) {
-        self.add(1, |_, candidate| candidate < candidates);
-    }
-
-    fn count(&self) -> u32 {
-        u32::try_from(self.all.len() / self.words.max(1)).unwrap_or(u32::MAX)
+    /// Adds a row for each of so many values.
+    fn add_values(&mut self, scopes: &[&CompiledScope], values: usize, states: Stated) {
+        for value in 0..values {
+            let keeps =
+                |scope: &&CompiledScope| states(scope).is_none_or(|set| set & (1u64 << value) != 0);
+            self.add(|at| scopes.get(at).is_some_and(keeps));
+        }
     }
 }

@@ -52,7 +52,7 @@ impl Snapshot {
         let mut found = Found::default();
         found.all(rules, &suspensions)?;
         let candidates = |list: Option<Vec<Candidate>>| {
-            Candidates::new(list.unwrap_or_default(), &terms, |candidate| {
+            Candidates::new(list.unwrap_or_default(), terms.row_plan(), |candidate| {
                 suspensions.get(candidate.suspension as usize).map(|compiled| &compiled.scope)
             })
         };
@@ -156,6 +156,7 @@ fn compile_offer(
         None => None,
         Some(source) => Some(
             Condition::compile(source)
+                .map(Box::new)
                 .map_err(|what| CompileError::new(path("condition"), what))?,
         ),
     };

@@ -69,7 +69,7 @@ fn judge<'s: 'r, 'r, 't>(
     let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
     let mut findings = Findings::default();
     for candidates in offer.candidates() {
-        candidates.surviving(&facts, |candidate, is_settled| {
+        candidates.surviving(&facts, facts.terms.row_plan(), |candidate, is_settled| {
             weigh(candidate, is_settled, snapshot, &facts, &mut findings);
         });
     }

@@ -8,7 +8,7 @@ use super::snapshot::CompiledOffer;
 use super::terms::Terms;
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
-    Attribute, CheckRequest, Country, Holding, HoldingStatus, Relationship, Timestamp,
+    Attribute, CheckRequest, Country, Holder, Holding, HoldingStatus, Relationship, Timestamp,
 };
 
 /// Borrows the request for `'a`, which borrows its texts for `'t`.
@@ -68,6 +68,15 @@ impl<'a, 't> Facts<'a, 't> {
     /// the term if it has one (R3).
     pub(super) fn is_active(&self) -> Truth {
         self.active
+    }
+
+    /// Whether the customer holds the product, where that is known (R8).
+    pub(super) fn holder(&self) -> Option<Holder> {
+        match self.active {
+            Truth::Yes => Some(Holder::Existing),
+            Truth::No => Some(Holder::New),
+            Truth::Unknown(_) => None,
+        }
     }
 
     /// The end of the term, if that is still to come: the instant at which the holding stops being

@@ -3,9 +3,7 @@
 use super::facts::Facts;
 use super::terms::{Terms, contains};
 use super::truth::{Standard, Truth};
-use crate::domain::{
-    Action, Country, CustomerId, Holder, PersonNexus, ProductClass, Relationship, Scope,
-};
+use crate::domain::{Action, Country, CustomerId, Holder, PersonNexus, ProductClass, Scope};
 
 /// A scope with its lists turned into sets. `None` is an unstated dimension: it matches all.
 #[derive(Debug)]
@@ -16,8 +14,10 @@ pub(super) struct CompiledScope {
     pub(super) segments: Option<u64>,
     pub(super) devices: Option<u64>,
     pub(super) channels: Option<u64>,
-    holders: Option<Vec<Holder>>,
-    relationships: Option<Vec<Relationship>>,
+    /// One bit a [`Holder`].
+    pub(super) holders: Option<u64>,
+    /// One bit a [`Relationship`].
+    pub(super) relationships: Option<u64>,
     classes: Option<Vec<ProductClass>>,
     /// Sorted.
     customers: Option<Vec<CustomerId>>,
@@ -35,8 +35,10 @@ impl CompiledScope {
             segments: stated(&scope.segments, |list| terms.segments(list)),
             devices: stated(&scope.devices, |list| terms.devices(list)),
             channels: stated(&scope.channels, |list| terms.channels(list)),
-            holders: stated(&scope.holders, <[_]>::to_vec),
-            relationships: stated(&scope.relationships, <[_]>::to_vec),
+            holders: stated(&scope.holders, |list| set(list.iter().map(|it| *it as u8))),
+            relationships: stated(&scope.relationships, |list| {
+                set(list.iter().map(|it| *it as u8))
+            }),
             classes: stated(&scope.product_classes, <[_]>::to_vec),
             customers: stated(&scope.customers, |list| {
                 let mut sorted = list.to_vec();
@@ -62,18 +64,13 @@ impl CompiledScope {
 
     /// Whether `candidates` has rows for every dimension that this scope states.
     pub(super) fn is_in_rows(&self) -> bool {
-        !self.names_us_persons
-            && self.holders.is_none()
-            && self.relationships.is_none()
-            && self.classes.is_none()
-            && self.customers.is_none()
+        !self.names_us_persons && self.classes.is_none() && self.customers.is_none()
     }
 
-    /// The countries outside which this scope cannot match, by their places. A scope that also
-    /// names US persons can match whatever the country.
-    pub(super) fn row_countries(&self) -> Option<impl Iterator<Item = usize>> {
-        let set = self.countries.as_ref().filter(|_| !self.names_us_persons)?;
-        Some(set.iter())
+    /// The countries outside which this scope cannot match. A scope that also names US persons can
+    /// match whatever the country.
+    pub(super) fn row_countries(&self) -> Option<&CountrySet> {
+        self.countries.as_ref().filter(|_| !self.names_us_persons)
     }
 
     /// What each stated dimension says, for people who ask why.
@@ -142,14 +139,14 @@ impl CompiledScope {
     }
 
     fn concerns_relationship(&self, facts: &Facts<'_, '_>) -> Truth {
-        self.relationships.as_ref().map_or(Truth::Yes, |list| {
-            Truth::when(facts.relationship, Standard::Relationship, |value| list.contains(&value))
+        self.relationships.map_or(Truth::Yes, |set| {
+            Truth::when(facts.relationship, Standard::Relationship, |it| contains(set, it as u8))
         })
     }
 
     fn concerns_holder(&self, facts: &Facts<'_, '_>) -> Truth {
-        let Some(list) = &self.holders else { return Truth::Yes };
-        match (list.contains(&Holder::Existing), list.contains(&Holder::New)) {
+        let Some(set) = self.holders else { return Truth::Yes };
+        match (contains(set, Holder::Existing as u8), contains(set, Holder::New as u8)) {
             (true, true) => Truth::Yes,
             (true, false) => facts.is_active(),
             (false, _) => facts.is_active().not(),
@@ -169,6 +166,10 @@ impl CompiledScope {
             (Some(resident), true) => resident.or(us_person),
         }
     }
+}
+
+fn set(places: impl Iterator<Item = u8>) -> u64 {
+    places.fold(0, |set, place| set | 1u64 << place)
 }
 
 fn bit(action: Action) -> u8 {
@@ -196,9 +197,8 @@ impl CountrySet {
             .is_some_and(|word| word & (1u64 << (country.index() % 64)) != 0)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        (0..Country::COUNT).filter(|place| {
-            self.0.get(place / 64).is_some_and(|word| word & (1u64 << (place % 64)) != 0)
-        })
+    /// The set, one bit a country's place.
+    pub(super) fn words(&self) -> &[u64; Country::COUNT.div_ceil(64)] {
+        &self.0
     }
 }

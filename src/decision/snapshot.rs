@@ -27,7 +27,7 @@ pub struct Snapshot {
 pub(super) struct CompiledOffer {
     pub(super) offer: Arc<Offer>,
     pub(super) countries: Option<CountrySet>,
-    pub(super) condition: Option<Condition>,
+    pub(super) condition: Option<Box<Condition>>,
     pub(super) product: Arc<CompiledProduct>,
     /// Suspensions of this very offer.
     pub(super) candidates: Candidates,

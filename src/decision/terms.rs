@@ -1,5 +1,6 @@
 //! The closed lists of a rule set, as small numbers.
 
+use super::candidates::RowPlan;
 use crate::domain::{Attribute, Channel, Device, Segment, Vocabularies};
 
 /// The closed lists, in the order of the rule set. A term's number is its place; the compiler
@@ -9,6 +10,7 @@ pub(super) struct Terms {
     vocabularies: Vocabularies,
     /// Which channels are outbound, one bit a channel.
     outbound: u64,
+    row_plan: RowPlan,
 }
 
 impl Terms {
@@ -16,7 +18,9 @@ impl Terms {
         let outbound = set_of(&vocabularies.channels, |channel| {
             Vocabularies::OUTBOUND.contains(&channel.as_str())
         });
-        Self { vocabularies: vocabularies.clone(), outbound }
+        let Vocabularies { segments, devices, channels } = vocabularies;
+        let row_plan = RowPlan::new(segments.len(), channels.len(), devices.len());
+        Self { vocabularies: vocabularies.clone(), outbound, row_plan }
     }
 
     pub(super) fn segment(&self, given: Attribute<&str>) -> Attribute<u8> {
@@ -31,16 +35,9 @@ impl Terms {
         place(&self.vocabularies.channels, given, Channel::as_str)
     }
 
-    pub(super) fn count_segments(&self) -> usize {
-        self.vocabularies.segments.len()
-    }
-
-    pub(super) fn count_devices(&self) -> usize {
-        self.vocabularies.devices.len()
-    }
-
-    pub(super) fn count_channels(&self) -> usize {
-        self.vocabularies.channels.len()
+    /// Where candidates keep the rows of each dimension.
+    pub(super) fn row_plan(&self) -> &RowPlan {
+        &self.row_plan
     }
 
     /// Whether the bank approaches the customer on this channel.
