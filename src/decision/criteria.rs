@@ -161,7 +161,7 @@ fn check_requirements(facts: &Facts<'_, '_>, findings: &mut Findings) {
         match facts.request.customer.attribute(name) {
             Some(AttributeValue::Bool(true)) => {}
             Some(AttributeValue::Bool(false)) => {
-                findings.deny_for(about(ReasonCode::RequirementNotMet));
+                findings.deny_own(about(ReasonCode::RequirementNotMet));
             }
             Some(_) => findings.lack_own(about(ReasonCode::AttributeInvalid)),
             None => findings.lack_own(about(ReasonCode::AttributeMissing)),

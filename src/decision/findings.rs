@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 #[derive(Default)]
 pub(super) struct Findings {
-    denials: SmallVec<[Reason; 2]>,
+    /// What denies and is about no attribute, one bit a code.
+    denials: u32,
+    /// What denies and is about one of the bank's own attributes.
+    own_denials: SmallVec<[Reason; 1]>,
     gaps: Gaps,
     /// Gaps in the bank's own attributes.
     own_gaps: SmallVec<[Reason; 2]>,
@@ -21,12 +24,12 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn deny(&mut self, code: ReasonCode) {
-        self.deny_for(Reason::plain(code));
+        self.denials |= 1 << (code as u32);
     }
 
-    pub(super) fn deny_for(&mut self, reason: Reason) {
-        if !self.denials.contains(&reason) {
-            self.denials.push(reason);
+    pub(super) fn deny_own(&mut self, reason: Reason) {
+        if !self.own_denials.contains(&reason) {
+            self.own_denials.push(reason);
         }
     }
 
@@ -70,18 +73,13 @@ impl Findings {
 
     /// A definite no outranks missing data, and missing data outranks what allows.
     pub(super) fn conclude(mut self, snapshot: &Snapshot, as_of: Timestamp) -> Decision<'_> {
-        let (outcome, mut reasons) = if !self.denials.is_empty() {
-            (Outcome::Ineligible, std::mem::take(&mut self.denials))
+        let (outcome, reasons) = if self.denials != 0 || !self.own_denials.is_empty() {
+            (Outcome::Ineligible, self.denied())
         } else if !self.gaps.is_empty() || !self.own_gaps.is_empty() {
-            let gaps = self.gaps.reasons().chain(std::mem::take(&mut self.own_gaps));
-            (Outcome::Indeterminate, gaps.collect())
+            (Outcome::Indeterminate, self.lacking())
         } else {
             (Outcome::Eligible, self.allowances())
         };
-        if 1 < reasons.len() {
-            reasons.sort();
-            reasons.dedup();
-        }
         // Places are in the order of reports, so no suspension need be looked at.
         if !self.suspensions.is_sorted_by_key(|(place, _)| *place) {
             self.suspensions.sort_unstable_by_key(|(place, _)| *place);
@@ -99,6 +97,33 @@ impl Findings {
             alternate: None,
             valid_until: self.valid_until,
         }
+    }
+
+    fn denied(&mut self) -> SmallVec<[Reason; 2]> {
+        let mut reasons: SmallVec<[Reason; 2]> = SmallVec::new();
+        let mut rest = self.denials;
+        while rest != 0 {
+            // Codes are numbered in the order in which they are listed.
+            reasons.extend(
+                ReasonCode::ALL
+                    .get(rest.trailing_zeros() as usize)
+                    .map(|code| Reason::plain(*code)),
+            );
+            rest &= rest - 1;
+        }
+        if !self.own_denials.is_empty() {
+            reasons.extend(std::mem::take(&mut self.own_denials));
+            reasons.sort();
+        }
+        reasons
+    }
+
+    fn lacking(&mut self) -> SmallVec<[Reason; 2]> {
+        let own = std::mem::take(&mut self.own_gaps);
+        let mut reasons: SmallVec<[Reason; 2]> = self.gaps.reasons().chain(own).collect();
+        reasons.sort();
+        reasons.dedup();
+        reasons
     }
 
     fn allowances(&self) -> SmallVec<[Reason; 2]> {

@@ -287,3 +287,13 @@ impl<'s> Decision<'s> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_numbered_in_the_order_in_which_they_are_listed() {
+        assert!(ReasonCode::ALL.iter().enumerate().all(|(place, code)| *code as usize == place));
+    }
+}
