@@ -1,7 +1,7 @@
 # Thin: what a target does is in the script it calls, or in cargo.
 # `make help` lists the targets.
 
-.PHONY: help build test check check-supply-chain bench fuzz proto-image clean
+.PHONY: help build test check bench fuzz proto-image clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.

@@ -2,7 +2,7 @@
 # Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
 # into a folder of its own below target/, so that nothing outside this clone is touched.
 #
-#   tests/tools/setup.sh [python] [buf] [linters] [h2load]
+#   tests/tools/setup.sh [make] [python] [buf] [linters] [h2load]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -62,6 +62,10 @@ setup_buf() {
         say "installing buf 1.75.0"
         npm install --silent --no-audit --no-fund --prefix "$node" @bufbuild/buf@1.75.0
     fi
+}
+
+setup_make() {
+    command -v make >/dev/null || debian make
 }
 
 setup_h2load() {
