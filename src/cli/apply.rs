@@ -93,7 +93,8 @@ impl Answer for AppliedRules {
             Some(revision) => (revision.revision.to_string(), revision.token.clone()),
             None => Default::default(),
         };
-        let changes = self.changes.len();
+        let kept = self.changes.iter().filter(|line| line.is_kept()).count();
+        let changes = self.changes.len() - kept;
         match (self.dry_run, changes) {
             (true, _) => text.line(format_args!("checked: {changes} changes, nothing applied")),
             (false, 0) => text.line("nothing differs: nothing was applied"),

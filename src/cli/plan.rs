@@ -48,11 +48,18 @@ pub(super) struct PlanLine {
     details: Vec<String>,
 }
 
+impl PlanLine {
+    /// Whether nothing happens to it: it is only said to stay.
+    pub(super) fn is_kept(&self) -> bool {
+        self.effect == "KEEP"
+    }
+}
+
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let document = read_rules(&args.file)?;
     let plan = args.server.ask(output, async |client| plan(&client, &document).await)?;
     output.answer(&plan)?;
-    let changes = !plan.changes.is_empty();
+    let changes = plan.changes.iter().any(|line| !line.is_kept());
     Ok(if args.exit_code && changes { Exit::Usage } else { Exit::Ok })
 }
 
@@ -116,9 +123,11 @@ impl Answer for Plan {
             let sign = match line.effect.as_str() {
                 "ADD" => '+',
                 "REMOVE" => '-',
+                "KEEP" => '=',
                 _ => '~',
             };
-            text.line(format_args!("{sign} {} {}", line.section, line.id));
+            let kept = if line.is_kept() { ": kept; the file does not mention it" } else { "" };
+            text.line(format_args!("{sign} {} {}{kept}", line.section, line.id));
             for detail in &line.details {
                 text.line(format_args!("    {detail}"));
             }
@@ -126,10 +135,11 @@ impl Answer for Plan {
         text.gap();
         let count = |effect| self.changes.iter().filter(|line| line.effect == effect).count();
         text.line(format_args!(
-            "{} to add, {} to change, {} to remove, against revision {}",
+            "{} to add, {} to change, {} to remove, {} kept, against revision {}",
             count("ADD"),
             count("CHANGE"),
             count("REMOVE"),
+            count("KEEP"),
             self.base_revision
         ));
     }

@@ -28,7 +28,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
 /// Serve checks and changes over gRPC
 #[derive(Debug, clap::Args)]
@@ -144,7 +143,7 @@ fn rules_seen(service: &Service) -> Option<RulesSeen> {
 /// A server that can start.
 struct Server {
     service: Arc<Service>,
-    routes: Routes,
+    front: grpc::Front,
     switch: grpc::Switch,
     rpc: RpcLayer,
     limits: Limits,
@@ -159,13 +158,13 @@ impl Server {
         telemetry: &Telemetry,
     ) -> Result<Self, Failure> {
         let switch = grpc::Switch::on();
-        let routes = grpc::routes(&service, &switch, settings.reflection).map_err(|error| {
+        let front = grpc::routes(&service, &switch, settings.reflection).map_err(|error| {
             Failure::new(Exit::Failure, "the services cannot be made").because(error)
         })?;
         let asked = Arc::clone(&service);
         Ok(Self {
             service,
-            routes,
+            front,
             switch,
             rpc: telemetry.rpc_layer(grpc::METHODS),
             limits: Limits::new(
@@ -225,13 +224,13 @@ impl Server {
         stop: &CancellationToken,
         ended: mpsc::UnboundedSender<Result<(), Failure>>,
     ) -> Result<(), Failure> {
-        let (routes, rpc, limits) = (self.routes.clone(), self.rpc.clone(), self.limits.clone());
+        let (front, rpc, limits) = (self.front.clone(), self.rpc.clone(), self.limits.clone());
         let stop = stop.clone().cancelled_owned();
         let work = move || {
             let served = runtime().and_then(|runtime| {
-                runtime.block_on(grpc::serve(listener, routes, limits, rpc, stop)).map_err(
-                    |error| Failure::new(Exit::Failure, "a thread stopped serving").because(error),
-                )
+                runtime.block_on(grpc::serve(listener, front, limits, rpc, stop)).map_err(|error| {
+                    Failure::new(Exit::Failure, "a thread stopped serving").because(error)
+                })
             });
             // Nobody listens any more once the limit for draining is over.
             let _ = ended.send(served);

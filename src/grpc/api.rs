@@ -1,5 +1,6 @@
 //! What is served: all services of `offergate.v1`, health, and reflection.
 
+use super::front::Front;
 use super::health::{HealthOf, Switch};
 use super::sizes::{EligibilityBySize, MOST_ADMIN, MOST_ANSWER, MOST_DOCUMENT};
 use crate::service::Service;
@@ -58,7 +59,7 @@ pub fn routes(
     service: &Arc<Service>,
     switch: &Switch,
     reflection: bool,
-) -> Result<Routes, tonic_reflection::server::Error> {
+) -> Result<Front, tonic_reflection::server::Error> {
     let api = Api { service: Arc::clone(service), switch: switch.clone() };
     let rules = RuleServiceServer::new(api.clone())
         .max_decoding_message_size(MOST_DOCUMENT)
@@ -84,5 +85,5 @@ pub fn routes(
         };
         routes = routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
     }
-    Ok(routes.prepare())
+    Ok(Front::new(api, routes.prepare()))
 }

@@ -2,7 +2,7 @@
 //!
 //! A call that runs out of time ends in `DEADLINE_EXCEEDED`, where tonic would say `CANCELLED`.
 
-use super::status::too_late;
+use super::status::{refusal, too_late};
 use futures_util::Stream;
 use futures_util::stream::poll_fn;
 use http::{HeaderMap, Request, Response};
@@ -13,8 +13,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 /// How much earlier than tonic's own timer ours goes off, so that ours names the reason.
@@ -59,8 +59,11 @@ where
     fn call(&mut self, request: Request<Body>) -> InTime<S::Future> {
         let is_check = request.uri().path().ends_with("/CheckEligibility");
         let ours = if is_check { self.limits.check } else { self.limits.admin };
-        let limit = timeout(request.headers()).map_or(ours, |theirs| theirs.min(ours));
-        InTime { inner: self.inner.call(request), limit, sleep: None }
+        let limit = match timeout(request.headers()) {
+            Ok(theirs) => theirs.map_or(ours, |theirs| theirs.min(ours)),
+            Err(BadTimeout) => return InTime { inner: None, limit: ours, sleep: None },
+        };
+        InTime { inner: Some(self.inner.call(request)), limit, sleep: None }
     }
 }
 
@@ -68,8 +71,9 @@ pin_project! {
     /// A call on its way, with a limit.
     #[derive(Debug)]
     pub(super) struct InTime<F> {
+        // `None` for a deadline that does not read.
         #[pin]
-        inner: F,
+        inner: Option<F>,
         limit: Duration,
         // Made only for a call that does not finish at once.
         #[pin]
@@ -88,7 +92,10 @@ where
         if this.limit.is_zero() {
             return Poll::Ready(Ok(too_late().into_http()));
         }
-        if let Poll::Ready(response) = this.inner.poll(cx) {
+        let Some(inner) = this.inner.as_pin_mut() else {
+            return Poll::Ready(Ok(bad_timeout().into_http()));
+        };
+        if let Poll::Ready(response) = inner.poll(cx) {
             return Poll::Ready(response);
         }
         if this.sleep.is_none() {
@@ -103,7 +110,8 @@ where
 
 /// When the caller of a stream wants it to end.
 pub(super) fn of<T>(request: &tonic::Request<T>) -> Option<Instant> {
-    let timeout = timeout(request.metadata().as_ref())?;
+    // One that does not read was refused before.
+    let timeout = timeout(request.metadata().as_ref()).ok().flatten()?;
     Instant::now().checked_add(timeout)
 }
 
@@ -130,10 +138,22 @@ pub(super) fn end<T: Send + 'static>(
     }))
 }
 
-/// Reads `grpc-timeout`: up to eight digits and a unit. One that does not read is as if not sent: our
-/// own limit is shorter than any that matters.
-fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+/// A `grpc-timeout` that does not read. Nobody can tell what its sender wanted.
+#[derive(Debug, PartialEq)]
+struct BadTimeout;
+
+fn bad_timeout() -> Status {
+    let message = "`grpc-timeout` is 1 to 8 digits and one of `H`, `M`, `S`, `m`, `u`, `n`";
+    refusal(Code::InvalidArgument, "MALFORMED_TIMEOUT", message)
+}
+
+/// Reads `grpc-timeout`: up to eight digits and a unit.
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, BadTimeout> {
+    let Some(text) = headers.get("grpc-timeout") else { return Ok(None) };
+    text.to_str().ok().and_then(read_timeout).map(Some).ok_or(BadTimeout)
+}
+
+fn read_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -172,7 +192,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("grpc-timeout", text.parse().unwrap());
-            assert_eq!(timeout(&headers), expected, "{text}");
+            assert_eq!(timeout(&headers), expected.map(Some).ok_or(BadTimeout), "{text}");
         }
     }
 

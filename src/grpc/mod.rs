@@ -8,6 +8,7 @@ mod catalog;
 mod deadline;
 mod eligibility;
 mod explanation;
+mod front;
 mod health;
 mod hot_check;
 mod incoming;
@@ -22,6 +23,7 @@ mod status;
 mod suspensions;
 
 pub use api::{METHODS, routes};
+pub use front::Front;
 pub use health::Switch;
 pub use incoming::listeners;
 pub use server::{Limits, ServeError, serve};

@@ -1,6 +1,7 @@
 //! Runs the services on one listener, within the limits that keep a server up.
 
 use super::deadline::DeadlineLayer;
+use super::front::Front;
 use super::incoming::connections;
 use super::overload::OverloadLayer;
 use super::refusals::RefusalLayer;
@@ -11,7 +12,6 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tonic::service::Routes;
 use tonic::transport::Server;
 
 /// Calls at once on one connection.
@@ -72,7 +72,7 @@ pub enum ServeError {
 /// When the listener or the server fails.
 pub async fn serve(
     listener: TcpListener,
-    routes: Routes,
+    front: Front,
     limits: Limits,
     telemetry: RpcLayer,
     stop: impl Future<Output = ()>,
@@ -95,7 +95,7 @@ pub async fn serve(
         .layer(limits.overload)
         .layer(limits.deadlines)
         .layer(RefusalLayer)
-        .serve_with_incoming_shutdown(routes, incoming, stop)
+        .serve_with_incoming_shutdown(front, incoming, stop)
         .await?;
     Ok(())
 }

@@ -4,7 +4,6 @@
 //! copies of the same thing, told apart by method.
 
 use super::api::Api;
-use super::hot_check;
 use crate::wire::proto::eligibility_service_server::EligibilityServiceServer;
 use http::Request;
 use std::convert::Infallible;
@@ -13,11 +12,8 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::Service;
 
-/// The call that every page makes, which has a way of its own.
-const CHECK: &str = "/offergate.v1.EligibilityService/CheckEligibility";
-
 /// Largest check.
-const MOST_CHECK: usize = 64 * 1024;
+pub(super) const MOST_CHECK: usize = 64 * 1024;
 
 /// Largest batch, and largest message of people that carries no rule file.
 pub(super) const MOST_ADMIN: usize = 1024 * 1024;
@@ -31,7 +27,6 @@ pub(super) const MOST_ANSWER: usize = 4 * 1024 * 1024;
 /// `EligibilityService`, with a limit for each kind of method.
 #[derive(Debug, Clone)]
 pub(super) struct EligibilityBySize {
-    api: Api,
     checks: EligibilityServiceServer<Api>,
     batches: EligibilityServiceServer<Api>,
     explanations: EligibilityServiceServer<Api>,
@@ -45,7 +40,6 @@ impl EligibilityBySize {
                 .max_encoding_message_size(MOST_ANSWER)
         };
         Self {
-            api: api.clone(),
             checks: server(MOST_CHECK),
             batches: server(MOST_ADMIN),
             explanations: server(MOST_DOCUMENT),
@@ -68,10 +62,7 @@ impl Service<Request<Body>> for EligibilityBySize {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        if path == CHECK {
-            let api = self.api.clone();
-            Box::pin(async move { Ok(hot_check::serve(api, request, MOST_CHECK).await) })
-        } else if path.ends_with("/BatchCheckEligibility") {
+        if path.ends_with("/BatchCheckEligibility") {
             self.batches.call(request)
         } else if path.ends_with("/ExplainEligibility") {
             self.explanations.call(request)

@@ -125,6 +125,10 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("id", id.to_string())];
             failed(Code::FailedPrecondition, "SUSPENSION_OVER", &message, about, None)
         }
+        ServiceError::BegunAlready { id, from } => {
+            let about = [("id", id.to_string()), ("from", from.to_string())];
+            failed(Code::FailedPrecondition, "SUSPENSION_BEGUN", &message, about, None)
+        }
         ServiceError::RevisionAhead { newest, .. } => {
             let about = [("newest", newest.to_string())];
             failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)

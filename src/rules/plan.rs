@@ -2,7 +2,8 @@
 //!
 //! What the file leaves out of the catalogue goes. Suspensions and exemptions that it leaves out
 //! are kept, and said to be kept: a suspension is lifted and never deleted, and one that was made
-//! by hand at night must survive the pipeline that applies the file in the morning.
+//! by hand at night must survive the pipeline that applies the file in the morning. So must a lift:
+//! a suspension that was lifted stays lifted, though the file does not say so.
 //!
 //! Whether the rules after the change make sense (a kept suspension of a vendor that goes) is for
 //! [`check`](super::check::check) to say of `current.after(&plan.change)`.
@@ -11,7 +12,7 @@ use super::catalogue::{write_advisory, write_offer, write_product, write_vendor}
 use super::export::inline;
 use super::restrictions::{write_exemption, write_suspension};
 use super::tree::Node;
-use crate::domain::{ExemptionId, RuleChange, RuleEdit, RuleSet, SuspensionId};
+use crate::domain::{ExemptionId, RuleChange, RuleEdit, RuleSet, Suspension, SuspensionId};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -97,13 +98,29 @@ pub fn plan(current: &RuleSet, wanted: &RuleSet) -> Plan {
     plan.put(&old.products, &new.products, write_product, RuleEdit::PutProduct);
     plan.put(&old.offers, &new.offers, write_offer, RuleEdit::PutOffer);
     plan.put(&old.advisories, &new.advisories, write_advisory, RuleEdit::PutAdvisory);
-    plan.put(&old.suspensions, &new.suspensions, write_suspension, RuleEdit::PutSuspension);
+    let suspensions = still_lifted(&old.suspensions, &new.suspensions);
+    plan.put(&old.suspensions, &suspensions, write_suspension, RuleEdit::PutSuspension);
     plan.put(&old.exemptions, &new.exemptions, write_exemption, RuleEdit::PutExemption);
     plan.remove(&old.offers, &new.offers, write_offer, RuleEdit::RemoveOffer);
     plan.remove(&old.products, &new.products, write_product, RuleEdit::RemoveProduct);
     plan.remove(&old.advisories, &new.advisories, write_advisory, RuleEdit::RemoveAdvisory);
     plan.remove(&old.vendors, &new.vendors, write_vendor, RuleEdit::RemoveVendor);
     plan
+}
+
+type Suspensions = BTreeMap<SuspensionId, Arc<Suspension>>;
+
+/// The suspensions that are wanted, with the lifts that happened and that the file does not mention.
+fn still_lifted(current: &Suspensions, wanted: &Suspensions) -> Suspensions {
+    let lift = |(id, wanted): (&SuspensionId, &Arc<Suspension>)| {
+        let lifted_at = current.get(id).and_then(|held| held.lifted_at);
+        let suspension = match (wanted.lifted_at, lifted_at) {
+            (None, Some(_)) => Arc::new(Suspension { lifted_at, ..(**wanted).clone() }),
+            _ => Arc::clone(wanted),
+        };
+        (id.clone(), suspension)
+    };
+    wanted.iter().map(lift).collect()
 }
 
 /// The ids that `wanted` does not have.
@@ -260,6 +277,19 @@ offers: {plain: {product: shield}}
             paths,
             ["suspensions.by-hand.target.vendor"],
             "what is kept can stand in the way"
+        );
+    }
+
+    #[test]
+    fn a_lift_that_the_file_does_not_mention_stands() {
+        let current =
+            read(&BEFORE.replace("ticket:", "lifted_at: \"2026-02-01T00:00:00Z\", ticket:"));
+        let wanted = read(&BEFORE.replace("Made at night", "Made by night")).unwrap();
+        let plan = plan(&current.unwrap(), &wanted);
+        assert_eq!(
+            plan.to_string(),
+            "~ suspensions.by-hand\n    reason: Made at night. -> Made by night.\n0 to add, 1 to \
+             change, 0 to remove, 0 kept"
         );
     }
 

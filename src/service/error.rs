@@ -1,7 +1,7 @@
 //! Why a use case could not be carried out. "Not eligible" is an answer and never here.
 
 use crate::decision::CompileError;
-use crate::domain::{Revision, SuspensionId};
+use crate::domain::{Revision, SuspensionId, Timestamp};
 use crate::replica::InstallError;
 use crate::rules::{Problem, RuleErrors};
 use crate::store::StoreError;
@@ -39,7 +39,16 @@ pub enum ServiceError {
         id: String,
     },
 
-    /// A suspension that is over, by a lift or at its end, cannot be lifted.
+    /// A suspension that has begun keeps its start. Lift it and make another, or amend the rest.
+    #[error("suspension `{id}` has been in force since {from}, which cannot be changed any more")]
+    BegunAlready {
+        /// The suspension.
+        id: SuspensionId,
+        /// Its start.
+        from: Timestamp,
+    },
+
+    /// A suspension that is over, by a lift or at its end, can be neither lifted nor amended.
     #[error("suspension `{id}` is over already")]
     EndedAlready {
         /// The suspension.

@@ -39,11 +39,20 @@ impl Service {
         requester: Requester,
         suspension: Suspension,
     ) -> Result<Changed, ServiceError> {
-        let build = move |rules: &RuleSet, _| {
-            let lifted_at = suspension_in(rules, &suspension.id)?.lifted_at;
-            let amended = Suspension { lifted_at, ..suspension.clone() };
-            let same = rules.suspensions.get(&amended.id).is_some_and(|held| **held == amended);
-            Ok(if same { RuleChange::default() } else { put_suspension(amended) })
+        let build = move |rules: &RuleSet, at| {
+            let held = suspension_in(rules, &suspension.id)?;
+            let amended = Suspension { lifted_at: held.lifted_at, ..suspension.clone() };
+            if **held == amended {
+                return Ok(RuleChange::default());
+            }
+            // What was in force was in force: people were told so, and decisions rest on it.
+            if held.lifted_at.is_some() || held.in_force().until.is_some_and(|until| until <= at) {
+                return Err(ServiceError::EndedAlready { id: amended.id });
+            }
+            if held.from <= at && amended.from != held.from {
+                return Err(ServiceError::BegunAlready { id: amended.id, from: held.from });
+            }
+            Ok(put_suspension(amended))
         };
         self.change(requester, Change::new(ChangeKind::AmendSuspension, build)).await
     }

@@ -175,7 +175,7 @@ async fn frames_that_lie_or_are_too_large_are_refused_and_the_server_stays_up() 
 }
 
 #[tokio::test]
-async fn a_deadline_that_has_passed_ends_the_call_as_such() {
+async fn a_deadline_that_has_passed_ends_the_call_as_such_and_one_that_does_not_read_is_refused() {
     let server = Server::start().await;
     let mut raw = connect(&server).await;
     let body = framed(&check().encode_to_vec());
@@ -183,8 +183,8 @@ async fn a_deadline_that_has_passed_ends_the_call_as_such() {
         ("0n", Code::DeadlineExceeded),
         ("0S", Code::DeadlineExceeded),
         ("99999999H", Code::Ok),
-        ("-1S", Code::Ok),
-        ("abc", Code::Ok),
+        ("-1S", Code::InvalidArgument),
+        ("abc", Code::InvalidArgument),
         ("10S", Code::Ok),
     ] {
         let headers = [("grpc-timeout", timeout)];

@@ -180,6 +180,37 @@ async fn amending_replaces_the_whole_state_and_never_overwrites_unseen() {
 }
 
 #[tokio::test]
+async fn what_was_in_force_cannot_be_amended_away() {
+    let server = Server::start().await;
+    server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
+    let read = server.client.get_suspension(proto::GetSuspensionRequest { id: "s".into() });
+    let read = read.await.unwrap().suspension.unwrap();
+    server.clock.set("2017-12-09T00:00:00Z");
+    let amended = async |change: fn(&mut proto::Suspension), expected, request_id: &str| {
+        let mut wanted = read.clone();
+        change(&mut wanted);
+        let request = proto::AmendSuspensionRequest {
+            suspension: Some(wanted),
+            request_id: request_id.to_owned(),
+            author: "bob".to_owned(),
+            reason: "Second thoughts".to_owned(),
+            ticket: "CHG-4".to_owned(),
+            expected_revision: Some(expected),
+            validate_only: false,
+        };
+        server.client.amend_suspension(request).await
+    };
+    let later = |it: &mut proto::Suspension| {
+        it.from_time = Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 });
+    };
+    let begun = amended(later, 2, "r-2").await.unwrap_err();
+    assert_eq!(told(&begun).1, "SUSPENSION_BEGUN");
+    server.client.lift_suspension(lift("s", "r-3")).await.unwrap();
+    let over = amended(|it| it.reason = "Other".to_owned(), 3, "r-4").await.unwrap_err();
+    assert_eq!(told(&over).1, "SUSPENSION_OVER");
+}
+
+#[tokio::test]
 async fn an_exemption_waives_for_a_time_and_is_shown_with_its_suspension() {
     let server = Server::start().await;
     let exemption = proto::Exemption {
