@@ -16,7 +16,7 @@ pub(super) struct CompiledScope {
     pub(super) channels: Option<u64>,
     /// One bit a [`Holder`].
     pub(super) holders: Option<u64>,
-    /// One bit a [`Relationship`].
+    /// One bit a relationship.
     pub(super) relationships: Option<u64>,
     classes: Option<Vec<ProductClass>>,
     /// Sorted.

@@ -88,15 +88,44 @@ pub(super) fn of_suspension(trace: &SuspensionTrace) -> String {
 /// What one criterion says.
 pub(super) fn of_criterion(trace: &CriterionTrace) -> String {
     match &trace.met {
-        Verdict::Yes => format!("The criterion behind {} is met.", trace.code.name()),
+        Verdict::Yes => met(trace.code).to_owned(),
         Verdict::No => of_reason(
             trace.reasons.first().unwrap_or(&Reason { code: trace.code, attribute: None }),
         ),
-        Verdict::Unknown(reasons) => format!(
-            "The criterion behind {} depends on {}.",
-            trace.code.name(),
-            named(reasons.iter())
-        ),
+        Verdict::Unknown(reasons) => {
+            format!("This cannot be told yet: it depends on {}.", named(reasons.iter()))
+        }
+    }
+}
+
+/// What is said of a criterion that is met; `code` is what would be said of one that is not.
+fn met(code: ReasonCode) -> &'static str {
+    match code {
+        ReasonCode::OfferNotOpen => "The offer is open at this time.",
+        ReasonCode::CountryNotServed => "The offer serves the customer's country.",
+        ReasonCode::RequirementNotMet => "The customer has all that the offer requires.",
+        ReasonCode::AgeOutOfRange => "The customer is of the right age.",
+        ReasonCode::AlreadyHeld => "The customer does not hold the product yet.",
+        ReasonCode::UnitLimitReached => {
+            "The person, account, household or organisation may hold one more."
+        }
+        ReasonCode::OutboundSuppressed => "The customer may be approached on this channel.",
+        ReasonCode::ConditionNotMet => "The offer's own condition is met.",
+        ReasonCode::VendorSuspended
+        | ReasonCode::ComponentVendorSuspended
+        | ReasonCode::ProductSuspended
+        | ReasonCode::OfferSuspended
+        | ReasonCode::EntitlementEnded
+        | ReasonCode::EntitlementNotFound
+        | ReasonCode::OfferUnknown
+        | ReasonCode::AttributeMissing
+        | ReasonCode::AttributeInvalid
+        | ReasonCode::RulesUnavailable
+        | ReasonCode::RulesStale
+        | ReasonCode::NotGated
+        | ReasonCode::Exempted
+        | ReasonCode::Grandfathered
+        | ReasonCode::NoRuleApplies => "This does not stand in the way.",
     }
 }
 

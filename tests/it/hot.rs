@@ -101,6 +101,8 @@ fn message(dice: &mut Dice) -> proto::CheckEligibilityRequest {
 #[test]
 fn a_check_read_the_short_way_is_the_check_that_was_sent() {
     let mut short = 0;
+    let rules = random::rules(&mut Dice::new(7));
+    let snapshot = Snapshot::compile(&rules, Revision(1)).unwrap();
     for seed in 0..random::cases(20_000) as u64 {
         let mut dice = Dice::new(seed ^ 0x07);
         let mut bytes = message(&mut dice).encode_to_vec();
@@ -116,6 +118,11 @@ fn a_check_read_the_short_way_is_the_check_that_was_sent() {
             }
         }
         let message = proto::CheckEligibilityRequest::decode(&*bytes);
+        // Whatever can be asked at all can be decided.
+        if let Some(asked) = message.as_ref().ok().and_then(|it| wire::check_request(it).ok()) {
+            let decision = decide(&asked, &snapshot, dice.instant());
+            assert!(!decision.reasons.is_empty());
+        }
         let Some((request, consistency)) = hot::read_check(&bytes) else { continue };
         short += 1;
         // The long way reads whatever the short one does.

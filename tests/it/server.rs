@@ -69,6 +69,16 @@ impl Server {
         server
     }
 
+    /// Starts a server that sends its telemetry to a collector.
+    pub(crate) fn exporting_to(endpoint: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)];
+        let server = Self::launch(&folder.path().join("rules.db"), &[], &variables);
+        let mut server = server.expect("it starts");
+        server.folder = Some(folder);
+        server
+    }
+
     /// Starts a server on the store at `path`.
     pub(crate) fn start_on(path: &Path, more: &[&str]) -> Self {
         Self::try_start(path, more).unwrap_or_else(|status| panic!("server ended with {status}"))
@@ -76,6 +86,10 @@ impl Server {
 
     /// The same; the way it ended, if it does not come to listen.
     pub(crate) fn try_start(path: &Path, more: &[&str]) -> Result<Self, ExitStatus> {
+        Self::launch(path, more, &[])
+    }
+
+    fn launch(path: &Path, more: &[&str], variables: &[(&str, &str)]) -> Result<Self, ExitStatus> {
         let free_port: &[_] = match more.contains(&"--listen") {
             true => &[],
             false => &["--listen", "127.0.0.1:0"],
@@ -83,6 +97,7 @@ impl Server {
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_offergate"))
             .env_clear()
             .env("RUST_LOG", "warn")
+            .envs(variables.iter().copied())
             .args(["serve", "--management-listen", "127.0.0.1:0"])
             .args(free_port)
             .args(["--workers", "2", "--drain-timeout", "2s", "--store"])

@@ -1,7 +1,10 @@
 //! A real OTLP receiver, in this process, is sent what a server under the layer produces.
 
+use crate::server::Server;
 use crate::telemetry::receiver::Receiver;
 use offergate::telemetry::{LogFormat, RulesSeen, Telemetry, TelemetrySettings};
+use offergate::wire::proto;
+use offergate::wire::proto::eligibility_service_client::EligibilityServiceClient;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use prost::Message as _;
 use std::io::Write;
@@ -157,6 +160,49 @@ async fn spans_metrics_and_logs_reach_a_collector_and_none_names_the_customer() 
     received.logs.iter().for_each(|sent| everything.extend(sent.encode_to_vec()));
     let needle = CUSTOMER.as_bytes();
     assert!(!everything.windows(needle.len()).any(|window| window == needle));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_server_exports_what_it_decided_and_never_for_whom() {
+    const CHECK: &str = "offergate.v1.EligibilityService/CheckEligibility";
+    let receiver = Receiver::start().await;
+    let endpoint = receiver.endpoint();
+    let start = move || Server::exporting_to(&endpoint);
+    let mut server = tokio::task::spawn_blocking(start).await.unwrap();
+    let channel = tonic::transport::Endpoint::from_shared(server.address.clone()).unwrap();
+    let mut client = EligibilityServiceClient::new(channel.connect().await.unwrap());
+    let mut request = tonic::Request::new(proto::CheckEligibilityRequest {
+        customer: Some(proto::Customer {
+            id: CUSTOMER.to_owned(),
+            country: Some("GB".to_owned()),
+            ..<_>::default()
+        }),
+        offer: "kis-12m".to_owned(),
+        action: proto::Action::Use.into(),
+        ..<_>::default()
+    });
+    let parent = format!("00-{TRACE}-{PARENT}-01").parse().unwrap();
+    request.metadata_mut().insert("traceparent", parent);
+    client.check_eligibility(request).await.unwrap();
+    drop(client);
+    // A server that is told to stop sends what it has gathered first.
+    server.signal("TERM");
+    let ended = tokio::task::spawn_blocking(move || server.wait()).await.unwrap();
+    assert!(ended.success());
+
+    let received = receiver.take();
+    let spans = received.traces.iter().flat_map(|request| &request.resource_spans);
+    let mut spans = spans.flat_map(|it| &it.scope_spans).flat_map(|it| &it.spans);
+    let span = spans.find(|span| span.name == CHECK).expect("the call's span");
+    assert_eq!((hex(&span.trace_id), hex(&span.parent_span_id)), (TRACE.into(), PARENT.into()));
+    let mut everything = Vec::new();
+    received.traces.iter().for_each(|sent| everything.extend(sent.encode_to_vec()));
+    received.metrics.iter().for_each(|sent| everything.extend(sent.encode_to_vec()));
+    received.logs.iter().for_each(|sent| everything.extend(sent.encode_to_vec()));
+    let holds =
+        |needle: &str| everything.windows(needle.len()).any(|window| window == needle.as_bytes());
+    assert!(holds("offergate.decisions") && holds("RULES_UNAVAILABLE"));
+    assert!(!holds(CUSTOMER));
 }
 
 #[tokio::test]
