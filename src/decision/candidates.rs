@@ -76,8 +76,11 @@ fn bits(flags: [bool; DIMENSIONS]) -> u8 {
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     all: Box<[Candidate]>,
-    /// Bytes in a row: 1, 2 or 4, or as many times 8 as it takes.
+    /// Bytes in a row: as few as it takes up to 8, then as many times 8.
     width: usize,
+    /// The bits of a word that belong to a row.
+    mask: u64,
+    /// Ends in bytes of no row, so that a whole word can be read from each.
     rows: Box<[u8]>,
     /// The countries that some candidate states, one bit a country; a country's row is found by
     /// counting the bits before it.
@@ -151,9 +154,11 @@ impl Candidates {
         }
         rows.add(|at| scopes.get(at).is_some_and(|scope| scope.row_countries().is_none()));
         rows.add(|_| true);
+        rows.bytes.extend([0; size_of::<u64>()]);
         Self {
             all: all.into_boxed_slice(),
             width: rows.width,
+            mask: if rows.width < 8 { (1 << (8 * rows.width)) - 1 } else { u64::MAX },
             rows: rows.bytes.into_boxed_slice(),
             countries,
         }
@@ -212,15 +217,10 @@ impl Candidates {
         }
     }
 
-    /// Sixty-four bits of a row.
+    /// Sixty-four bits of a row, or as many as it has.
     fn word(&self, row: usize, word: usize) -> u64 {
         let bytes = self.rows.get(row * self.width + word * 8..).unwrap_or_default();
-        match self.width {
-            1 => bytes.first().map_or(0, |byte| u64::from(*byte)),
-            2 => bytes.first_chunk().map_or(0, |bytes| u64::from(u16::from_le_bytes(*bytes))),
-            4 => bytes.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes))),
-            _ => bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)),
-        }
+        bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes) & self.mask)
     }
 
     /// The row of a country: its own, or that of countries that nobody states, or that of an
@@ -254,8 +254,7 @@ struct Rows {
 impl Rows {
     fn of(candidates: usize) -> Self {
         let width = match candidates.div_ceil(8) {
-            3 => 4,
-            short @ (0..=2 | 4) => short.max(1),
+            short @ 0..8 => short,
             long => long.next_multiple_of(8),
         };
         Self { candidates, width, bytes: Vec::new() }

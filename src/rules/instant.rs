@@ -131,7 +131,7 @@ fn is_day(text: &str) -> bool {
 /// An instant with its offset; a zone in brackets must agree with it.
 fn with_offset(text: &str) -> Result<Timestamp, InvalidInstant> {
     let unreadable = || InvalidInstant::Unreadable(shown(text));
-    let instant = PARSER.parse_timestamp(text).map_err(|_| unreadable())?;
+    let instant = PARSER.parse_timestamp(text).or_else(|_| never(text).ok_or_else(unreadable))?;
     let Some((_, zone)) = text.split_once('[') else { return Ok(instant) };
     let contradiction = || InvalidInstant::Contradiction {
         time: shown(text),
@@ -139,6 +139,15 @@ fn with_offset(text: &str) -> Result<Timestamp, InvalidInstant> {
     };
     PARSER.parse_zoned_datetime(text).map_err(|_| contradiction())?;
     Ok(instant)
+}
+
+/// The last days of 9999, which people write for "never" and which are past what an instant can hold,
+/// read as the last instant that it can: as they do over RPC.
+fn never(text: &str) -> Option<Timestamp> {
+    let pieces = PARSER.parse_pieces(text).ok()?;
+    let last = TimeZone::UTC.to_datetime(Timestamp::MAX).date();
+    let is_whole = pieces.time().is_some() && pieces.offset().is_some();
+    (is_whole && last <= pieces.date()).then_some(Timestamp::MAX)
 }
 
 /// A local time without an offset. What has an offset or a `Z` is none.
@@ -206,6 +215,7 @@ mod tests {
             ("2017-12-02T00:00:00Z", None, "2017-12-02T00:00:00Z"),
             ("2015-10-10T12:00Z", None, "2015-10-10T12:00:00Z"),
             ("2017-12-02T00:00:00.5+05:30", None, "2017-12-01T18:30:00.5Z"),
+            ("9999-12-31T23:59:59Z", None, "9999-12-30T22:00:00.999999999Z"),
             ("2024-06-01T01:30:00+01:00[Europe/London]", None, "2024-06-01T00:30:00Z"),
             ("2024-06-01 01:30", Some("Europe/London"), "2024-06-01T00:30:00Z"),
             ("2024-06-01", Some("Europe/London"), "2024-05-31T23:00:00Z"),
@@ -242,7 +252,8 @@ mod tests {
             ("2024-06-01T01:30:00", Some("Europe/Lundon"), "is no time zone"),
             ("2024-06-01T01:30:00Z", Some("Europe/Lundon"), "is no time zone"),
             ("2024-06-01T01:30:00+99:00", None, "is no instant"),
-            ("9999-12-31T23:59:59-10:00", Some("Europe/London"), "is no instant"),
+            ("9999-12-31T23:59:59-10:00", Some("Europe/London"), "contradicts the zone"),
+            ("9999-12-31", None, "is a day, and an instant is wanted"),
             ("yesterday", None, "is no instant"),
             ("", None, "is no instant"),
             ("2024-02-30T00:00:00Z", None, "is no instant"),
