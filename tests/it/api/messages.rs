@@ -40,10 +40,23 @@ async fn try_to_send(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
+    let code = exchange(raw, request.body(()).unwrap(), Some(body)).await?;
+    Ok(code.expect("a status in headers or trailers"))
+}
+
+/// Sends a request as it is, with a body or with nothing behind its headers; `None` where what comes
+/// back is no gRPC.
+async fn exchange(
+    raw: &mut Raw,
+    request: Request<()>,
+    body: Option<Vec<u8>>,
+) -> Result<Option<Code>, h2::Error> {
     let mut ready = raw.clone().ready().await?;
-    let (response, mut stream) = ready.send_request(request.body(()).unwrap(), false)?;
-    // A server that has heard enough may reset the stream before it has heard all.
-    let _ = stream.send_data(body.into(), true);
+    let (response, mut stream) = ready.send_request(request, body.is_none())?;
+    if let Some(body) = body {
+        // A server that has heard enough may reset the stream before it has heard all.
+        let _ = stream.send_data(body.into(), true);
+    }
     let (parts, mut body) = response.await?.into_parts();
     let mut status = code_in(&parts.headers);
     while let Some(chunk) = body.data().await {
@@ -53,7 +66,7 @@ async fn try_to_send(
     if let Some(trailers) = body.trailers().await? {
         status = code_in(&trailers);
     }
-    Ok(status.expect("a status in headers or trailers"))
+    Ok(status)
 }
 
 fn code_in(headers: &HeaderMap) -> Option<Code> {
@@ -214,6 +227,30 @@ async fn odd_headers_are_refused_or_ignored_and_the_server_stays_up() {
         assert_eq!(sent.ok(), expected, "{name}");
         assert!(is_up(&server).await, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_request_without_te_is_served_and_one_without_a_body_or_with_a_huge_path_is_refused() {
+    let server = Server::start().await;
+    let body = framed(&check().encode_to_vec());
+    let to = |path: &str| {
+        let request = Request::post(format!("http://localhost{path}"));
+        request.header("content-type", "application/grpc").body(()).unwrap()
+    };
+    let mut raw = connect(&server).await;
+    let served = exchange(&mut raw, to(CHECK), Some(body.clone())).await;
+    assert_eq!(served.unwrap(), Some(Code::Ok), "no `te`");
+    let empty = exchange(&mut raw, to(CHECK), None).await;
+    assert_eq!(empty.unwrap(), Some(Code::InvalidArgument), "headers and nothing else");
+    let long = format!("/{}", "x".repeat(6_000));
+    let unknown = exchange(&mut raw, to(&long), Some(body.clone())).await;
+    assert_eq!(unknown.unwrap(), Some(Code::Unimplemented), "a long path");
+    // Longer than all headers may be together: HTTP/2 itself says no.
+    let huge = format!("/{}", "x".repeat(9_000));
+    let mut raw = connect(&server).await;
+    let refused = exchange(&mut raw, to(&huge), Some(body)).await;
+    assert_eq!(refused.ok().flatten(), None, "a huge path");
+    assert!(is_up(&server).await);
 }
 
 #[tokio::test]
