@@ -220,7 +220,8 @@ impl Candidates {
     /// Sixty-four bits of a row, or as many as it has.
     fn word(&self, row: usize, word: usize) -> u64 {
         let bytes = self.rows.get(row * self.width + word * 8..).unwrap_or_default();
-        bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes) & self.mask)
+        // A row that is not there rules nobody out.
+        bytes.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes) & self.mask)
     }
 
     /// The row of a country: its own, or that of countries that nobody states, or that of an

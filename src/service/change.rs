@@ -13,6 +13,7 @@ use crate::replica::{Freshness, Held};
 use crate::rules;
 use crate::store::{Loaded, StoreError};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often a change without an expected revision is built anew because another one came first.
@@ -161,6 +162,8 @@ impl Service {
             self.replica.doubt();
             ServiceError::NotInEffect { revision: revised.record.revision, source }
         })?;
+        let made_at = revised.record.proposal.at.as_microsecond().saturating_add(1);
+        self.last_change.fetch_max(made_at, Ordering::Release);
         self.announce();
         Ok(Changed { revised: Some(revised), before: Arc::new(before.rules), rules })
     }
@@ -186,9 +189,14 @@ impl Service {
         // It may have been written by a process that died before it was in effect here.
         if self.replica.held().is_none_or(|held| held.head.revision < revision) {
             let loaded = self.store.load().await?;
-            self.replica
+            let held = self
+                .replica
                 .install(loaded)
                 .map_err(|source| ServiceError::NotInEffect { revision, source })?;
+            if held.head.revision < revision {
+                self.replica.doubt();
+                return Err(ServiceError::BrokenOff);
+            }
             self.announce();
         }
         let revised = Some(Revised::new(record, &lineage));

@@ -9,6 +9,7 @@ use crate::domain::{
 use crate::replica::{Freshness, Held};
 use crate::telemetry::Decisions;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// One revision at one instant. All that is decided over a view rests on the same rules.
@@ -40,10 +41,19 @@ impl Service {
         View {
             freshness,
             held: self.replica.held().filter(|held| held.head.revision != Revision::ZERO),
-            now: self.clock.wall(),
+            now: self.check_time(),
             staleness_limit: self.staleness_limit,
             decisions: self.decisions.as_deref(),
         }
+    }
+}
+
+impl Service {
+    /// The wall clock's time, and never before the last change that was acknowledged here.
+    fn check_time(&self) -> Timestamp {
+        let last_change = self.last_change.load(Ordering::Acquire);
+        let wall = self.clock.wall();
+        Timestamp::from_microsecond(last_change).map_or(wall, |last| wall.max(last))
     }
 }
 

@@ -41,6 +41,7 @@ use crate::domain::{Outcome, ReasonCode, Revision, Timestamp};
 use crate::replica::{Freshness, InstallError, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::Decisions;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -56,6 +57,9 @@ pub struct Service {
     writing: Mutex<()>,
     /// The newest revision in effect.
     newest: watch::Sender<Revision>,
+    /// When the last change was made here, in microseconds since 1970. A wall clock that steps back
+    /// must not take a check to before a suspension that was acknowledged.
+    last_change: AtomicI64,
 }
 
 /// Why a service cannot start.
@@ -103,7 +107,17 @@ impl Service {
         let held = replica.install(store.load().await?)?;
         let (newest, _) = watch::channel(held.head.revision);
         let writing = Mutex::default();
-        Ok(Arc::new(Self { store, replica, clock, staleness_limit, decisions, writing, newest }))
+        let last_change = AtomicI64::new(i64::MIN);
+        Ok(Arc::new(Self {
+            store,
+            replica,
+            clock,
+            staleness_limit,
+            decisions,
+            writing,
+            newest,
+            last_change,
+        }))
     }
 
     /// The rules held now.

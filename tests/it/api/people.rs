@@ -180,6 +180,14 @@ async fn amending_replaces_the_whole_state_and_never_overwrites_unseen() {
 }
 
 #[tokio::test]
+async fn a_clock_that_steps_back_does_not_undo_what_was_acknowledged() {
+    let server = Server::start().await;
+    server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
+    server.clock.set("2017-12-01T00:00:00Z");
+    assert_eq!(outcome_of(&server, "oss-12m").await, proto::Outcome::Ineligible);
+}
+
+#[tokio::test]
 async fn what_was_in_force_cannot_be_amended_away() {
     let server = Server::start().await;
     server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
