@@ -16,6 +16,8 @@ mod cli_serve;
 mod hot;
 mod laws;
 mod random;
+mod redis_server;
+mod redis_store;
 mod rules_files;
 mod rules_generate;
 mod rules_properties;

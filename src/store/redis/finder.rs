@@ -184,7 +184,7 @@ impl Finder {
 
 async fn send(connection: &mut MultiplexedConnection, ask: &redis::Cmd) -> Result<Value, Trouble> {
     match timeout(PATIENCE, connection.send_packed_command(ask)).await {
-        Ok(answer) => answer.map_err(Trouble::of),
+        Ok(answer) => answer.and_then(Value::extract_error).map_err(Trouble::of),
         Err(late) => Err(Trouble::away(late)),
     }
 }

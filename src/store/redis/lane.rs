@@ -161,7 +161,7 @@ impl Session<'_> {
             return Err(Trouble::away("there is no connection"));
         };
         match timeout_at(end, connection.send_packed_command(command)).await {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => Ok(answer.and_then(Value::extract_error)),
             Err(late) => Err(self.note(Trouble::Lost(late.into()))),
         }
     }
