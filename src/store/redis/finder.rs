@@ -3,15 +3,16 @@
 //! What sentinels or a cluster's nodes say is a hint: every script makes sure for itself that it runs on
 //! a primary. So an old answer costs a detour and nothing else.
 
-use super::location::{Address, Location, Servers};
+use super::location::{Address, Location, Servers, Tls};
 use super::reply::text;
 use super::trouble::Trouble;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion,
-    RedisConnectionInfo, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo,
+    ProtocolVersion, RedisConnectionInfo, TlsCertificates, Value,
 };
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -173,13 +174,39 @@ impl Finder {
 
     fn client(&self, address: &Address, settings: RedisConnectionInfo) -> Result<Client, Trouble> {
         let Address { host, port } = address.clone();
-        let info = ConnectionAddr::Tcp(host, port)
+        let files = self.location.tls.as_ref().map(read_files).transpose()?;
+        let address = match files {
+            Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+            None => ConnectionAddr::Tcp(host, port),
+        };
+        let info = address
             .into_connection_info()
             .map_err(Trouble::connecting)?
             .set_tcp_settings(TcpSettings::default().set_nodelay(true))
             .set_redis_settings(settings);
-        Client::open(info).map_err(Trouble::connecting)
+        let client = match files {
+            Some(files) => Client::build_with_tls(info, files),
+            None => Client::open(info),
+        };
+        client.map_err(Trouble::connecting)
     }
+}
+
+/// The files of TLS as they are now. One that cannot be read says which it is.
+fn read_files(tls: &Tls) -> Result<TlsCertificates, Trouble> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| {
+            Trouble::Refused(format!("cannot read `{}`: {error}", path.display()).into())
+        })
+    };
+    let root_cert = tls.authority.as_deref().map(read).transpose()?;
+    let client_tls = match &tls.client {
+        Some((certificate, key)) => {
+            Some(ClientTlsConfig { client_cert: read(certificate)?, client_key: read(key)? })
+        }
+        None => None,
+    };
+    Ok(TlsCertificates { client_tls, root_cert })
 }
 
 async fn send(connection: &mut MultiplexedConnection, ask: &redis::Cmd) -> Result<Value, Trouble> {
