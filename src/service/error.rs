@@ -88,6 +88,17 @@ pub enum ServiceError {
         source: InstallError,
     },
 
+    /// The change is not, or not any more, part of the store's history.
+    #[error("revision {revision} as it was told is not part of the store's history")]
+    Lost {
+        /// Its number.
+        revision: Revision,
+    },
+
+    /// There is nothing to decide: histories agree.
+    #[error("the store's history has not forked")]
+    NotForked,
+
     /// The store said no, or nothing.
     #[error("rule store refused")]
     Store(#[from] StoreError),
