@@ -9,7 +9,7 @@ use super::OpenError;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -53,6 +53,11 @@ impl Place {
         let _ = lock.set_len(0).and_then(|()| lock.rewind());
         let _ = writeln!(lock, "{}", std::process::id());
         Ok(Self { path, _lock: lock })
+    }
+
+    /// Which file is at the path: its device and number.
+    pub(super) fn file(&self) -> io::Result<(u64, u64)> {
+        fs::metadata(&self.path).map(|found| (found.dev(), found.ino()))
     }
 
     /// The path, without links.

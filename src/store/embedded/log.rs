@@ -13,6 +13,14 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Transaction<'_>, Store
     connection.unchecked_transaction().map_err(reading("the file"))
 }
 
+/// SQLite's number for what the file holds: another one after a commit of another connection, the
+/// same one after a commit of this.
+pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
+    connection
+        .pragma_query_value(None, "data_version", |row| row.get(0))
+        .map_err(reading("the file"))
+}
+
 /// Verifies everything: the file's structure, its tables, every record, and that the log ends where
 /// the head says. Returns the state after the last record.
 pub(super) fn verify_all(connection: &Connection) -> Result<Loaded, StoreError> {
