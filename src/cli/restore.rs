@@ -36,6 +36,9 @@ pub(super) fn store_failure(error: OpenError) -> Failure {
         OpenError::Exists { .. } => {
             (Exit::Conflict, "name a file that does not exist, or move that one away first")
         }
+        OpenError::SeveralNames { .. } => {
+            (Exit::Failure, "`find -samefile FILE` lists its names; a copy is what `backup` makes")
+        }
         OpenError::NotAStore { .. } => (Exit::Failure, "name the file of an embedded store"),
         OpenError::LaterFormat { .. } => (Exit::Failure, "use the version that wrote it"),
         OpenError::Damaged { .. } => (

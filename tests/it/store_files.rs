@@ -177,6 +177,37 @@ fn a_restored_store_goes_on_in_the_history_of_its_backup() {
 }
 
 #[test]
+fn a_file_with_two_names_is_refused_under_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, other] = ["rules.db", "other.db"].map(|name| folder.path().join(name));
+    store_of(&path, 1);
+    fs::hard_link(&path, &other).unwrap();
+    for name in [&path, &other] {
+        let expected = format!(
+            "store `{}` has 2 names (hard links), and may have one; remove the others",
+            name.display()
+        );
+        assert_eq!(refusal(name), expected);
+    }
+    fs::remove_file(&other).unwrap();
+    assert!(EmbeddedStore::open(&path).is_ok());
+}
+
+#[test]
+fn the_passing_name_that_a_killed_process_left_is_tidied_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.db");
+    let loaded = store_of(&path, 1);
+    fs::hard_link(&path, folder.path().join("rules.db.4711-0.part")).unwrap();
+    fs::write(folder.path().join("rules.db.4712-0.part"), "of another file").unwrap();
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(block_on(store.load()).unwrap(), loaded);
+    drop(store);
+    let left = listing(folder.path());
+    assert_eq!(left, ["rules.db", "rules.db.4712-0.part", "rules.db.lock"]);
+}
+
+#[test]
 fn restore_takes_the_place_of_nothing_but_an_empty_file() {
     let folder = tempfile::tempdir().unwrap();
     let [path, copy] = ["rules.db", "copy.db"].map(|name| folder.path().join(name));
