@@ -24,8 +24,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let target = store_path(args.store.as_ref())?;
-    let head = embedded::restore(&args.backup, &target).map_err(store_failure)?;
-    output.answer(&Copied::of(&args.backup, &target, &head))?;
+    let restored = embedded::restore(&args.backup, &target).map_err(store_failure)?;
+    output.note(format_args!(
+        "a history of its own begins here, after {}: tokens of before read as too old",
+        restored.origin.token()
+    ));
+    output.answer(&Copied::of(&args.backup, &target, &restored.head))?;
     Ok(Exit::Ok)
 }
 

@@ -45,6 +45,9 @@ pub(super) fn verify_all(connection: &Connection) -> Result<Loaded, StoreError> 
         );
         return Err(corrupt(place, why));
     }
+    if super::schema::has_origins(&snapshot).map_err(reading("the format"))? {
+        super::origin::verify(&snapshot, &head)?;
+    }
     Ok(loaded)
 }
 
@@ -168,7 +171,7 @@ pub(super) fn corrupt(place: impl Into<String>, why: impl Into<BoxError>) -> Sto
 }
 
 /// What it means that SQLite cannot read something: damage, or a disk that does not answer.
-fn reading(place: &str) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
+pub(super) fn reading(place: &str) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
     move |error| match error.sqlite_error_code() {
         Some(
             rusqlite::ErrorCode::SystemIoFailure

@@ -8,6 +8,7 @@
 //! - `schema`: the tables, the format number, the settings of a connection.
 //! - `log`: reads records, and verifies whatever it reads.
 //! - `writer`: the one connection that writes; `trust`: what its memory of the file is worth.
+//! - `origin`: where the history of a restored store came from.
 //! - `worker`: a thread that owns a connection.
 //! - `copy`: backup and restore.
 //!
@@ -20,12 +21,13 @@ mod copy;
 mod error;
 mod file;
 mod log;
+mod origin;
 mod schema;
 mod trust;
 mod worker;
 mod writer;
 
-pub use copy::{backup_file, restore};
+pub use copy::{Restored, backup_file, restore};
 pub use error::OpenError;
 
 use super::{Applied, Head, Loaded, RuleStore, StoreError};
@@ -68,6 +70,7 @@ impl EmbeddedStore {
         let at = |error: StoreError| error.at(place.path());
         let loaded = log::verify_all(&connection).map_err(at)?;
         schema::prepare_to_write(&connection, place.path())?;
+        schema::migrate(&connection, place.path())?;
         let (folder, reader) =
             (schema::open_to_read(place.path())?, schema::open_to_read(place.path())?);
 
