@@ -13,6 +13,14 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Transaction<'_>, Store
     connection.unchecked_transaction().map_err(reading("the file"))
 }
 
+/// SQLite's number for what the file holds: another one after a commit of another connection, the
+/// same one after a commit of this.
+pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
+    connection
+        .pragma_query_value(None, "data_version", |row| row.get(0))
+        .map_err(reading("the file"))
+}
+
 /// Verifies everything: the file's structure, its tables, every record, and that the log ends where
 /// the head says. Returns the state after the last record.
 pub(super) fn verify_all(connection: &Connection) -> Result<Loaded, StoreError> {
@@ -36,6 +44,9 @@ pub(super) fn verify_all(connection: &Connection) -> Result<Loaded, StoreError> 
             loaded.head.revision, loaded.head.chain, head.revision, head.chain
         );
         return Err(corrupt(place, why));
+    }
+    if super::schema::has_origins(&snapshot).map_err(reading("the format"))? {
+        super::origin::verify(&snapshot, &head)?;
     }
     Ok(loaded)
 }
@@ -160,7 +171,7 @@ pub(super) fn corrupt(place: impl Into<String>, why: impl Into<BoxError>) -> Sto
 }
 
 /// What it means that SQLite cannot read something: damage, or a disk that does not answer.
-fn reading(place: &str) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
+pub(super) fn reading(place: &str) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
     move |error| match error.sqlite_error_code() {
         Some(
             rusqlite::ErrorCode::SystemIoFailure
