@@ -36,26 +36,12 @@ pub fn decide<'s>(
         let not_gated = Reason::plain(ReasonCode::NotGated);
         return Decision::because(not_gated, snapshot.revision(), now);
     }
-    let holding = given_holding(request, asked.product());
+    let holding = request.customer.holding.as_ref();
     let mut decision = judge(asked, holding, request, snapshot, now);
     if decision.outcome != Outcome::Eligible {
         suggest_alternate(&mut decision, asked, request, snapshot);
     }
     decision
-}
-
-/// What the request says of the asked offer's product: `holding`, or else its entry in `holdings`.
-pub(super) fn given_holding<'r, 't>(
-    request: &'r CheckRequest<'t>,
-    product: &Product,
-) -> Attribute<&'r Holding<'t>> {
-    match request.customer.holding.as_ref() {
-        Attribute::Missing => request
-            .customer
-            .holding_of(product.id.as_str())
-            .map_or(Attribute::Missing, Attribute::Known),
-        given => given,
-    }
 }
 
 /// One offer, without its alternates.
@@ -214,8 +200,8 @@ fn suggest_alternate(
     }
 }
 
-/// The holding that the request gives for the alternate's product, else `NONE`. For another offer
-/// of the asked product it is the asked one's: what is missing there stays missing.
+/// The asked product's `holding` for another offer of that product: what is missing there stays
+/// missing. For another product its entry in `holdings`, else `NONE` (R13).
 fn alternate_holding<'r, 't>(
     request: &'r CheckRequest<'t>,
     asked: &Product,
@@ -223,7 +209,7 @@ fn alternate_holding<'r, 't>(
 ) -> Attribute<&'r Holding<'t>> {
     let product = alternate.product();
     if product.id == asked.id {
-        return given_holding(request, asked);
+        return request.customer.holding.as_ref();
     }
     Attribute::Known(request.customer.holding_of(product.id.as_str()).unwrap_or(&Holding::NONE))
 }

@@ -6,7 +6,7 @@
 
 use super::candidates::Candidate;
 use super::criteria::CRITERIA;
-use super::decide::{code_of, decide, given_holding, grandfather};
+use super::decide::{code_of, decide, grandfather};
 use super::facts::Facts;
 use super::findings::Findings;
 use super::ownership::Hit;
@@ -121,7 +121,7 @@ pub fn explain<'s>(
     if trace.decision.reasons.iter().any(|reason| reason.code == ReasonCode::NotGated) {
         return trace;
     }
-    let holding = given_holding(request, offer.product());
+    let holding = request.customer.holding.as_ref();
     let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
     for candidates in offer.candidates() {
         for stretches in candidates.all().chunk_by(|a, b| a.suspension == b.suspension) {

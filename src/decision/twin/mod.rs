@@ -36,11 +36,8 @@ pub fn decide<'s>(
     if request.action == Action::Notify {
         return Decision::because(Reason::plain(ReasonCode::NotGated), revision, now);
     }
-    let listed = request.customer.holding_of(offer.product.as_str()).copied();
-    let holding = match (request.customer.holding, listed) {
-        (Attribute::Missing, Some(listed)) => Attribute::Known(listed),
-        (given, _) => given,
-    };
+    // R6: `holding` and nothing else speaks for the asked product.
+    let holding = request.customer.holding;
     let mut decision = one_offer(request, offer, holding, rules, revision, now);
     // R13
     if decision.outcome != Outcome::Eligible {
