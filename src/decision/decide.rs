@@ -22,6 +22,9 @@ use crate::domain::{
 ///
 /// Reports every suspension that applies, not the first: lifting one must not bring to light a
 /// second that nobody had been told of.
+///
+/// An offer that does not exist is `OFFER_UNKNOWN` for `NOTIFY` too: R10 frees a notice from
+/// suspensions, criteria, missing data and age, and about nothing there is nothing to tell.
 #[must_use]
 pub fn decide<'s>(
     request: &CheckRequest<'_>,
