@@ -49,7 +49,7 @@ pub fn decide<'s>(
 
 /// One offer, without its alternates.
 fn judge<'s: 'r, 'r, 't>(
-    offer: &'r CompiledOffer,
+    offer: &'s CompiledOffer,
     holding: Attribute<&'r Holding<'t>>,
     request: &'r CheckRequest<'t>,
     snapshot: &'s Snapshot,
@@ -59,7 +59,7 @@ fn judge<'s: 'r, 'r, 't>(
     let mut findings = Findings::default();
     for candidates in offer.candidates() {
         candidates.surviving(&facts, facts.terms.row_plan(), |candidate, is_settled| {
-            weigh(candidate, is_settled, snapshot, &facts, &mut findings);
+            weigh(candidate, is_settled, &facts, &mut findings);
         });
     }
     CRITERIA.iter().for_each(|criterion| criterion.check(&facts, &mut findings));
@@ -67,21 +67,20 @@ fn judge<'s: 'r, 'r, 't>(
     if let Some(term_end) = facts.coming_term_end() {
         findings.touch(term_end);
     }
-    findings.conclude(snapshot, now)
+    findings.conclude(snapshot.revision(), now)
 }
 
 /// One suspension that targets the offer: whether it matches, and whether anything waives it.
-fn weigh(
-    candidate: &Candidate,
+fn weigh<'s>(
+    candidate: &'s Candidate,
     is_settled: bool,
-    snapshot: &Snapshot,
     facts: &Facts<'_, '_>,
-    findings: &mut Findings,
+    findings: &mut Findings<'s>,
 ) {
     if candidate.until.is_some_and(|until| until <= facts.now) {
         return;
     }
-    let Some(compiled) = snapshot.suspension(candidate.suspension) else { return };
+    let compiled = &*candidate.suspension;
     let in_scope = if is_settled { Truth::Yes } else { compiled.scope.matches(facts) };
     if in_scope == Truth::No {
         return;
@@ -98,11 +97,8 @@ fn weigh(
         }
         Hit::Vendor | Hit::Component | Hit::Product | Hit::Offer => in_scope,
     };
-    let waived = if candidate.can_be_waived {
-        waiver(compiled, snapshot, facts, findings)
-    } else {
-        Truth::No
-    };
+    let waived =
+        if candidate.can_be_waived { waiver(compiled, facts, findings) } else { Truth::No };
     match (matched, waived) {
         (_, Truth::Yes) => return,
         (Truth::Unknown(gaps), Truth::Unknown(more)) => findings.lack(gaps.with(more)),
@@ -111,7 +107,7 @@ fn weigh(
         (Truth::No, _) => {}
     }
     if matched == Truth::Yes {
-        findings.report(candidate.suspension, code_of(candidate.hit));
+        findings.report(candidate, code_of(candidate.hit));
     }
 }
 
@@ -119,12 +115,11 @@ fn weigh(
 /// are noted as used.
 fn waiver(
     compiled: &CompiledSuspension,
-    snapshot: &Snapshot,
     facts: &Facts<'_, '_>,
-    findings: &mut Findings,
+    findings: &mut Findings<'_>,
 ) -> Truth {
     let mut waived = Truth::No;
-    for exemption in snapshot.exemptions_of(compiled) {
+    for exemption in &compiled.exemptions {
         let window = exemption.exemption.in_force();
         let (holds, edge) = (window.contains(facts.now), window.next_edge(facts.now));
         let Some(edge) = edge else { continue };
@@ -152,7 +147,7 @@ fn waiver(
 pub(super) fn grandfather(
     compiled: &CompiledSuspension,
     facts: &Facts<'_, '_>,
-    findings: &mut Findings,
+    findings: &mut Findings<'_>,
 ) -> Truth {
     let Some(clause) = compiled.suspension.grandfather else { return Truth::No };
     if clause.until <= facts.now {
