@@ -3,8 +3,8 @@
 //! One function, [`decide`], over values. It cannot fail: "no" and "cannot tell" are answers, not
 //! errors.
 //!
-//! Invariant: equal arguments give an equal [`Decision`], reasons and their order included. The
-//! audit log depends on it, since a record is verified by deciding it again.
+//! Invariant: equal arguments give an equal [`Decision`], reasons and their order included, so that
+//! an answer can be checked by asking again.
 
 use super::candidates::Candidate;
 use super::criteria::{CRITERIA, check_entitlement};
