@@ -153,7 +153,9 @@ impl Writer {
         match &error {
             StoreError::Conflict { .. }
             | StoreError::RequestReused { .. }
-            | StoreError::NotWritten { .. } => {}
+            | StoreError::NotWritten { .. }
+            | StoreError::Forked
+            | StoreError::Empty => {}
             StoreError::Unavailable { .. } => self.trust = Trust::Doubtful(led_to),
             StoreError::Corrupt { place, source } => {
                 tracing::error!(
@@ -239,7 +241,11 @@ impl Step<'_> {
     }
 }
 
-fn insert(transaction: &Transaction<'_>, record: &Record, entry: &str) -> rusqlite::Result<()> {
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    record: &Record,
+    entry: &str,
+) -> rusqlite::Result<()> {
     let revision = i64::try_from(record.revision.0).unwrap_or(i64::MAX);
     let chain = record.chain.to_string();
     transaction
