@@ -2,7 +2,8 @@
 //! this order.
 //!
 //! Invariant: nothing is written that does not compile, and nothing is acknowledged that is not in
-//! effect here. A write that ends unclear puts the held rules in doubt until the store was read.
+//! effect here. A write that ends unclear puts the held rules in doubt until the store was read; a
+//! store that is found damaged, for good.
 
 use super::history::Revised;
 use super::{Service, ServiceError};
@@ -11,7 +12,7 @@ use crate::decision::Snapshot;
 use crate::domain::{Revision, RuleChange, RuleSet, Timestamp};
 use crate::replica::{Freshness, Held};
 use crate::rules;
-use crate::store::{Loaded, StoreError};
+use crate::store::{BoxError, Loaded, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,6 +23,13 @@ const MOST_ATTEMPTS: usize = 8;
 /// How often rules in doubt are looked at again: often enough that checks are soon answered, seldom
 /// enough that a store in trouble is left in peace.
 const MEND_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Of how many looks in a row that settle nothing one is logged: one a minute.
+const LOOKS_A_LINE: u32 = 240;
+
+/// How many changes may be under way or wait: as many as people ever make at once. Each may hold a
+/// rule file's worth of memory.
+pub(super) const MOST_CHANGES: usize = 64;
 
 /// Who asks for a change, and why.
 #[derive(Debug, Clone)]
@@ -97,9 +105,17 @@ impl Service {
         change: Change,
     ) -> Result<Changed, ServiceError> {
         let service = Arc::clone(self);
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| ServiceError::Overloaded { most: MOST_CHANGES })?;
         let work = async move {
+            let _place = place;
             let _writing = service.writing.lock().await;
-            service.change_now(Arc::new(requester), Arc::new(change)).await
+            let changed = service.change_now(Arc::new(requester), Arc::new(change)).await;
+            if let Err(ServiceError::Store(error @ StoreError::Corrupt { .. })) = &changed {
+                service.give_up(error);
+            }
+            changed
         };
         tokio::spawn(work).await.unwrap_or_else(|_| {
             self.replica.doubt();
@@ -112,6 +128,10 @@ impl Service {
         requester: Arc<Requester>,
         change: Arc<Change>,
     ) -> Result<Changed, ServiceError> {
+        if self.damaged.load(Ordering::Acquire) {
+            let (place, source) = ("the store".to_owned(), "it was found damaged before".into());
+            return Err(StoreError::Corrupt { place, source }.into());
+        }
         if let Some(record) = self.store.record_of(&requester.request_id).await? {
             return self.repeat(record, requester, change).await;
         }
@@ -123,7 +143,7 @@ impl Service {
             if let Some(expected) = requester.expected.filter(|&expected| expected != actual) {
                 return Err(StoreError::Conflict { expected, actual }.into());
             }
-            let at = self.clock.wall();
+            let at = self.instants().now;
             let (asked, built) = (Arc::clone(&requester), Arc::clone(&change));
             let prepared = on_another_thread(move || prepare(before, &asked, &built, at)).await?;
             let prepared = match prepared {
@@ -144,11 +164,13 @@ impl Service {
     /// Writes a change and puts it into effect.
     async fn write(&self, prepared: Prepared) -> Result<Changed, ServiceError> {
         let Prepared { proposal, before, after, snapshot } = prepared;
+        // First, since the change may land and its answer get lost.
+        self.floor.raise(proposal.at);
         let applied = match self.store.apply(&proposal, before.head.revision).await {
             Ok(applied) => applied,
             Err(error) => {
                 if let StoreError::Unavailable { .. } = error {
-                    self.settle().await;
+                    self.settle(true).await;
                 }
                 return Err(error.into());
             }
@@ -162,8 +184,6 @@ impl Service {
             self.replica.doubt();
             ServiceError::NotInEffect { revision: revised.record.revision, source }
         })?;
-        let made_at = revised.record.proposal.at.as_microsecond().saturating_add(1);
-        self.last_change.fetch_max(made_at, Ordering::Release);
         self.announce();
         Ok(Changed { revised: Some(revised), before: Arc::new(before.rules), rules })
     }
@@ -199,36 +219,62 @@ impl Service {
             }
             self.announce();
         }
+        self.floor.raise(at);
         let revised = Some(Revised::new(record, &lineage));
         let (before, rules) = (Arc::new(prepared.before.rules), Arc::new(prepared.after));
         Ok(Changed { revised, before, rules })
     }
 
     /// Finds out what a write that ended unclear has done. Until that is known, what is held is in
-    /// doubt.
-    async fn settle(&self) {
+    /// doubt. Returns whether it is known.
+    async fn settle(&self, tell: bool) -> bool {
         self.replica.doubt();
-        match self.store.load().await {
-            Ok(loaded) => match self.replica.install(loaded) {
-                Ok(_) => self.announce(),
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "Rules are in doubt");
-                }
-            },
+        let settled = match self.store.load().await {
+            Ok(loaded) => self.replica.install(loaded).map(drop).map_err(BoxError::from),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "Rules are in doubt");
+                if let StoreError::Corrupt { .. } = error {
+                    self.give_up(&error);
+                }
+                Err(error.into())
             }
+        };
+        match &settled {
+            Ok(()) => self.announce(),
+            Err(error) if tell => tracing::error!(error = &**error, "Rules are in doubt"),
+            Err(_) => {}
+        }
+        settled.is_ok()
+    }
+
+    /// The store holds something else than what was written to it: nothing that it says later makes
+    /// the held rules certain again.
+    fn give_up(&self, error: &StoreError) {
+        self.replica.doubt();
+        if !self.damaged.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "The store is damaged: nothing is answered ELIGIBLE or changed until a person has \
+                 looked and started this server anew"
+            );
         }
     }
 
-    /// Goes on settling for as long as there is doubt, until it is dropped. A server runs one.
+    /// Goes on settling for as long as there is doubt, and watches the clock, until it is dropped. A
+    /// server runs one.
     pub async fn mend(self: Arc<Self>) {
+        let (mut looks, mut was_behind) = (0, false);
         loop {
             tokio::time::sleep(MEND_INTERVAL).await;
+            was_behind = self.watch_clock(was_behind);
             // No write may come into doubt between the look at the store and what it settles.
             let _writing = self.writing.lock().await;
-            if self.replica.freshness(self.clock.boot()) == Freshness::Stale {
-                self.settle().await;
+            let is_in_doubt = self.replica.freshness(self.clock.boot()) == Freshness::Stale;
+            if !is_in_doubt || self.damaged.load(Ordering::Acquire) {
+                looks = 0;
+            } else if self.settle(looks % LOOKS_A_LINE == 0).await {
+                looks = 0;
+            } else {
+                looks = looks.wrapping_add(1);
             }
         }
     }

@@ -75,6 +75,14 @@ pub enum ServiceError {
         most: usize,
     },
 
+    /// So many changes are under way that this one would wait for too long. Nothing was written: try
+    /// again.
+    #[error("{most} changes are under way or waiting, which is as many as are let in")]
+    Overloaded {
+        /// How many are let in.
+        most: usize,
+    },
+
     /// No rules are held, so there is nothing to look at.
     #[error("no rules are loaded")]
     NotLoaded,

@@ -12,6 +12,7 @@ mod documents;
 mod error;
 mod explain;
 mod history;
+mod instants;
 mod preview;
 mod sentences;
 mod suspend;
@@ -41,10 +42,11 @@ use crate::domain::{Outcome, ReasonCode, Revision, Timestamp};
 use crate::replica::{Freshness, InstallError, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::Decisions;
-use std::sync::atomic::AtomicI64;
+use instants::Floor;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 /// What a server does, whatever the protocol it is asked in.
 pub struct Service {
@@ -57,9 +59,12 @@ pub struct Service {
     writing: Mutex<()>,
     /// The newest revision in effect.
     newest: watch::Sender<Revision>,
-    /// When the last change was made here, in microseconds since 1970. A wall clock that steps back
-    /// must not take a check to before a suspension that was acknowledged.
-    last_change: AtomicI64,
+    /// How many more changes may come in: that one may wait, and how many before it, is limited.
+    places: Arc<Semaphore>,
+    /// Whether the store was found damaged. A person must look, so what is held stays in doubt.
+    damaged: AtomicBool,
+    /// Where a wall clock that steps back takes no check: before the newest change.
+    floor: Floor,
 }
 
 /// Why a service cannot start.
@@ -107,7 +112,9 @@ impl Service {
         let held = replica.install(store.load().await?)?;
         let (newest, _) = watch::channel(held.head.revision);
         let writing = Mutex::default();
-        let last_change = AtomicI64::new(i64::MIN);
+        let places = Arc::new(Semaphore::new(change::MOST_CHANGES));
+        let damaged = AtomicBool::new(false);
+        let floor = Floor::new(newest_change(&*store, held.head.revision).await?);
         Ok(Arc::new(Self {
             store,
             replica,
@@ -116,7 +123,9 @@ impl Service {
             decisions,
             writing,
             newest,
-            last_change,
+            places,
+            damaged,
+            floor,
         }))
     }
 
@@ -136,6 +145,9 @@ impl Service {
             Some(held) if held.head.revision == Revision::ZERO => {
                 Err("no rules have been applied yet".to_owned())
             }
+            Some(_) if self.damaged.load(Ordering::Acquire) => {
+                Err("the store is damaged: a person must look, and start this server anew".into())
+            }
             Some(_) if self.replica.freshness(self.clock.boot()) == Freshness::Stale => {
                 Err("the rules held may not be the newest".to_owned())
             }
@@ -152,6 +164,16 @@ impl Service {
     fn needs_rules(&self) -> Result<Arc<Held>, ServiceError> {
         self.replica.held().ok_or(ServiceError::NotLoaded)
     }
+}
+
+/// When the newest change was made.
+async fn newest_change(
+    store: &dyn RuleStore,
+    newest: Revision,
+) -> Result<Option<Timestamp>, StoreError> {
+    let before = Revision(newest.0.saturating_sub(1));
+    let records = store.records(before, 1).await?;
+    Ok(records.first().map(|record| record.proposal.at))
 }
 
 impl std::fmt::Debug for Service {

@@ -153,6 +153,8 @@ impl Writer {
         match &error {
             StoreError::Conflict { .. }
             | StoreError::RequestReused { .. }
+            | StoreError::Forked
+            | StoreError::Empty
             | StoreError::NotWritten { .. } => {}
             StoreError::Unavailable { .. } => self.trust = Trust::Doubtful(led_to),
             StoreError::Corrupt { place, source } => {
