@@ -133,6 +133,9 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("newest", newest.to_string())];
             failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)
         }
+        ServiceError::Overloaded { .. } => {
+            failed(Code::ResourceExhausted, "TOO_BUSY", &message, [], Some(RETRY_AFTER))
+        }
         ServiceError::NotLoaded => {
             failed(Code::Unavailable, "RULES_UNAVAILABLE", &message, [], Some(RETRY_AFTER))
         }

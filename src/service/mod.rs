@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod fleet;
 mod history;
+mod instants;
 mod preview;
 mod sentences;
 mod suspend;
@@ -45,10 +46,11 @@ use crate::domain::{Outcome, ReasonCode, Revision, Timestamp};
 use crate::replica::{Follower, InstallError, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::Decisions;
-use std::sync::atomic::AtomicI64;
+use instants::Floor;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 /// What a server does, whatever the protocol it is asked in.
 pub struct Service {
@@ -65,9 +67,12 @@ pub struct Service {
     writing: Mutex<()>,
     /// The newest revision in effect.
     newest: watch::Sender<Revision>,
-    /// When the last change was made here, in microseconds since 1970. A wall clock that steps back
-    /// must not take a check to before a suspension that was acknowledged.
-    last_change: AtomicI64,
+    /// How many more changes may come in: that one may wait, and how many before it, is limited.
+    places: Arc<Semaphore>,
+    /// Whether the store was found damaged. A person must look, so what is held stays in doubt.
+    damaged: AtomicBool,
+    /// Where a wall clock that steps back takes no check: before the newest change.
+    floor: Floor,
 }
 
 /// Why a service cannot start.
@@ -148,7 +153,9 @@ impl Service {
             decisions,
             writing: Mutex::default(),
             newest: watch::channel(held.unwrap_or_default()).0,
-            last_change: AtomicI64::new(i64::MIN),
+            places: Arc::new(Semaphore::new(change::MOST_CHANGES)),
+            damaged: AtomicBool::new(false),
+            floor: Floor::new(),
         })
     }
 
@@ -169,6 +176,9 @@ impl Service {
             None => Err("no rules are loaded".to_owned()),
             Some(held) if held.head.revision == Revision::ZERO => {
                 Err("no rules have been applied yet".to_owned())
+            }
+            Some(_) if self.damaged.load(Ordering::Acquire) => {
+                Err("the store is damaged: a person must look, and start this server anew".into())
             }
             Some(_) => Ok(()),
         }

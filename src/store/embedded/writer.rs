@@ -88,6 +88,7 @@ impl Writer {
                 (self.newest.head.revision, self.newest.head.chain) =
                     (record.revision, record.chain);
                 self.newest.rules.apply(&proposal.change);
+                self.newest.changed_at = self.newest.changed_at.max(Some(proposal.at));
                 self.bytes_ahead += size + BYTES_A_COMMIT;
                 self.move_into_main_file();
                 Ok(applied)
@@ -153,9 +154,9 @@ impl Writer {
         match &error {
             StoreError::Conflict { .. }
             | StoreError::RequestReused { .. }
-            | StoreError::NotWritten { .. }
             | StoreError::Forked
-            | StoreError::Empty => {}
+            | StoreError::Empty
+            | StoreError::NotWritten { .. } => {}
             StoreError::Unavailable { .. } => self.trust = Trust::Doubtful(led_to),
             StoreError::Corrupt { place, source } => {
                 tracing::error!(
