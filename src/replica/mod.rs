@@ -5,16 +5,20 @@
 //!
 //! - `held`: the rules of one revision. `lease`: how long they may be relied on.
 //! - `barrier`: when a change is in effect everywhere.
+//! - `follower`: keeps a replica of a shared store up to date. `fork`: when histories disagree.
 //!
 //! Invariant: the held rules never go back to an earlier revision nor over to another history, and
 //! rules that do not compile change nothing (R17). Whoever offers such rules has shown that what is
 //! held may not be all there is, so its lease ends.
 
 mod barrier;
+mod follower;
+mod fork;
 mod held;
 mod lease;
 
 pub use barrier::{Barrier, Reigns, Verdict};
+pub use follower::{Contact, FollowError, Follower, Identity};
 pub use held::Held;
 pub use lease::{AfterRenewal, BootTime, Lease, Terms, after_renewal};
 
@@ -157,6 +161,14 @@ impl Replica {
         self.held.store(Some(Arc::clone(&next)));
         Ok(next)
     }
+
+    /// Holds rules of another history, because people let it take the place of the one held. They
+    /// have no lease yet.
+    pub(super) fn move_over(&self, next: Held) {
+        let _installing = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.doubt();
+        self.held.store(Some(Arc::new(next)));
+    }
 }
 
 /// Whether `next` may take the place of `held`.
@@ -188,7 +200,7 @@ mod tests {
     fn loaded(digit: char, revision: u64) -> Loaded {
         let (lineage, chain) = (lineage(digit), ChainHash::ZERO);
         let head = Head { lineage, revision: Revision(revision), chain };
-        Loaded { head, rules: RuleSet::default() }
+        Loaded { head, rules: RuleSet::default(), changed_at: None }
     }
 
     /// Rules with an offer of a product that nobody declared.
