@@ -82,6 +82,7 @@ impl Log {
         let mut newest = self.newest.lock().await;
         if let Some(held) = newest.as_mut().filter(|held| held.head == *before) {
             held.rules.apply(&record.proposal.change);
+            held.changed_at = held.changed_at.max(Some(record.proposal.at));
             let (revision, chain) = (record.revision, record.chain);
             held.head = Head { lineage: lineage.clone(), revision, chain };
         }
@@ -102,7 +103,7 @@ impl Log {
             return Ok(Some(newest));
         }
         let head = Head { revision: Revision::ZERO, chain: ChainHash::ZERO, ..newest.head };
-        self.fold(Loaded { head, rules: RuleSet::default() }, Some(revision)).await
+        self.fold(nothing(head), Some(revision)).await
     }
 
     /// Up to `limit` records after a revision.
@@ -179,7 +180,7 @@ impl Log {
         match self.page(None, Revision::ZERO, None, Revision::ZERO, 1).await? {
             Asked::Page(Page { head, .. }) => {
                 let head = Head { revision: Revision::ZERO, chain: ChainHash::ZERO, ..head };
-                Ok(Loaded { head, rules: RuleSet::default() })
+                Ok(nothing(head))
             }
             Asked::None | Asked::Elsewhere => Err(replaced()),
         }
@@ -206,6 +207,7 @@ impl Log {
             for stored in &page.records {
                 let record = follow(&mut chain, stored)?;
                 state.rules.apply(&record.proposal.change);
+                state.changed_at = state.changed_at.max(Some(record.proposal.at));
             }
             state.head = Head { lineage, revision: chain.revision, chain: chain.hash };
             if up_to == Some(state.head.revision) {
@@ -257,6 +259,11 @@ impl Page {
         }
         Ok(Self { head, start, records })
     }
+}
+
+/// What a history starts from.
+fn nothing(head: Head) -> Loaded {
+    Loaded { head, rules: RuleSet::default(), changed_at: None }
 }
 
 /// Moves over a stored record: its id, hash and entry.

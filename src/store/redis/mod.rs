@@ -8,13 +8,14 @@
 //! - `location`: where the servers are, and who we are there.
 //! - `finder`, `lane`: the way to the primary, and one connection for each kind of call.
 //! - `scripts`, `reply`, `trouble`: what is said there, and what the answers mean.
-//! - `log`: reads records, and verifies whatever it reads.
+//! - `log`: reads records, and verifies whatever it reads; `copy`: backup, and filling from one.
 //! - `shared`: what replicas share; `settings`: what the servers' own settings take away.
 //!
 //! Invariants: a history is begun only where somebody asks for it and nothing at all is there. A write
 //! whose answer never came is reported as such and never sent again by itself: its request id tells
 //! later. All I/O is on a thread of its own, so that load elsewhere delays no renewal.
 
+mod copy;
 mod finder;
 mod lane;
 mod location;
@@ -30,7 +31,7 @@ pub use location::{Address, Location, Login, Namespace, Secret, Servers, Tls};
 pub use settings::forbidding;
 
 use super::{Applied, Head, Loaded, RuleStore, StoreError};
-use crate::audit::{Chain, Proposal, Record, RequestId};
+use crate::audit::{Chain, ChangeKind, Proposal, Record, RequestId};
 use crate::domain::{Lineage, Revision};
 use finder::Finder;
 use futures_util::future::BoxFuture;
@@ -145,14 +146,25 @@ impl Core {
         let revision = actual.to_string();
         let lineage = held.head.lineage.as_str();
         let request = proposal.request_id.as_str();
-        let arguments = [lineage, &revision, &before, &after, &entry, request, "", ""];
+        let next_lineage = new_lineage(DOING)?;
+        let (how, next_lineage) = match proposal.kind {
+            ChangeKind::HealFork => ("HEAL", &held.head.lineage),
+            ChangeKind::AcceptHistory => ("ACCEPT", &next_lineage),
+            ChangeKind::ApplyRules
+            | ChangeKind::CreateSuspension
+            | ChangeKind::AmendSuspension
+            | ChangeKind::LiftSuspension
+            | ChangeKind::CreateExemption => ("", &held.head.lineage),
+        };
+        let next = next_lineage.as_str();
+        let arguments = [lineage, &revision, &before, &after, &entry, request, how, next];
         let reply =
             self.commits.run(&scripts::COMMIT, &arguments, PATIENCE, Unanswered::Tell).await;
         let mut reply = reply.map_err(|trouble| trouble.writing(DOING))?.sound()?;
         let unclear = unclear(DOING);
         match reply.kind.as_str() {
             "OK" => {
-                self.log.wrote(&held.head, &held.head.lineage, &record).await;
+                self.log.wrote(&held.head, next_lineage, &record).await;
                 Ok(Applied { record, repeated: false })
             }
             "SEEN" => {
@@ -227,12 +239,9 @@ impl RuleStore for RedisStore {
         }))
     }
 
-    fn backup<'a>(&'a self, _path: &'a Path) -> BoxFuture<'a, Result<Head, StoreError>> {
-        let source = "a store in Redis is copied by the servers' own means for now".into();
-        Box::pin(std::future::ready(Err(StoreError::NotWritten {
-            doing: "writing a backup",
-            source,
-        })))
+    fn backup<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Head, StoreError>> {
+        let path = path.to_owned();
+        Box::pin(self.run("writing a backup", |core| async move { core.backup(&path).await }))
     }
 }
 

@@ -21,6 +21,8 @@ macro_rules! scripts {
 scripts! {
     /// Begins a history.
     INITIALISE = ["prelude", "initialise"];
+    /// Takes a whole history over, page by page.
+    FILL = ["prelude", "fill"];
     /// Says where the history stands.
     HEAD = ["prelude", "head"];
     /// Writes one change.

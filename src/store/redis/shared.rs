@@ -36,12 +36,16 @@ impl Core {
         if reply.kind == "EMPTY" {
             return Ok(None);
         }
-        let mut read = || -> Result<Head, BoxError> {
+        let mut read = || -> Result<(Head, String), BoxError> {
             reply.reign()?;
             let lineage = reply.lineage()?;
-            Ok(Head { lineage, revision: reply.revision()?, chain: reply.chain()? })
+            let head = Head { lineage, revision: reply.revision()?, chain: reply.chain()? };
+            Ok((head, reply.text()?))
         };
-        read().map(Some).map_err(unclear(DOING))
+        match read().map_err(unclear(DOING))? {
+            (head, fork) if fork == "0" => Ok(Some(head)),
+            _ => Err(StoreError::Forked),
+        }
     }
 
     async fn renew(&self, report: &Report) -> Result<Renewal, StoreError> {
