@@ -16,6 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// How many changes may be in work or wait for their turn: one after the other, more would not be
+/// done before their callers' deadlines.
+pub(super) const MOST_CHANGES: usize = 64;
+
 /// How often a change without an expected revision is built anew because another one came first.
 const MOST_ATTEMPTS: usize = 8;
 
@@ -96,8 +100,12 @@ impl Service {
         requester: Requester,
         change: Change,
     ) -> Result<Changed, ServiceError> {
+        // Held by the work and not by its caller, who may go away and leave it waiting.
+        let place = Arc::clone(&self.changes).try_acquire_owned();
+        let place = place.map_err(|_| ServiceError::TooManyChanges)?;
         let service = Arc::clone(self);
         let work = async move {
+            let _place = place;
             let _writing = service.writing.lock().await;
             service.change_now(Arc::new(requester), Arc::new(change)).await
         };

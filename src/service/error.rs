@@ -75,6 +75,10 @@ pub enum ServiceError {
         most: usize,
     },
 
+    /// As many changes wait as may. Nothing was done: send it again.
+    #[error("too many changes wait for their turn")]
+    TooManyChanges,
+
     /// No rules are held, so there is nothing to look at.
     #[error("no rules are loaded")]
     NotLoaded,

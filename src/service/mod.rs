@@ -44,7 +44,7 @@ use crate::telemetry::Decisions;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 /// What a server does, whatever the protocol it is asked in.
 pub struct Service {
@@ -55,6 +55,8 @@ pub struct Service {
     decisions: Option<Arc<Decisions>>,
     /// One change at a time: the others would only conflict.
     writing: Mutex<()>,
+    /// Places for the changes that wait for that.
+    changes: Arc<Semaphore>,
     /// The newest revision in effect.
     newest: watch::Sender<Revision>,
     /// When the last change was made here, in microseconds since 1970. A wall clock that steps back
@@ -115,6 +117,7 @@ impl Service {
             staleness_limit,
             decisions,
             writing,
+            changes: Arc::new(Semaphore::new(change::MOST_CHANGES)),
             newest,
             last_change,
         }))

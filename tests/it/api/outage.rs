@@ -4,6 +4,7 @@
 use super::messages::{connect, framed, send};
 use super::server::{Server, check, create, memory, reasons, suspension};
 use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
 use offergate::audit::{Proposal, Record, RequestId};
 use offergate::client::ErrorKind;
 use offergate::domain::Revision;
@@ -218,6 +219,27 @@ async fn of_changes_at_once_all_land_or_with_an_expected_revision_one() {
     for error in refused.into_iter().filter_map(Result::err) {
         assert_eq!(error.reason.as_deref(), Some("REVISION_CONFLICT"));
     }
+}
+
+#[tokio::test]
+async fn a_change_that_too_many_wait_before_is_refused_and_all_that_wait_land() {
+    let store = Unruly::new();
+    let server = Server::start_over(Arc::clone(&store) as _).await;
+    store.writes.forget_permits(Semaphore::MAX_PERMITS);
+    let mut calls: FuturesUnordered<_> = (0..70)
+        .map(|place| {
+            let (client, id) = (server.client.clone(), format!("s-{place}"));
+            async move { client.create_suspension(create(suspension(&id), &id)).await }
+        })
+        .collect();
+    for _ in 64..70 {
+        let error = calls.next().await.unwrap().unwrap_err();
+        assert_eq!(error.reason.as_deref(), Some("TOO_BUSY"));
+    }
+    assert!(server.check(check()).await.is_ok());
+    store.writes.add_permits(64);
+    let landed: Vec<_> = calls.collect().await;
+    assert_eq!(landed.iter().filter(|made| made.is_ok()).count(), 64);
 }
 
 #[tokio::test]
