@@ -12,6 +12,7 @@ use crate::service::{Changed, RequestId, Requester, ServiceError};
 use crate::wire::suspension::{self, write_exemption, write_suspension};
 use crate::wire::{FieldErrors, MOST_TEXT, proto};
 use proto::suspension_service_server::SuspensionService;
+use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
@@ -173,9 +174,14 @@ impl SuspensionService for Api {
         let after = |id: &SuspensionId| after.as_ref().is_none_or(|after| after < id);
         let left = held.rules.suspensions.values();
         let left = left.filter(|found| after(&found.id) && filter.allows(found, now));
-        let (page, next_page_token) = paging::cut(left, size, |last| last.id.to_string());
+        let (suspensions, next_page_token) = paging::cut(
+            left,
+            size,
+            |last| last.id.to_string(),
+            |found| write_suspension(found, now),
+        );
         Ok(Response::new(proto::ListSuspensionsResponse {
-            suspensions: page.iter().map(|found| write_suspension(found, now)).collect(),
+            suspensions,
             next_page_token,
             revision: held.head.revision.0,
         }))
@@ -191,7 +197,7 @@ impl SuspensionService for Api {
 
 impl Api {
     /// The rules in force.
-    pub(super) fn rules(&self) -> Result<std::sync::Arc<crate::service::Held>, Status> {
+    pub(super) fn rules(&self) -> Result<Arc<crate::service::Held>, Status> {
         self.service.held().ok_or_else(|| status_of(ServiceError::NotLoaded))
     }
 }

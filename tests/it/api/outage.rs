@@ -27,6 +27,8 @@ struct Unruly {
     loses_answers: AtomicBool,
     /// Nothing can be read.
     is_unreadable: AtomicBool,
+    /// Records have grown: each gives a megabyte of reasons.
+    is_wordy: AtomicBool,
     /// Whoever reads panics, as a bug would.
     panics: AtomicBool,
     /// How many writes have come this far.
@@ -41,6 +43,7 @@ impl Unruly {
             store: memory(),
             loses_answers: AtomicBool::new(false),
             is_unreadable: AtomicBool::new(false),
+            is_wordy: AtomicBool::new(false),
             panics: AtomicBool::new(false),
             arrived: AtomicUsize::new(0),
             writes: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -94,7 +97,16 @@ impl RuleStore for Unruly {
         after: Revision,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
-        self.readable(self.store.records(after, limit))
+        let records = self.readable(self.store.records(after, limit));
+        if !self.is_wordy.load(Ordering::SeqCst) {
+            return records;
+        }
+        async move {
+            let mut records = records.await?;
+            records.iter_mut().for_each(|it| it.proposal.reason = "x".repeat(1024 * 1024));
+            Ok(records)
+        }
+        .boxed()
     }
 
     fn record_of<'a>(
@@ -266,6 +278,29 @@ async fn a_handler_that_panics_costs_its_own_call_and_not_its_connection() {
     assert_eq!(error.reason.as_deref(), Some("BROKEN_OFF"));
     store.panics.store(false, Ordering::SeqCst);
     assert!(server.client.create_suspension(request).await.is_ok());
+}
+
+#[tokio::test]
+async fn pages_of_large_records_fit_into_answers_and_together_hold_the_whole_history() {
+    let store = Unruly::new();
+    let server = Server::start_over(Arc::clone(&store) as _).await;
+    for place in 2..=12 {
+        let id = format!("s-{place}");
+        server.client.create_suspension(create(suspension(&id), &id)).await.unwrap();
+    }
+    store.is_wordy.store(true, Ordering::SeqCst);
+    let mut request = proto::ListRevisionsRequest { page_size: 1000, ..<_>::default() };
+    let mut seen = Vec::new();
+    loop {
+        let page = server.client.list_revisions(request.clone()).await.unwrap();
+        assert!(page.encoded_len() <= 4 * 1024 * 1024);
+        seen.extend(page.revisions.iter().map(|revision| revision.number));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(seen, (1..=12).rev().collect::<Vec<_>>());
 }
 
 #[tokio::test]
