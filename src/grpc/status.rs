@@ -169,6 +169,10 @@ fn store_status(cause: &StoreError) -> Status {
             tracing::error!(error = cause as &dyn Error, "Nothing was written");
             failed(Code::Internal, "NOT_WRITTEN", &message, [], None)
         }
+        StoreError::Forked => {
+            failed(Code::FailedPrecondition, "HISTORY_FORKED", &message, [], None)
+        }
+        StoreError::Empty => failed(Code::FailedPrecondition, "STORE_EMPTY", &message, [], None),
         StoreError::Corrupt { .. } => {
             tracing::error!(error = cause as &dyn Error, "Stored data is corrupt");
             failed(Code::DataLoss, "STORE_CORRUPT", "stored data is corrupt", [], None)

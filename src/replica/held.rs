@@ -1,5 +1,6 @@
-//! One revision as it is held: what decides, what people read, and its place in history.
+//! One revision as it is held: what decides, what people read, its place in history, and its lease.
 
+use super::lease::Lease;
 use crate::decision::Snapshot;
 use crate::domain::{RuleSet, Token};
 use crate::store::{Head, Loaded};
@@ -15,18 +16,20 @@ pub struct Held {
     pub rules: RuleSet,
     /// The same, as decisions read them.
     pub snapshot: Snapshot,
+    /// Until when these are known to be all the rules.
+    pub lease: Lease,
 }
 
 impl Held {
-    /// Puts a snapshot beside the rules that it was compiled from.
+    /// Puts a snapshot beside the rules that it was compiled from. It has no lease yet.
     #[must_use]
     pub fn new(loaded: Loaded, snapshot: Snapshot) -> Self {
         let Loaded { head, rules } = loaded;
-        Self { token: head.token().to_string(), head, rules, snapshot }
+        Self { token: head.token().to_string(), head, rules, snapshot, lease: Lease::default() }
     }
 
-    /// Whether these rules are at least as new as `token`, in the same history. A token of this very
-    /// revision must also be of the same past.
+    /// Whether these rules are at least as new as `token`, in the same history. Within one lineage a
+    /// lower revision is always of the same past: whatever goes back gets another lineage.
     #[must_use]
     pub fn reaches(&self, token: &Token) -> bool {
         let head = &self.head;

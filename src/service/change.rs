@@ -235,7 +235,7 @@ impl Service {
             tokio::time::sleep(MEND_INTERVAL).await;
             // No write may come into doubt between the look at the store and what it settles.
             let _writing = self.writing.lock().await;
-            if self.replica.freshness() == Freshness::Stale {
+            if self.replica.freshness(self.clock.boot()) == Freshness::Stale {
                 self.settle().await;
             }
         }

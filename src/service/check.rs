@@ -1,4 +1,7 @@
 //! Checks: one, many over one revision, or all offers for one customer.
+//!
+//! Invariant: what would be `ELIGIBLE` stays so only if the lease of the very snapshot that decided it
+//! still runs on a clock that is read after the decision was made.
 
 use super::Service;
 use super::answer::{Answer, age};
@@ -7,10 +10,8 @@ use crate::domain::{
     Attribute, CheckRequest, Consistency, Decision, Holding, Offer, Revision, Timestamp,
 };
 use crate::replica::{Freshness, Held};
-use crate::telemetry::Decisions;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// How many offers are decided before others have their turn: a fraction of a millisecond's work.
 const AT_A_TIME: usize = 100;
@@ -18,11 +19,11 @@ const AT_A_TIME: usize = 100;
 /// One revision at one instant. All that is decided over a view rests on the same rules.
 #[derive(Debug)]
 pub struct View<'a> {
+    service: &'a Service,
     held: Option<Arc<Held>>,
-    freshness: Freshness,
     now: Timestamp,
-    staleness_limit: Duration,
-    decisions: Option<&'a Decisions>,
+    /// Whether the store was asked, after the check came in, and had nothing newer.
+    asked_store: bool,
 }
 
 /// The answer for one offer of several.
@@ -38,15 +39,11 @@ impl Service {
     /// The newest rules, now.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        // Freshness is read before the rules: what is in doubt by then may be held already, and what
-        // comes into doubt later had not been acknowledged when this check began.
-        let freshness = self.replica.freshness();
         View {
-            freshness,
+            service: self,
             held: self.replica.held().filter(|held| held.head.revision != Revision::ZERO),
             now: self.check_time(),
-            staleness_limit: self.staleness_limit,
-            decisions: self.decisions.as_deref(),
+            asked_store: false,
         }
     }
 }
@@ -65,11 +62,11 @@ impl View<'_> {
     #[must_use]
     pub fn check(&self, request: &CheckRequest<'_>, consistency: &Consistency) -> Answer<'_> {
         let answer = match &self.held {
-            None => Answer::without_rules(self.now, self.staleness_limit),
+            None => Answer::without_rules(self.now, self.service.staleness_limit),
             Some(held) => {
                 let decision = decide(request, &held.snapshot, self.now);
                 let decision = age(decision, request.action, self.freshness(held, consistency));
-                Answer::of(decision, Some(Arc::clone(held)), self.now, self.staleness_limit)
+                Answer::of(decision, Some(Arc::clone(held)), self.now, self.service.staleness_limit)
             }
         };
         self.count(&answer.decision);
@@ -110,17 +107,20 @@ impl View<'_> {
         self.held.is_some()
     }
 
-    /// Whether the rules are as new as the caller wants them. `Strict` needs no look at the store: it
-    /// has no other writer than this process, which holds a change before it acknowledges it.
+    /// Whether the rules are as new as the caller wants them.
     fn freshness(&self, held: &Held, consistency: &Consistency) -> Freshness {
         match consistency {
             Consistency::AtLeast(token) if !held.reaches(token) => Freshness::Stale,
-            Consistency::AtLeast(_) | Consistency::Leased | Consistency::Strict => self.freshness,
+            Consistency::Strict if self.asked_store => Freshness::Fresh,
+            // Where this process alone writes, the lease is as good as a look at the store.
+            _ if held.lease.holds_at(self.service.clock.boot()) => Freshness::Fresh,
+            _ => Freshness::Stale,
         }
     }
 
     fn count(&self, decision: &Decision) {
-        if let (Some(decisions), Some(first)) = (self.decisions, decision.reasons.first()) {
+        if let (Some(decisions), Some(first)) = (&self.service.decisions, decision.reasons.first())
+        {
             decisions.record(decision.outcome as usize, first.code as usize);
         }
     }

@@ -105,7 +105,7 @@ impl Service {
         staleness_limit: Duration,
         decisions: Option<Arc<Decisions>>,
     ) -> Result<Arc<Self>, StartError> {
-        let replica = Replica::new();
+        let replica = Replica::alone();
         let held = replica.install(store.load().await?)?;
         let (newest, _) = watch::channel(held.head.revision);
         let writing = Mutex::default();
@@ -139,7 +139,7 @@ impl Service {
             Some(held) if held.head.revision == Revision::ZERO => {
                 Err("no rules have been applied yet".to_owned())
             }
-            Some(_) if self.replica.freshness() == Freshness::Stale => {
+            Some(_) if self.replica.freshness(self.clock.boot()) == Freshness::Stale => {
                 Err("the rules held may not be the newest".to_owned())
             }
             Some(_) => Ok(()),
