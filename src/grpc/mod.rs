@@ -17,6 +17,7 @@ mod paging;
 mod panics;
 mod preview;
 mod refusals;
+mod requester;
 mod rules;
 mod server;
 mod sizes;

@@ -1,10 +1,12 @@
 //! Adapts `RuleService`.
 
 use super::api::Api;
+use super::deadline;
 use super::eligibility::rule_file;
 use super::paging::{self, Page};
+use super::requester::{Why, asked};
 use super::status::{invalid, status_of};
-use super::{deadline, suspensions::requester};
+
 use crate::domain::Revision;
 use crate::service::{DifferenceKind, Plan, Revised};
 use crate::wire::{FieldErrors, proto, time};
@@ -39,16 +41,8 @@ impl RuleService for Api {
         if message.expected_revision.is_none() {
             errors.add("expected_revision", "is required: the revision that was planned against");
         }
-        let requester = requester(
-            &message.request_id,
-            &message.author,
-            Some((&message.reason, &message.ticket)),
-            true,
-            message.expected_revision,
-            message.validate_only,
-            errors,
-        )
-        .map_err(|errors| invalid(&errors))?;
+        let why = Why::OfAFile { reason: &message.reason, ticket: &message.ticket };
+        let requester = asked!(message).read(why, errors).map_err(|errors| invalid(&errors))?;
         let file = rule_file(message.document.ok_or_else(no_document)?);
         let (changed, plan) = self.service.apply(requester, file).await.map_err(status_of)?;
         let revision = match changed.revised {
