@@ -133,9 +133,7 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("newest", newest.to_string())];
             failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)
         }
-        ServiceError::Overloaded { .. } => {
-            failed(Code::ResourceExhausted, "TOO_BUSY", &message, [], Some(RETRY_AFTER))
-        }
+        ServiceError::TooManyChanges => too_busy(&message),
         ServiceError::NotLoaded => {
             failed(Code::Unavailable, "RULES_UNAVAILABLE", &message, [], Some(RETRY_AFTER))
         }
@@ -241,10 +239,15 @@ pub(super) fn refusal(code: Code, reason: &str, message: &str) -> Status {
     failed(code, reason, message, [], None)
 }
 
-/// A check that there is no time for.
-pub(super) fn too_busy() -> Status {
-    let message = "too many checks at once";
+/// A call that there is no room for now.
+pub(super) fn too_busy(message: &str) -> Status {
     failed(Code::ResourceExhausted, "TOO_BUSY", message, [], Some(RETRY_AFTER))
+}
+
+/// A call that met a fault of ours.
+pub(super) fn broken() -> Status {
+    let message = "the call was broken off by a fault of the server";
+    failed(Code::Internal, "INTERNAL", message, [], None)
 }
 
 #[cfg(test)]

@@ -104,10 +104,10 @@ impl Service {
         requester: Requester,
         change: Change,
     ) -> Result<Changed, ServiceError> {
+        // Held by the work and not by its caller, who may go away and leave it waiting.
+        let place = Arc::clone(&self.changes).try_acquire_owned();
+        let place = place.map_err(|_| ServiceError::TooManyChanges)?;
         let service = Arc::clone(self);
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| ServiceError::Overloaded { most: MOST_CHANGES })?;
         let work = async move {
             let _place = place;
             let _writing = service.writing.lock().await;
@@ -120,7 +120,9 @@ impl Service {
             changed
         };
         tokio::spawn(work).await.unwrap_or_else(|_| {
-            self.replica.doubt();
+            if self.follower.is_none() {
+                self.replica.doubt();
+            }
             Err(ServiceError::BrokenOff)
         })
     }
