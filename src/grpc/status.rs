@@ -148,6 +148,13 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             tracing::error!("Work was broken off");
             failed(Code::Unavailable, "BROKEN_OFF", &message, [], Some(RETRY_AFTER))
         }
+        ServiceError::Lost { revision } => {
+            let about = [("revision", revision.to_string())];
+            failed(Code::DataLoss, "CHANGE_LOST", &message, about, None)
+        }
+        ServiceError::NotForked => {
+            failed(Code::FailedPrecondition, "NOT_FORKED", &message, [], None)
+        }
         ServiceError::Store(cause) => store_status(&cause),
     }
 }

@@ -10,9 +10,9 @@ use super::{Service, ServiceError};
 use crate::audit::{ChangeKind, Proposal, Record, RequestId};
 use crate::decision::Snapshot;
 use crate::domain::{Revision, RuleChange, RuleSet, Timestamp};
-use crate::replica::{Freshness, Held};
+use crate::replica::{Follower, Freshness, Held, InstallError};
 use crate::rules;
-use crate::store::{BoxError, Loaded, StoreError};
+use crate::store::{BoxError, Head, Loaded, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -112,7 +112,9 @@ impl Service {
             let _place = place;
             let _writing = service.writing.lock().await;
             let changed = service.change_now(Arc::new(requester), Arc::new(change)).await;
-            if let Err(ServiceError::Store(error @ StoreError::Corrupt { .. })) = &changed {
+            if let (Err(ServiceError::Store(error @ StoreError::Corrupt { .. })), None) =
+                (&changed, &service.follower)
+            {
                 service.give_up(error);
             }
             changed
@@ -131,6 +133,10 @@ impl Service {
         if self.damaged.load(Ordering::Acquire) {
             let (place, source) = ("the store".to_owned(), "it was found damaged before".into());
             return Err(StoreError::Corrupt { place, source }.into());
+        }
+        if self.follower.as_ref().is_some_and(|follower| !follower.journal_is_complete()) {
+            let (doing, source) = ("making a change", "the journal cannot be written".into());
+            return Err(StoreError::NotWritten { doing, source }.into());
         }
         if let Some(record) = self.store.record_of(&requester.request_id).await? {
             return self.repeat(record, requester, change).await;
@@ -169,23 +175,32 @@ impl Service {
         let applied = match self.store.apply(&proposal, before.head.revision).await {
             Ok(applied) => applied,
             Err(error) => {
-                if let StoreError::Unavailable { .. } = error {
+                // Where others write too, only renewals tell what is known.
+                if let (StoreError::Unavailable { .. }, None) = (&error, &self.follower) {
                     self.settle(true).await;
                 }
                 return Err(error.into());
             }
         };
-        let mut head = before.head.clone();
-        (head.revision, head.chain) = (applied.record.revision, applied.record.chain);
+        let revised = Revised::new(applied.record, &before.head.lineage);
         let rules = Arc::new(after.clone());
-        let revised = Revised::new(applied.record, &head.lineage);
-        let held = Held::new(Loaded { head, rules: after }, snapshot);
-        self.replica.swap(held).map_err(|source| {
-            self.replica.doubt();
-            ServiceError::NotInEffect { revision: revised.record.revision, source }
-        })?;
+        match &self.follower {
+            None => {
+                let Record { revision, chain, .. } = revised.record;
+                let head = Head { revision, chain, ..before.head.clone() };
+                let changed_at = before.changed_at.max(Some(proposal.at));
+                let held = Held::new(Loaded { head, rules: after, changed_at }, snapshot);
+                self.hold(held, revision)?;
+            }
+            Some(follower) => follow(follower, revised.record.revision).await?,
+        }
         self.announce();
         Ok(Changed { revised: Some(revised), before: Arc::new(before.rules), rules })
+    }
+
+    fn hold(&self, held: Held, revision: Revision) -> Result<(), ServiceError> {
+        let swapped = self.replica.swap(held).map(drop);
+        swapped.map_err(|source| ServiceError::NotInEffect { revision, source: source.into() })
     }
 
     /// Answers a request that was carried out before, if it asks for the same.
@@ -207,22 +222,31 @@ impl Service {
             return Err(reused().into());
         }
         // It may have been written by a process that died before it was in effect here.
-        if self.replica.held().is_none_or(|held| held.head.revision < revision) {
-            let loaded = self.store.load().await?;
-            let held = self
-                .replica
-                .install(loaded)
-                .map_err(|source| ServiceError::NotInEffect { revision, source })?;
-            if held.head.revision < revision {
-                self.replica.doubt();
-                return Err(ServiceError::BrokenOff);
+        match &self.follower {
+            Some(follower) => follow(follower, revision).await?,
+            None if self.is_held(revision) => {}
+            None => {
+                let installed = self.replica.install(self.store.load().await?);
+                let not = |source: InstallError| source.into();
+                installed.map_err(|source| ServiceError::NotInEffect {
+                    revision,
+                    source: not(source),
+                })?;
+                if !self.is_held(revision) {
+                    self.replica.doubt();
+                    return Err(ServiceError::BrokenOff);
+                }
             }
-            self.announce();
         }
+        self.announce();
         self.floor.raise(at);
         let revised = Some(Revised::new(record, &lineage));
         let (before, rules) = (Arc::new(prepared.before.rules), Arc::new(prepared.after));
         Ok(Changed { revised, before, rules })
+    }
+
+    fn is_held(&self, revision: Revision) -> bool {
+        self.replica.held().is_some_and(|held| revision <= held.head.revision)
     }
 
     /// Finds out what a write that ended unclear has done. Until that is known, what is held is in
@@ -262,6 +286,9 @@ impl Service {
     /// Goes on settling for as long as there is doubt, and watches the clock, until it is dropped. A
     /// server runs one.
     pub async fn mend(self: Arc<Self>) {
+        if let Some(follower) = &self.follower {
+            return self.relay(follower).await;
+        }
         let (mut looks, mut was_behind) = (0, false);
         loop {
             tokio::time::sleep(MEND_INTERVAL).await;
@@ -275,6 +302,16 @@ impl Service {
             } else {
                 looks = 0;
             }
+        }
+    }
+
+    /// Tells watchers of what the follower takes over, and watches the clock.
+    async fn relay(&self, follower: &Follower) {
+        let (mut revisions, mut was_behind) = (follower.revisions(), false);
+        loop {
+            let _ = tokio::time::timeout(MEND_INTERVAL, revisions.changed()).await;
+            self.announce();
+            was_behind = self.watch_clock(was_behind);
         }
     }
 
@@ -294,6 +331,13 @@ impl Changed {
     fn nothing(before: RuleSet, rules: RuleSet) -> Self {
         Self { revised: None, before: Arc::new(before), rules: Arc::new(rules) }
     }
+}
+
+/// Takes over what the store has, up to a revision that it is known to hold.
+async fn follow(follower: &Follower, revision: Revision) -> Result<(), ServiceError> {
+    let followed = follower.catch_up().await;
+    follower.wake();
+    followed.map_err(|source| ServiceError::NotInEffect { revision, source })
 }
 
 /// Builds a change and proves that it can take effect; or gives the rules back if nothing changes.

@@ -33,12 +33,42 @@ impl Service {
     /// The newest rules, now.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        View {
-            service: self,
-            held: self.replica.held().filter(|held| held.head.revision != Revision::ZERO),
-            instants: self.instants(),
-            asked_store: false,
+        self.seen(self.replica.held(), false)
+    }
+
+    /// The newest rules, now, if they are what this check wants without asking the store.
+    #[must_use]
+    pub fn view_at_once(&self, consistency: &Consistency) -> Option<View<'_>> {
+        let view = self.view();
+        let ask = self.follower.is_some()
+            && match consistency {
+                Consistency::Leased => false,
+                Consistency::Strict => true,
+                // A replica that another one is ahead of looks for itself before it says no.
+                Consistency::AtLeast(token) => view.held.as_ref().is_some_and(|held| {
+                    held.head.lineage == token.lineage && held.head.revision < token.revision
+                }),
+            };
+        (!ask).then_some(view)
+    }
+
+    /// The rules that a check wants.
+    pub async fn view_for(&self, consistency: &Consistency) -> View<'_> {
+        match self.view_at_once(consistency) {
+            Some(view) => view,
+            None => self.asked_view().await,
         }
+    }
+
+    /// These rules, now.
+    pub(super) fn view_of(&self, held: Arc<Held>, asked_store: bool) -> View<'_> {
+        self.seen(Some(held), asked_store)
+    }
+
+    fn seen(&self, held: Option<Arc<Held>>, asked_store: bool) -> View<'_> {
+        let held = held.filter(|held| held.head.revision != Revision::ZERO);
+        let instants = self.instants_after(held.as_ref().and_then(|held| held.changed_at));
+        View { service: self, held, instants, asked_store }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::decision::CompileError;
 use crate::domain::{Revision, SuspensionId, Timestamp};
-use crate::replica::InstallError;
+use crate::replica::FollowError;
 use crate::rules::{Problem, RuleErrors};
 use crate::store::StoreError;
 
@@ -93,8 +93,19 @@ pub enum ServiceError {
         /// The revision.
         revision: Revision,
         /// Why not.
-        source: InstallError,
+        source: FollowError,
     },
+
+    /// The change is not, or not any more, part of the store's history.
+    #[error("revision {revision} as it was told is not part of the store's history")]
+    Lost {
+        /// Its number.
+        revision: Revision,
+    },
+
+    /// There is nothing to decide: histories agree.
+    #[error("the store's history has not forked")]
+    NotForked,
 
     /// The store said no, or nothing.
     #[error("rule store refused")]

@@ -19,25 +19,27 @@ use std::time::Duration;
 /// ever steps a clock that it keeps.
 const MOST_BEHIND: Duration = Duration::from_secs(2);
 
-/// The instant of the newest change, in nanoseconds since 1970: to the last digit, or a suspension
+/// The instant of the newest change that this process began, in nanoseconds since 1970: to the last digit, or a suspension
 /// that began then would not have begun yet.
 #[derive(Debug)]
 pub(super) struct Floor(AtomicI64);
 
 impl Floor {
-    /// `newest` is the instant of the newest change, if there is one.
-    pub(super) fn new(newest: Option<Timestamp>) -> Self {
-        Self(AtomicI64::new(newest.map_or(i64::MIN, nanoseconds)))
+    /// No change was begun yet.
+    pub(super) fn new() -> Self {
+        Self(AtomicI64::new(i64::MIN))
     }
 
-    /// A change was made at this instant.
+    /// A change is made at this instant.
     pub(super) fn raise(&self, made_at: Timestamp) {
         self.0.fetch_max(nanoseconds(made_at), Ordering::Release);
     }
 
-    /// The instants to decide at when the wall clock says `wall`.
-    pub(super) fn instants(&self, wall: Timestamp) -> Instants {
+    /// The instants to decide at when the wall clock says `wall`, over rules that were changed last at
+    /// `changed_at`.
+    fn instants(&self, wall: Timestamp, changed_at: Option<Timestamp>) -> Instants {
         let floor = Timestamp::from_nanosecond(self.0.load(Ordering::Acquire).into()).ok();
+        let floor = floor.max(changed_at);
         let now = floor.map_or(wall, |floor| wall.max(floor));
         let is_behind = wall.checked_add(MOST_BEHIND).is_ok_and(|latest| latest < now);
         Instants { now, wall, is_behind }
@@ -90,7 +92,13 @@ impl Service {
     }
 
     pub(super) fn instants(&self) -> Instants {
-        self.floor.instants(self.clock.wall())
+        let changed_at = self.replica.held().and_then(|held| held.changed_at);
+        self.instants_after(changed_at)
+    }
+
+    /// The instants to decide at over rules whose last change was made then.
+    pub(super) fn instants_after(&self, changed_at: Option<Timestamp>) -> Instants {
+        self.floor.instants(self.clock.wall(), changed_at)
     }
 
     /// Logs when the clock falls behind and when it has caught up; returns whether it is behind.

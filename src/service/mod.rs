@@ -9,8 +9,10 @@ pub mod catalog;
 mod change;
 mod check;
 mod documents;
+mod enforce;
 mod error;
 mod explain;
+mod fleet;
 mod history;
 mod instants;
 mod preview;
@@ -21,8 +23,10 @@ pub use answer::Answer;
 pub use change::{Change, Changed, Requester};
 pub use check::{OfferAnswer, View};
 pub use documents::RuleFile;
+pub use enforce::{Awaited, Enforcement, Progress, Reached};
 pub use error::ServiceError;
 pub use explain::{Explanation, RulesAsked};
+pub use fleet::{FleetView, Member};
 pub use history::Revised;
 pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample};
 
@@ -34,12 +38,12 @@ pub use crate::decision::{CriterionTrace, Effect, SuspensionTrace, Timing, Verdi
 pub use crate::replica::Held;
 /// What a rule file changes, and what is wrong with one.
 pub use crate::rules::{Difference, DifferenceKind, Plan, Problem};
-/// Why the store said no.
-pub use crate::store::StoreError;
+/// Why the store said no, and what its settings cost.
+pub use crate::store::{ReplicaName, Shortfall, StoreError};
 
 use crate::clock::Clock;
 use crate::domain::{Outcome, ReasonCode, Revision, Timestamp};
-use crate::replica::{Freshness, InstallError, Replica};
+use crate::replica::{Follower, InstallError, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::Decisions;
 use instants::Floor;
@@ -51,7 +55,11 @@ use tokio::sync::{Mutex, Semaphore, watch};
 /// What a server does, whatever the protocol it is asked in.
 pub struct Service {
     store: Arc<dyn RuleStore>,
-    replica: Replica,
+    replica: Arc<Replica>,
+    /// What keeps the replica up to date, where other processes write to the store too.
+    follower: Option<Arc<Follower>>,
+    /// Reads the store's head for strict checks, several at once.
+    heads: fleet::Heads,
     clock: Arc<dyn Clock>,
     staleness_limit: Duration,
     decisions: Option<Arc<Decisions>>,
@@ -98,7 +106,7 @@ impl Service {
         &NAMES
     }
 
-    /// Loads the rules, and can answer from then on.
+    /// Loads the rules, and can answer from then on. This process alone writes to the store.
     ///
     /// # Errors
     /// When the rules cannot be loaded or used.
@@ -108,25 +116,47 @@ impl Service {
         staleness_limit: Duration,
         decisions: Option<Arc<Decisions>>,
     ) -> Result<Arc<Self>, StartError> {
-        let replica = Replica::alone();
-        let held = replica.install(store.load().await?)?;
-        let (newest, _) = watch::channel(held.head.revision);
-        let writing = Mutex::default();
-        let places = Arc::new(Semaphore::new(change::MOST_CHANGES));
-        let damaged = AtomicBool::new(false);
-        let floor = Floor::new(newest_change(&*store, held.head.revision).await?);
-        Ok(Arc::new(Self {
+        let replica = Arc::new(Replica::alone());
+        replica.install(store.load().await?)?;
+        Ok(Self::new(store, replica, None, clock, staleness_limit, decisions))
+    }
+
+    /// Serves as one of several replicas of a store, from whatever the replica holds by now.
+    #[must_use]
+    pub fn join(
+        store: Arc<dyn RuleStore>,
+        replica: Arc<Replica>,
+        follower: Arc<Follower>,
+        clock: Arc<dyn Clock>,
+        decisions: Option<Arc<Decisions>>,
+    ) -> Arc<Self> {
+        let limit = follower.terms().limit;
+        Self::new(store, replica, Some(follower), clock, limit, decisions)
+    }
+
+    fn new(
+        store: Arc<dyn RuleStore>,
+        replica: Arc<Replica>,
+        follower: Option<Arc<Follower>>,
+        clock: Arc<dyn Clock>,
+        staleness_limit: Duration,
+        decisions: Option<Arc<Decisions>>,
+    ) -> Arc<Self> {
+        let held = replica.held().map(|held| held.head.revision);
+        Arc::new(Self {
             store,
             replica,
+            follower,
+            heads: fleet::Heads::default(),
             clock,
             staleness_limit,
             decisions,
-            writing,
-            newest,
-            places,
-            damaged,
-            floor,
-        }))
+            writing: Mutex::default(),
+            newest: watch::channel(held.unwrap_or_default()).0,
+            places: Arc::new(Semaphore::new(change::MOST_CHANGES)),
+            damaged: AtomicBool::new(false),
+            floor: Floor::new(),
+        })
     }
 
     /// The rules held now.
@@ -135,7 +165,9 @@ impl Service {
         self.replica.held()
     }
 
-    /// Whether checks can be answered `ELIGIBLE` at all: rules are there, and known to be the newest.
+    /// Whether checks are answered from rules at all. Whether those may be out of date is for
+    /// [`Service::fresh`] to say: a whole fleet that leaves its balancer because one store is away
+    /// would answer nobody.
     ///
     /// # Errors
     /// Why not, in words for an operator.
@@ -147,9 +179,6 @@ impl Service {
             }
             Some(_) if self.damaged.load(Ordering::Acquire) => {
                 Err("the store is damaged: a person must look, and start this server anew".into())
-            }
-            Some(_) if self.replica.freshness(self.clock.boot()) == Freshness::Stale => {
-                Err("the rules held may not be the newest".to_owned())
             }
             Some(_) => Ok(()),
         }
@@ -164,16 +193,6 @@ impl Service {
     fn needs_rules(&self) -> Result<Arc<Held>, ServiceError> {
         self.replica.held().ok_or(ServiceError::NotLoaded)
     }
-}
-
-/// When the newest change was made.
-async fn newest_change(
-    store: &dyn RuleStore,
-    newest: Revision,
-) -> Result<Option<Timestamp>, StoreError> {
-    let before = Revision(newest.0.saturating_sub(1));
-    let records = store.records(before, 1).await?;
-    Ok(records.first().map(|record| record.proposal.at))
 }
 
 impl std::fmt::Debug for Service {

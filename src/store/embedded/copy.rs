@@ -8,18 +8,19 @@
 
 use super::file::{self, Draft, Place};
 use super::{OpenError, log, origin, schema};
+use crate::domain::Lineage;
 use crate::store::{Head, StoreError};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::path::Path;
 
-/// Makes a new store, with a lineage of its own. The caller holds the place.
-pub(super) fn create(target: &Path) -> Result<(), OpenError> {
+/// Makes a new store, with the lineage given or one of its own. The caller holds the place.
+pub(super) fn create(target: &Path, lineage: Option<&Lineage>) -> Result<(), OpenError> {
     let draft = Draft::create(target)?;
     let sqlite = |error| OpenError::sqlite(target, "make", error);
     let connection = open_draft(&draft).map_err(sqlite)?;
-    schema::create(&connection).map_err(sqlite)?;
+    schema::create(&connection, lineage).map_err(sqlite)?;
     close(connection).map_err(sqlite)?;
     draft.publish()
 }

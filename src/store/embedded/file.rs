@@ -259,7 +259,7 @@ fn make_folder(folder: &Path) -> Result<(), OpenError> {
 }
 
 /// `path` with something added to its name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()

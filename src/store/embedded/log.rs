@@ -57,11 +57,13 @@ pub(super) fn fold(
     lineage: Lineage,
     up_to: Revision,
 ) -> Result<Loaded, StoreError> {
-    let mut rules = RuleSet::default();
+    let (mut rules, mut changed_at) = (RuleSet::default(), None);
     let end = each_record(log, Chain::START, up_to.0, |record| {
         rules.apply(&record.proposal.change);
+        changed_at = changed_at.max(Some(record.proposal.at));
     })?;
-    Ok(Loaded { head: Head { lineage, revision: end.revision, chain: end.hash }, rules })
+    let head = Head { lineage, revision: end.revision, chain: end.hash };
+    Ok(Loaded { head, rules, changed_at })
 }
 
 /// Up to `limit` records after a revision.

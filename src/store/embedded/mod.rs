@@ -10,7 +10,7 @@
 //! - `writer`: the one connection that writes; `trust`: what its memory of the file is worth.
 //! - `origin`: where the history of a restored store came from.
 //! - `worker`: a thread that owns a connection.
-//! - `copy`: backup and restore.
+//! - `copy`: backup and restore. `journal`: the same file as a replica of a shared store keeps it.
 //!
 //! Invariants: a change is on disk before anybody can see it. An I/O error of the writer breaks the
 //! store for good, since after a failed fsync nobody can tell what the disk holds: see
@@ -20,6 +20,7 @@
 mod copy;
 mod error;
 mod file;
+mod journal;
 mod log;
 mod origin;
 mod schema;
@@ -29,6 +30,7 @@ mod writer;
 
 pub use copy::{Restored, backup_file, restore};
 pub use error::OpenError;
+pub use journal::FileJournal;
 
 use super::{Applied, Head, Loaded, RuleStore, StoreError};
 use crate::audit::{Proposal, Record, RequestId};
@@ -63,7 +65,7 @@ impl EmbeddedStore {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let place = file::Place::claim(path)?;
         if place.is_vacant()? {
-            copy::create(place.path())?;
+            copy::create(place.path(), None)?;
         }
         file::look_like_a_store(place.path())?;
         let connection = schema::open_writable(place.path())?;

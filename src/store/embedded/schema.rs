@@ -8,6 +8,7 @@
 //! Invariant: what is in `records` is never changed. Triggers stop mistakes; the chain shows the rest.
 
 use super::OpenError;
+use crate::domain::Lineage;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -92,8 +93,9 @@ fn tables(format: i64) -> [&'static str; 2] {
     [LOG, if format == 1 { HEAD_OF_FORMAT_1 } else { ORIGINS }]
 }
 
-/// Makes the tables and a new lineage in an empty file.
-pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+/// Makes the tables in an empty file, with the lineage given or a new one.
+pub(super) fn create(connection: &Connection, lineage: Option<&Lineage>) -> rusqlite::Result<()> {
+    let lineage = lineage.map_or("lower(hex(randomblob(16)))".to_owned(), |it| format!("'{it}'"));
     set_limits(connection)?;
     connection.execute_batch(&format!(
         "PRAGMA synchronous = FULL;
@@ -101,7 +103,7 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
          PRAGMA application_id = {APPLICATION_ID};
          PRAGMA user_version = {FORMAT};
          {LOG} {ORIGINS}
-         INSERT INTO head VALUES (1, lower(hex(randomblob(16))), 0, '{}');
+         INSERT INTO head VALUES (1, {lineage}, 0, '{}');
          COMMIT;",
         crate::domain::ChainHash::ZERO
     ))

@@ -88,6 +88,7 @@ impl Writer {
                 (self.newest.head.revision, self.newest.head.chain) =
                     (record.revision, record.chain);
                 self.newest.rules.apply(&proposal.change);
+                self.newest.changed_at = self.newest.changed_at.max(Some(proposal.at));
                 self.bytes_ahead += size + BYTES_A_COMMIT;
                 self.move_into_main_file();
                 Ok(applied)
@@ -241,7 +242,11 @@ impl Step<'_> {
     }
 }
 
-fn insert(transaction: &Transaction<'_>, record: &Record, entry: &str) -> rusqlite::Result<()> {
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    record: &Record,
+    entry: &str,
+) -> rusqlite::Result<()> {
     let revision = i64::try_from(record.revision.0).unwrap_or(i64::MAX);
     let chain = record.chain.to_string();
     transaction
