@@ -298,12 +298,11 @@ impl Service {
             // No write may come into doubt between the look at the store and what it settles.
             let _writing = self.writing.lock().await;
             let is_in_doubt = self.replica.freshness(self.clock.boot()) == Freshness::Stale;
-            if !is_in_doubt || self.damaged.load(Ordering::Acquire) {
-                looks = 0;
-            } else if self.settle(looks % LOOKS_A_LINE == 0).await {
-                looks = 0;
-            } else {
+            let can_settle = is_in_doubt && !self.damaged.load(Ordering::Acquire);
+            if can_settle && !self.settle(looks % LOOKS_A_LINE == 0).await {
                 looks = looks.wrapping_add(1);
+            } else {
+                looks = 0;
             }
         }
     }
