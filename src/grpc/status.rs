@@ -133,7 +133,7 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("newest", newest.to_string())];
             failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)
         }
-        ServiceError::TooManyChanges => too_busy(&message),
+        ServiceError::Overloaded { .. } => too_busy(&message),
         ServiceError::NotLoaded => {
             failed(Code::Unavailable, "RULES_UNAVAILABLE", &message, [], Some(RETRY_AFTER))
         }
@@ -145,6 +145,13 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
         ServiceError::BrokenOff => {
             tracing::error!("Work was broken off");
             failed(Code::Unavailable, "BROKEN_OFF", &message, [], Some(RETRY_AFTER))
+        }
+        ServiceError::Lost { revision } => {
+            let about = [("revision", revision.to_string())];
+            failed(Code::DataLoss, "CHANGE_LOST", &message, about, None)
+        }
+        ServiceError::NotForked => {
+            failed(Code::FailedPrecondition, "NOT_FORKED", &message, [], None)
         }
         ServiceError::Store(cause) => store_status(&cause),
     }

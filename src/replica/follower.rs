@@ -282,7 +282,11 @@ impl Follower {
         let Some(head) = self.in_time(self.store.head()).await? else { return Ok(None) };
         let start = Head { revision: Revision::ZERO, chain: Chain::START.hash, ..head };
         let lineage = start.lineage.clone();
-        let held = self.replica.install(Loaded { head: start, rules: RuleSet::default() })?;
+        let held = self.replica.install(Loaded {
+            head: start,
+            rules: RuleSet::default(),
+            changed_at: None,
+        })?;
         self.write_journal(&lineage, &[]).await;
         self.catch_up().await?;
         Ok(Some(self.replica.held().unwrap_or(held)))
@@ -454,7 +458,7 @@ impl std::fmt::Debug for Follower {
 /// What follows from what is held and the records after it, if they do follow.
 fn fold(held: Arc<Held>, records: &[Record]) -> Result<Loaded, FollowError> {
     let mut chain = Chain { revision: held.head.revision, hash: held.head.chain };
-    let mut rules = held.rules.clone();
+    let (mut rules, mut changed_at) = (held.rules.clone(), held.changed_at);
     for record in records {
         let revision = record.revision;
         let follows = chain.next(&record.proposal).is_ok_and(|(next, _)| next == *record);
@@ -463,10 +467,11 @@ fn fold(held: Arc<Held>, records: &[Record]) -> Result<Loaded, FollowError> {
         }
         chain = Chain { revision, hash: record.chain };
         rules.apply(&record.proposal.change);
+        changed_at = changed_at.max(Some(record.proposal.at));
     }
     let head =
         Head { lineage: held.head.lineage.clone(), revision: chain.revision, chain: chain.hash };
-    Ok(Loaded { head, rules })
+    Ok(Loaded { head, rules, changed_at })
 }
 
 /// An error with its causes, on one line.

@@ -200,7 +200,7 @@ mod tests {
     fn loaded(digit: char, revision: u64) -> Loaded {
         let (lineage, chain) = (lineage(digit), ChainHash::ZERO);
         let head = Head { lineage, revision: Revision(revision), chain };
-        Loaded { head, rules: RuleSet::default() }
+        Loaded { head, rules: RuleSet::default(), changed_at: None }
     }
 
     /// Rules with an offer of a product that nobody declared.

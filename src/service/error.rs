@@ -2,7 +2,7 @@
 
 use crate::decision::CompileError;
 use crate::domain::{Revision, SuspensionId, Timestamp};
-use crate::replica::InstallError;
+use crate::replica::FollowError;
 use crate::rules::{Problem, RuleErrors};
 use crate::store::StoreError;
 
@@ -75,9 +75,13 @@ pub enum ServiceError {
         most: usize,
     },
 
-    /// As many changes wait as may. Nothing was done: send it again.
-    #[error("too many changes wait for their turn")]
-    TooManyChanges,
+    /// So many changes are under way that this one would wait for too long. Nothing was written: try
+    /// again.
+    #[error("{most} changes are under way or waiting, which is as many as are let in")]
+    Overloaded {
+        /// How many are let in.
+        most: usize,
+    },
 
     /// No rules are held, so there is nothing to look at.
     #[error("no rules are loaded")]
@@ -89,8 +93,19 @@ pub enum ServiceError {
         /// The revision.
         revision: Revision,
         /// Why not.
-        source: InstallError,
+        source: FollowError,
     },
+
+    /// The change is not, or not any more, part of the store's history.
+    #[error("revision {revision} as it was told is not part of the store's history")]
+    Lost {
+        /// Its number.
+        revision: Revision,
+    },
+
+    /// There is nothing to decide: histories agree.
+    #[error("the store's history has not forked")]
+    NotForked,
 
     /// The store said no, or nothing.
     #[error("rule store refused")]

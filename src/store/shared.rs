@@ -18,7 +18,7 @@ pub trait SharedStore: RuleStore {
     /// Where the store stands, read anew. `None` while it is empty of any history.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When the store does not answer, and while its history is marked as forked.
     fn head(&self) -> BoxFuture<'_, Result<Option<Head>, StoreError>>;
 
     /// Reports what one replica has in effect, and learns whether that is all there is: one atomic
