@@ -104,9 +104,8 @@ impl Service {
         requester: Requester,
         change: Change,
     ) -> Result<Changed, ServiceError> {
-        // Held by the work and not by its caller, who may go away and leave it waiting.
         let place = Arc::clone(&self.changes).try_acquire_owned();
-        let place = place.map_err(|_| ServiceError::TooManyChanges)?;
+        let place = place.map_err(|_| ServiceError::Overloaded { most: MOST_CHANGES })?;
         let service = Arc::clone(self);
         let work = async move {
             let _place = place;

@@ -75,9 +75,13 @@ pub enum ServiceError {
         most: usize,
     },
 
-    /// As many changes wait as may. Nothing was done: send it again.
-    #[error("too many changes wait for their turn")]
-    TooManyChanges,
+    /// So many changes are under way that this one would wait for too long. Nothing was written: try
+    /// again.
+    #[error("{most} changes are under way or waiting, which is as many as are let in")]
+    Overloaded {
+        /// How many are let in.
+        most: usize,
+    },
 
     /// No rules are held, so there is nothing to look at.
     #[error("no rules are loaded")]

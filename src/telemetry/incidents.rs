@@ -7,6 +7,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use std::any::Any;
+use std::sync::Arc;
 
 /// Why a connection was turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +30,12 @@ impl TurnedAway {
     }
 }
 
-/// The counters.
+/// The counters. Every call carries them along, so that a clone is cheap.
 #[derive(Debug, Clone)]
-pub struct Incidents {
+pub struct Incidents(Arc<Counters>);
+
+#[derive(Debug)]
+struct Counters {
     turned_away: Counter<u64>,
     panics: Counter<u64>,
 }
@@ -53,17 +57,17 @@ impl Incidents {
             turned_away.add(0, &limit.label());
         }
         panics.add(0, &[]);
-        Self { turned_away, panics }
+        Self(Arc::new(Counters { turned_away, panics }))
     }
 
     /// Counts a connection that was closed at once.
     pub fn turned_away(&self, why: TurnedAway) {
-        self.turned_away.add(1, &why.label());
+        self.0.turned_away.add(1, &why.label());
     }
 
     /// Counts a call that ended in a panic.
     pub fn panicked(&self) {
-        self.panics.add(1, &[]);
+        self.0.panics.add(1, &[]);
     }
 }
 

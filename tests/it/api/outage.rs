@@ -4,7 +4,6 @@
 use super::messages::{connect, framed, send};
 use super::server::{Server, check, create, memory, reasons, suspension};
 use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::FuturesUnordered;
 use offergate::audit::{Proposal, Record, RequestId};
 use offergate::client::ErrorKind;
 use offergate::domain::Revision;
@@ -234,24 +233,26 @@ async fn of_changes_at_once_all_land_or_with_an_expected_revision_one() {
 }
 
 #[tokio::test]
-async fn a_change_that_too_many_wait_before_is_refused_and_all_that_wait_land() {
+async fn a_change_behind_sixty_four_others_is_refused_before_anything_is_written() {
     let store = Unruly::new();
     let server = Server::start_over(Arc::clone(&store) as _).await;
     store.writes.forget_permits(Semaphore::MAX_PERMITS);
-    let mut calls: FuturesUnordered<_> = (0..70)
-        .map(|place| {
-            let (client, id) = (server.client.clone(), format!("s-{place}"));
-            async move { client.create_suspension(create(suspension(&id), &id)).await }
-        })
-        .collect();
-    for _ in 64..70 {
-        let error = calls.next().await.unwrap().unwrap_err();
-        assert_eq!(error.reason.as_deref(), Some("TOO_BUSY"));
+    let call = |number: usize| {
+        let (client, id) = (server.client.clone(), format!("s-{number}"));
+        async move { client.create_suspension(create(suspension(&id), &id)).await }
+    };
+    let mut calls: Vec<_> = (0..65).map(|number| tokio::spawn(call(number))).collect();
+    wait_until(|| calls.iter().any(tokio::task::JoinHandle::is_finished)).await;
+    let refused = calls.iter().position(tokio::task::JoinHandle::is_finished).unwrap();
+    let error = calls.remove(refused).await.unwrap().unwrap_err();
+    assert_eq!(error.reason.as_deref(), Some("TOO_BUSY"));
+    store.writes.add_permits(100);
+    for made in calls {
+        made.await.unwrap().unwrap();
     }
-    assert!(server.check(check()).await.is_ok());
-    store.writes.add_permits(64);
-    let landed: Vec<_> = calls.collect().await;
-    assert_eq!(landed.iter().filter(|made| made.is_ok()).count(), 64);
+    let id = RequestId::parse(&format!("s-{refused}")).unwrap();
+    assert_eq!(store.record_of(&id).await.unwrap(), None);
+    call(refused).await.unwrap();
 }
 
 #[tokio::test]

@@ -79,20 +79,20 @@ impl Server {
 
     /// The same, over a store of the test's own.
     pub(super) async fn over(store: Arc<dyn RuleStore>) -> Self {
-        Self::over_at(store, "2017-12-05T12:00:00Z").await
+        Self::serving(store, "2017-12-05T12:00:00Z", LIMITS).await
     }
 
     /// The same, at another time.
     pub(super) async fn over_at(store: Arc<dyn RuleStore>, now: &str) -> Self {
-        Self::made(store, now, LIMITS).await
+        Self::serving(store, now, LIMITS).await
     }
 
     /// The same, within limits of the test's own.
     pub(super) async fn within(store: Arc<dyn RuleStore>, limits: LimitSettings) -> Self {
-        Self::made(store, "2017-12-05T12:00:00Z", limits).await
+        Self::serving(store, "2017-12-05T12:00:00Z", limits).await
     }
 
-    async fn made(store: Arc<dyn RuleStore>, now: &str, limits: LimitSettings) -> Self {
+    async fn serving(store: Arc<dyn RuleStore>, now: &str, limits: LimitSettings) -> Self {
         let clock = Arc::new(SetClock(Mutex::new(now.parse().unwrap())));
         let limit = Service::STALENESS_LIMIT;
         let service = Service::start(store, Arc::clone(&clock) as _, limit, None).await.unwrap();
