@@ -16,6 +16,7 @@ mod cli_serve;
 mod hot;
 mod laws;
 mod random;
+mod rules_amend;
 mod rules_files;
 mod rules_generate;
 mod rules_properties;
