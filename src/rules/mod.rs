@@ -29,3 +29,4 @@ pub use given::GivenRequest;
 pub use plan::{Difference, DifferenceKind, FieldDifference, Plan, check_change, plan};
 pub use problem::{Place, Problem, RuleErrors};
 pub use read::{point_at, read};
+pub use tree::is_hidden;
