@@ -7,6 +7,7 @@ mod amend;
 mod apply;
 mod backup;
 mod change_args;
+mod change_view;
 mod check;
 mod completions;
 mod config;
