@@ -363,44 +363,6 @@ fn a_backup_of_a_running_server_restores_to_the_same_history() {
 }
 
 #[test]
-fn each_kind_of_failure_has_its_exit_code_and_leaves_stdout_empty() {
-    let server = Server::with_barclays();
-    let missing_record = ["suspend", "product", "kis"];
-    let twice_an_hour = [
-        "suspend",
-        "product",
-        "kis",
-        "--from",
-        "2024-10-27 01:30",
-        "--zone",
-        "Europe/London",
-        "--reason=r",
-        "--ticket=t",
-    ];
-    for (arguments, code, told) in [
-        (missing_record.as_slice(), 2, "--reason is missing"),
-        (&twice_an_hour, 2, "2024-10-27T01:30:00+01:00"),
-        (&["check", "--customer=c-1"], 2, "--offer"),
-        (&["check", "--customer= ", "--offer=o", "--action=USE"], 2, "customer.id"),
-        (&["frobnicate"], 2, "frobnicate"),
-        (&["lift", "nothing", "--reason=r", "--ticket=t"], 3, "nothing"),
-        (&["export", "--revision=99"], 3, "99"),
-        (
-            &["suspend", "product", "kis", "--id=barclays-2017", "--reason=r", "--ticket=t"],
-            4,
-            "barclays-2017",
-        ),
-        (&["status", "--server=http://127.0.0.1:9"], 5, "127.0.0.1:9"),
-    ] {
-        let output = run(&server, arguments);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
-        assert_eq!(stdout(&output), "", "{arguments:?}");
-        assert!(stderr(&output).contains(told), "{arguments:?}: {}", stderr(&output));
-    }
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
-}
-
-#[test]
 fn a_reader_that_goes_away_ends_a_command_quietly() {
     let server = Server::with_barclays();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_offergate"))
