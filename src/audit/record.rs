@@ -37,16 +37,22 @@ pub enum ChangeKind {
     LiftSuspension,
     /// An exemption was created.
     CreateExemption,
+    /// A suspension that the store had lost was proposed again by a replica that holds it.
+    HealFork,
+    /// People decided that the store's history goes on as it is, after histories had disagreed.
+    AcceptHistory,
 }
 
 impl ChangeKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::ApplyRules,
         Self::CreateSuspension,
         Self::AmendSuspension,
         Self::LiftSuspension,
         Self::CreateExemption,
+        Self::HealFork,
+        Self::AcceptHistory,
     ];
 
     /// The name, as records and RPCs spell it.
@@ -58,6 +64,8 @@ impl ChangeKind {
             Self::AmendSuspension => "AMEND_SUSPENSION",
             Self::LiftSuspension => "LIFT_SUSPENSION",
             Self::CreateExemption => "CREATE_EXEMPTION",
+            Self::HealFork => "HEAL_FORK",
+            Self::AcceptHistory => "ACCEPT_HISTORY",
         }
     }
 

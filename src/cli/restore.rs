@@ -24,8 +24,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let target = store_path(args.store.as_ref())?;
-    let head = embedded::restore(&args.backup, &target).map_err(store_failure)?;
-    output.answer(&Copied::of(&args.backup, &target, &head))?;
+    let restored = embedded::restore(&args.backup, &target).map_err(store_failure)?;
+    output.note(format_args!(
+        "a history of its own begins here, after {}: tokens of before read as too old",
+        restored.origin.token()
+    ));
+    output.answer(&Copied::of(&args.backup, &target, &restored.head))?;
     Ok(Exit::Ok)
 }
 
@@ -35,6 +39,9 @@ pub(super) fn store_failure(error: OpenError) -> Failure {
         OpenError::InUse { .. } => (Exit::Conflict, "stop that process, or name another --store"),
         OpenError::Exists { .. } => {
             (Exit::Conflict, "name a file that does not exist, or move that one away first")
+        }
+        OpenError::SeveralNames { .. } => {
+            (Exit::Failure, "`find -samefile FILE` lists its names; a copy is what `backup` makes")
         }
         OpenError::NotAStore { .. } => (Exit::Failure, "name the file of an embedded store"),
         OpenError::LaterFormat { .. } => (Exit::Failure, "use the version that wrote it"),

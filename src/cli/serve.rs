@@ -51,7 +51,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     let telemetry = start_telemetry(&settings)?;
     let control = runtime()?;
-    let service = control.block_on(start_service(&settings, &telemetry, args.serve.demo))?;
+    let (service, broken) =
+        control.block_on(start_service(&settings, &telemetry, args.serve.demo))?;
     let clients = grpc::listeners(settings.listen, settings.workers)
         .map_err(|error| port_failure("--listen", settings.listen, error))?;
     let management = TcpListener::bind(settings.management_listen)
@@ -63,7 +64,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if args.serve.demo {
         output.raw(&demo::banner(address))?;
     }
-    let ended = Server::new(&settings, service, &telemetry)?.serve(&control, clients, management);
+    let server = Server::new(&settings, service, &telemetry)?;
+    let ended = server.serve(&control, clients, management, broken);
     telemetry.shutdown();
     ended.map(|()| Exit::Ok)
 }
@@ -105,9 +107,10 @@ async fn start_service(
     settings: &Settings,
     telemetry: &Telemetry,
     demo: bool,
-) -> Result<Arc<Service>, Failure> {
+) -> Result<(Arc<Service>, impl Future<Output = ()> + use<>), Failure> {
     let StoreLocation::Embedded(path) = &settings.store;
     let store = EmbeddedStore::open(path).map_err(store_failure)?;
+    let broken = store.broken();
     let decisions = telemetry.decisions(Service::outcomes(), Service::reasons());
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
     let started = Service::start(store, clock, settings.staleness_limit, Some(decisions)).await;
@@ -119,7 +122,7 @@ async fn start_service(
     }
     let seen = Arc::clone(&service);
     telemetry.observe_rules(move || rules_seen(&seen));
-    Ok(service)
+    Ok((service, broken))
 }
 
 /// What the metrics say about the rules.
@@ -183,6 +186,7 @@ impl Server {
         control: &Runtime,
         clients: Vec<TcpListener>,
         management: TcpListener,
+        broken: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
         let stop = CancellationToken::new();
         let (ended, mut ends) = mpsc::unbounded_channel();
@@ -199,6 +203,9 @@ impl Server {
                 () = signals.next() => None,
                 end = ends.recv() => Some(worker_failure(end)),
                 _ = managed => Some(Failure::new(Exit::Failure, "the management port failed")),
+                // Only a new process can find out what the disk holds.
+                () = broken => Some(Failure::new(Exit::Failure, "the store failed for good")
+                    .help("the log names the cause; see to the disk, then start again")),
             };
             self.switch.turn_off();
             stop.cancel();

@@ -140,6 +140,9 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("newest", newest.to_string())];
             failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)
         }
+        ServiceError::Overloaded { .. } => {
+            failed(Code::ResourceExhausted, "TOO_BUSY", &message, [], Some(RETRY_AFTER))
+        }
         ServiceError::NotLoaded => {
             failed(Code::Unavailable, "RULES_UNAVAILABLE", &message, [], Some(RETRY_AFTER))
         }
@@ -151,6 +154,13 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
         ServiceError::BrokenOff => {
             tracing::error!("Work was broken off");
             failed(Code::Unavailable, "BROKEN_OFF", &message, [], Some(RETRY_AFTER))
+        }
+        ServiceError::Lost { revision } => {
+            let about = [("revision", revision.to_string())];
+            failed(Code::DataLoss, "CHANGE_LOST", &message, about, None)
+        }
+        ServiceError::NotForked => {
+            failed(Code::FailedPrecondition, "NOT_FORKED", &message, [], None)
         }
         ServiceError::Store(cause) => store_status(&cause),
     }
@@ -175,6 +185,10 @@ fn store_status(cause: &StoreError) -> Status {
             tracing::error!(error = cause as &dyn Error, "Nothing was written");
             failed(Code::Internal, "NOT_WRITTEN", &message, [], None)
         }
+        StoreError::Forked => {
+            failed(Code::FailedPrecondition, "HISTORY_FORKED", &message, [], None)
+        }
+        StoreError::Empty => failed(Code::FailedPrecondition, "STORE_EMPTY", &message, [], None),
         StoreError::Corrupt { .. } => {
             tracing::error!(error = cause as &dyn Error, "Stored data is corrupt");
             failed(Code::DataLoss, "STORE_CORRUPT", "stored data is corrupt", [], None)

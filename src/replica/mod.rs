@@ -1,48 +1,54 @@
-//! The newest snapshot, and whether it is known to hold all the rules.
+//! The newest snapshot, and until when it is known to hold all the rules.
 //!
-//! A check reads one pointer and does no I/O. Whoever loads or writes rules installs them here, and
-//! never acknowledges a change before it is installed.
+//! A check reads one pointer and one clock and does no I/O. Whoever loads or writes rules installs
+//! them here, and never acknowledges a change before it is installed.
+//!
+//! - `held`: the rules of one revision. `lease`: how long they may be relied on.
+//! - `barrier`: when a change is in effect everywhere.
+//! - `follower`: keeps a replica of a shared store up to date. `fork`: when histories disagree.
 //!
 //! Invariant: the held rules never go back to an earlier revision nor over to another history, and
-//! rules that do not compile change nothing (R17).
+//! rules that do not compile change nothing (R17). Whoever offers such rules has shown that what is
+//! held may not be all there is, so its lease ends.
 
+mod barrier;
+mod follower;
+mod fork;
 mod held;
+mod lease;
 
+pub use barrier::{Barrier, Reigns, Verdict};
+pub use follower::{Contact, FollowError, Follower, Identity};
 pub use held::Held;
+pub use lease::{AfterRenewal, BootTime, Lease, Terms, after_renewal};
 
 use crate::decision::{CompileError, Snapshot};
 use crate::domain::{Lineage, Revision};
 use crate::store::Loaded;
-use arc_swap::{ArcSwapOption, Guard};
-use std::sync::atomic::{AtomicBool, Ordering};
+use arc_swap::ArcSwapOption;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Holds the newest rules of this process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Replica {
     held: ArcSwapOption<Held>,
     /// One installation at a time, so that two cannot overtake each other.
     installing: Mutex<()>,
-    fence: CommitFence,
+    /// Whether nobody else writes to the store. Every change is then held before it is acknowledged,
+    /// so that what is held is all there is, until a write ends without telling how.
+    alone: bool,
 }
 
 /// Whether the held rules are known to be all the rules there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// Nobody can have acknowledged a change that is not held.
+    /// Nobody can have been told of a change that is not held.
     Fresh,
     /// Somebody may have.
     Stale,
 }
 
-/// Proof of freshness where this process alone writes to its store: every change is held before it
-/// is acknowledged, so what is held is all there is, until a write ends without telling how.
-#[derive(Debug, Default)]
-struct CommitFence {
-    in_doubt: AtomicBool,
-}
-
-/// Why rules were not installed. What was held stays.
+/// Why rules were not installed. What was held stays, without a lease.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// A rule does not compile.
@@ -62,74 +68,121 @@ pub enum InstallError {
         /// The history offered.
         offered: Lineage,
     },
+
+    /// The rules are older than those held.
+    #[error("rules of revision {offered} were offered to a replica that holds revision {held}")]
+    Backwards {
+        /// The revision held.
+        held: Revision,
+        /// The revision offered.
+        offered: Revision,
+    },
+
+    /// The rules have the number of those held, and another past.
+    #[error("two histories have a revision {revision}: the one held, and the one offered")]
+    Forked {
+        /// The number of both.
+        revision: Revision,
+    },
 }
 
 impl Replica {
-    /// Holds nothing yet.
+    /// Holds nothing yet; this process alone writes to the store.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn alone() -> Self {
+        Self { held: ArcSwapOption::empty(), installing: Mutex::default(), alone: true }
     }
 
-    /// What is held now, for one decision.
+    /// Holds nothing yet; others write to the store too, so that a lease must be won by renewals.
     #[must_use]
-    pub fn peek(&self) -> Guard<Option<Arc<Held>>> {
-        self.held.load()
+    pub fn of_many() -> Self {
+        Self { alone: false, ..Self::alone() }
     }
 
-    /// What is held now, to keep.
+    /// What is held now.
     #[must_use]
     pub fn held(&self) -> Option<Arc<Held>> {
         self.held.load_full()
     }
 
-    /// Whether what is held is known to be all there is.
+    /// Whether what is held is known, at `now`, to be all there is.
     #[must_use]
-    pub fn freshness(&self) -> Freshness {
-        match self.fence.in_doubt.load(Ordering::Acquire) {
-            false => Freshness::Fresh,
-            true => Freshness::Stale,
+    pub fn freshness(&self, now: BootTime) -> Freshness {
+        match &*self.held.load() {
+            Some(held) if held.lease.holds_at(now) => Freshness::Fresh,
+            _ => Freshness::Stale,
         }
     }
 
     /// Says that the store may hold a change that is not held here: from now on nothing is answered
-    /// `ELIGIBLE`, until newer rules are loaded from the store.
+    /// `ELIGIBLE`, until the store has shown what it holds.
     pub fn doubt(&self) {
-        self.fence.in_doubt.store(true, Ordering::Release);
+        if let Some(held) = &*self.held.load() {
+            held.lease.cut();
+        }
     }
 
     /// Compiles and holds what the store has.
     ///
     /// # Errors
-    /// When the rules do not compile or belong to another history. What was held stays, in doubt.
+    /// When the rules do not compile, are older, or belong to another history. What was held stays,
+    /// in doubt.
     pub fn install(&self, loaded: Loaded) -> Result<Arc<Held>, InstallError> {
         let revision = loaded.head.revision;
         let installed = Snapshot::compile(&loaded.rules, revision)
             .map_err(|source| InstallError::Compile { revision, source })
             .and_then(|snapshot| self.swap(Held::new(loaded, snapshot)));
-        // What a load from the store shows is the newest: it settles any doubt about earlier writes.
-        self.fence.in_doubt.store(installed.is_err(), Ordering::Release);
+        if installed.is_err() {
+            self.doubt();
+        }
         installed
     }
 
-    /// Holds `next`, unless what is held is as new. Returns what is held in the end.
+    /// Holds `next`. What is held already stays as it is, and is known anew to be the newest.
     ///
     /// # Errors
-    /// When `next` belongs to another history.
+    /// When `next` is older, or of another history. What was held stays, in doubt.
     pub fn swap(&self, next: Held) -> Result<Arc<Held>, InstallError> {
         let _installing = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = self.held.load_full() {
-            if held.head.lineage != next.head.lineage {
-                let (held, offered) = (held.head.lineage.clone(), next.head.lineage);
-                return Err(InstallError::OtherLineage { held, offered });
+        let next = match self.held.load_full() {
+            Some(held) if held.head == next.head => held,
+            Some(held) => {
+                if let Err(refused) = comes_after(&next, &held) {
+                    held.lease.cut();
+                    return Err(refused);
+                }
+                Arc::new(next)
             }
-            if next.head.revision <= held.head.revision {
-                return Ok(held);
-            }
+            None => Arc::new(next),
+        };
+        if self.alone {
+            next.lease.make_endless();
         }
-        let next = Arc::new(next);
         self.held.store(Some(Arc::clone(&next)));
         Ok(next)
+    }
+
+    /// Holds rules of another history, because people let it take the place of the one held. They
+    /// have no lease yet.
+    pub(super) fn move_over(&self, next: Held) {
+        let _installing = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.doubt();
+        self.held.store(Some(Arc::new(next)));
+    }
+}
+
+/// Whether `next` may take the place of `held`.
+fn comes_after(next: &Held, held: &Held) -> Result<(), InstallError> {
+    let (next, held) = (&next.head, &held.head);
+    if held.lineage != next.lineage {
+        let (held, offered) = (held.lineage.clone(), next.lineage.clone());
+        return Err(InstallError::OtherLineage { held, offered });
+    }
+    let (held, offered) = (held.revision, next.revision);
+    match offered.cmp(&held) {
+        std::cmp::Ordering::Less => Err(InstallError::Backwards { held, offered }),
+        std::cmp::Ordering::Equal => Err(InstallError::Forked { revision: offered }),
+        std::cmp::Ordering::Greater => Ok(()),
     }
 }
 
@@ -147,7 +200,7 @@ mod tests {
     fn loaded(digit: char, revision: u64) -> Loaded {
         let (lineage, chain) = (lineage(digit), ChainHash::ZERO);
         let head = Head { lineage, revision: Revision(revision), chain };
-        Loaded { head, rules: RuleSet::default() }
+        Loaded { head, rules: RuleSet::default(), changed_at: None }
     }
 
     /// Rules with an offer of a product that nobody declared.
@@ -172,47 +225,73 @@ mod tests {
         loaded
     }
 
-    fn held_revision(replica: &Replica) -> Option<u64> {
-        replica.held().map(|held| held.head.revision.0)
+    const NOW: BootTime = BootTime::ZERO;
+
+    fn held(replica: &Replica) -> (Option<u64>, Freshness) {
+        (replica.held().map(|held| held.head.revision.0), replica.freshness(NOW))
     }
 
     #[test]
-    fn rules_never_go_back_to_an_earlier_revision() {
-        let replica = Replica::new();
-        assert_eq!(held_revision(&replica), None);
-        for (offered, held) in [(2, 2), (1, 2), (2, 2), (3, 3)] {
-            replica.install(loaded('a', offered)).unwrap();
-            assert_eq!(held_revision(&replica), Some(held));
-        }
+    fn rules_never_go_back_to_an_earlier_revision_and_an_attempt_to_is_a_reason_for_doubt() {
+        let replica = Replica::alone();
+        assert_eq!(held(&replica), (None, Freshness::Stale));
+        replica.install(loaded('a', 2)).unwrap();
+        assert_eq!(held(&replica), (Some(2), Freshness::Fresh));
+        let refused = replica.install(loaded('a', 1));
+        assert!(matches!(refused, Err(InstallError::Backwards { .. })));
+        assert_eq!(held(&replica), (Some(2), Freshness::Stale));
+        replica.install(loaded('a', 3)).unwrap();
+        assert_eq!(held(&replica), (Some(3), Freshness::Fresh));
+    }
+
+    #[test]
+    fn the_same_number_with_another_past_is_a_fork() {
+        let replica = Replica::alone();
+        replica.install(loaded('a', 2)).unwrap();
+        let mut other = loaded('a', 2);
+        other.head.chain = ChainHash([1; 32]);
+        assert!(matches!(replica.install(other), Err(InstallError::Forked { .. })));
+        assert_eq!(held(&replica), (Some(2), Freshness::Stale));
     }
 
     #[test]
     fn rules_that_do_not_compile_leave_the_held_ones_and_put_them_in_doubt() {
-        let replica = Replica::new();
+        let replica = Replica::alone();
         replica.install(loaded('a', 1)).unwrap();
-        assert_eq!(replica.freshness(), Freshness::Fresh);
+        assert_eq!(held(&replica), (Some(1), Freshness::Fresh));
         assert!(matches!(replica.install(broken(2)), Err(InstallError::Compile { .. })));
-        assert_eq!((held_revision(&replica), replica.freshness()), (Some(1), Freshness::Stale));
+        assert_eq!(held(&replica), (Some(1), Freshness::Stale));
         replica.install(loaded('a', 3)).unwrap();
-        assert_eq!((held_revision(&replica), replica.freshness()), (Some(3), Freshness::Fresh));
+        assert_eq!(held(&replica), (Some(3), Freshness::Fresh));
     }
 
     #[test]
     fn rules_of_another_history_are_refused_whatever_their_number() {
-        let replica = Replica::new();
+        let replica = Replica::alone();
         replica.install(loaded('a', 1)).unwrap();
         let refused = replica.install(loaded('b', 7));
         assert!(matches!(refused, Err(InstallError::OtherLineage { .. })));
-        assert_eq!((held_revision(&replica), replica.freshness()), (Some(1), Freshness::Stale));
+        assert_eq!(held(&replica), (Some(1), Freshness::Stale));
     }
 
     #[test]
     fn a_write_that_ended_unclear_is_in_doubt_until_the_store_was_read_again() {
-        let replica = Replica::new();
+        let replica = Replica::alone();
         replica.install(loaded('a', 1)).unwrap();
         replica.doubt();
-        assert_eq!(replica.freshness(), Freshness::Stale);
+        assert_eq!(held(&replica), (Some(1), Freshness::Stale));
         replica.install(loaded('a', 1)).unwrap();
-        assert_eq!(replica.freshness(), Freshness::Fresh);
+        assert_eq!(held(&replica), (Some(1), Freshness::Fresh));
+    }
+
+    #[test]
+    fn of_many_replicas_none_is_fresh_before_a_renewal_says_so_and_a_lease_stays_with_its_rules() {
+        let replica = Replica::of_many();
+        replica.install(loaded('a', 1)).unwrap();
+        assert_eq!(held(&replica), (Some(1), Freshness::Stale));
+        replica.held().unwrap().lease.extend_to(BootTime::from_secs(1));
+        assert_eq!(held(&replica), (Some(1), Freshness::Fresh));
+        replica.install(loaded('a', 2)).unwrap();
+        assert_eq!(held(&replica), (Some(2), Freshness::Stale));
     }
 }

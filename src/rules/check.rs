@@ -18,9 +18,6 @@ use crate::domain::{
 };
 use std::collections::BTreeSet;
 
-/// The longest condition, in characters. Compiling one is not bounded otherwise.
-const LONGEST_CONDITION: usize = 1_000;
-
 /// Everything that is wrong with `rules`, in the order of their sections and ids.
 #[must_use]
 pub fn check(rules: &RuleSet) -> Vec<Problem> {
@@ -217,8 +214,9 @@ impl Check<'_> {
             let path = format!("{path}.condition");
             if condition.trim().is_empty() {
                 self.refuse(path, "is empty; leave it out for no condition");
-            } else if LONGEST_CONDITION < condition.chars().count() {
-                self.refuse(path, format!("is longer than {LONGEST_CONDITION} characters"));
+            } else if Offer::LONGEST_CONDITION < condition.chars().count() {
+                let most = Offer::LONGEST_CONDITION;
+                self.refuse(path, format!("is longer than {most} characters"));
             }
         }
     }

@@ -1,25 +1,23 @@
 //! Checks: one, many over one revision, or all offers for one customer.
+//!
+//! Invariant: what would be `ELIGIBLE` stays so only if the lease of the very snapshot that decided it
+//! still runs on a clock that is read after the decision was made.
 
 use super::Service;
 use super::answer::{Answer, age};
-use crate::decision::decide;
-use crate::domain::{
-    Attribute, CheckRequest, Consistency, Decision, Holding, Offer, Revision, Timestamp,
-};
+use super::instants::Instants;
+use crate::domain::{Attribute, CheckRequest, Consistency, Decision, Holding, Offer, Revision};
 use crate::replica::{Freshness, Held};
-use crate::telemetry::Decisions;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// One revision at one instant. All that is decided over a view rests on the same rules.
 #[derive(Debug)]
 pub struct View<'a> {
+    service: &'a Service,
     held: Option<Arc<Held>>,
-    freshness: Freshness,
-    now: Timestamp,
-    staleness_limit: Duration,
-    decisions: Option<&'a Decisions>,
+    instants: Instants,
+    /// Whether the store was asked, after the check came in, and had nothing newer.
+    asked_store: bool,
 }
 
 /// The answer for one offer of several.
@@ -35,25 +33,42 @@ impl Service {
     /// The newest rules, now.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        // Freshness is read before the rules: what is in doubt by then may be held already, and what
-        // comes into doubt later had not been acknowledged when this check began.
-        let freshness = self.replica.freshness();
-        View {
-            freshness,
-            held: self.replica.held().filter(|held| held.head.revision != Revision::ZERO),
-            now: self.check_time(),
-            staleness_limit: self.staleness_limit,
-            decisions: self.decisions.as_deref(),
+        self.seen(self.replica.held(), false)
+    }
+
+    /// The newest rules, now, if they are what this check wants without asking the store.
+    #[must_use]
+    pub fn view_at_once(&self, consistency: &Consistency) -> Option<View<'_>> {
+        let view = self.view();
+        let ask = self.follower.is_some()
+            && match consistency {
+                Consistency::Leased => false,
+                Consistency::Strict => true,
+                // A replica that another one is ahead of looks for itself before it says no.
+                Consistency::AtLeast(token) => view.held.as_ref().is_some_and(|held| {
+                    held.head.lineage == token.lineage && held.head.revision < token.revision
+                }),
+            };
+        (!ask).then_some(view)
+    }
+
+    /// The rules that a check wants.
+    pub async fn view_for(&self, consistency: &Consistency) -> View<'_> {
+        match self.view_at_once(consistency) {
+            Some(view) => view,
+            None => self.asked_view().await,
         }
     }
-}
 
-impl Service {
-    /// The wall clock's time, and never before the last change that was acknowledged here.
-    fn check_time(&self) -> Timestamp {
-        let last_change = self.last_change.load(Ordering::Acquire);
-        let wall = self.clock.wall();
-        Timestamp::from_microsecond(last_change).map_or(wall, |last| wall.max(last))
+    /// These rules, now.
+    pub(super) fn view_of(&self, held: Arc<Held>, asked_store: bool) -> View<'_> {
+        self.seen(Some(held), asked_store)
+    }
+
+    fn seen(&self, held: Option<Arc<Held>>, asked_store: bool) -> View<'_> {
+        let held = held.filter(|held| held.head.revision != Revision::ZERO);
+        let instants = self.instants_after(held.as_ref().and_then(|held| held.changed_at));
+        View { service: self, held, instants, asked_store }
     }
 }
 
@@ -61,12 +76,13 @@ impl View<'_> {
     /// Decides one request.
     #[must_use]
     pub fn check(&self, request: &CheckRequest<'_>, consistency: &Consistency) -> Answer<'_> {
+        let wall = self.instants.wall;
         let answer = match &self.held {
-            None => Answer::without_rules(self.now, self.staleness_limit),
+            None => Answer::without_rules(wall, self.service.staleness_limit),
             Some(held) => {
-                let decision = decide(request, &held.snapshot, self.now);
+                let decision = self.instants.decide(request, &held.snapshot);
                 let decision = age(decision, request.action, self.freshness(held, consistency));
-                Answer::of(decision, Some(Arc::clone(held)), self.now, self.staleness_limit)
+                Answer::of(decision, Some(Arc::clone(held)), wall, self.service.staleness_limit)
             }
         };
         self.count(&answer.decision);
@@ -104,17 +120,20 @@ impl View<'_> {
         self.held.is_some()
     }
 
-    /// Whether the rules are as new as the caller wants them. `Strict` needs no look at the store: it
-    /// has no other writer than this process, which holds a change before it acknowledges it.
+    /// Whether the rules are as new as the caller wants them.
     fn freshness(&self, held: &Held, consistency: &Consistency) -> Freshness {
         match consistency {
             Consistency::AtLeast(token) if !held.reaches(token) => Freshness::Stale,
-            Consistency::AtLeast(_) | Consistency::Leased | Consistency::Strict => self.freshness,
+            Consistency::Strict if self.asked_store => Freshness::Fresh,
+            // Where this process alone writes, the lease is as good as a look at the store.
+            _ if held.lease.holds_at(self.service.clock.boot()) => Freshness::Fresh,
+            _ => Freshness::Stale,
         }
     }
 
     fn count(&self, decision: &Decision) {
-        if let (Some(decisions), Some(first)) = (self.decisions, decision.reasons.first()) {
+        if let (Some(decisions), Some(first)) = (&self.service.decisions, decision.reasons.first())
+        {
             decisions.record(decision.outcome as usize, first.code as usize);
         }
     }

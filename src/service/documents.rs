@@ -70,7 +70,7 @@ impl Service {
     /// # Errors
     /// When there is no such revision, or the store does not answer.
     pub async fn export(&self, revision: Option<Revision>) -> Result<(String, Head), ServiceError> {
-        let Loaded { head, rules } = self.rules_at(revision).await?;
+        let Loaded { head, rules, .. } = self.rules_at(revision).await?;
         let text = on_another_thread(move || Ok(rules::export(&rules))).await?;
         Ok((text, head))
     }
@@ -89,7 +89,10 @@ impl Service {
                 }
                 self.store.load_at(asked).await?.ok_or_else(none)
             }
-            Some(_) | None => Ok(Loaded { head: held.head.clone(), rules: held.rules.clone() }),
+            Some(_) | None => {
+                let (head, rules) = (held.head.clone(), held.rules.clone());
+                Ok(Loaded { head, rules, changed_at: held.changed_at })
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::decision::CompileError;
 use crate::domain::{Revision, SuspensionId, Unalterable};
-use crate::replica::InstallError;
+use crate::replica::FollowError;
 use crate::rules::{Problem, RuleErrors};
 use crate::store::StoreError;
 
@@ -69,6 +69,14 @@ pub enum ServiceError {
         most: usize,
     },
 
+    /// So many changes are under way that this one would wait for too long. Nothing was written: try
+    /// again.
+    #[error("{most} changes are under way or waiting, which is as many as are let in")]
+    Overloaded {
+        /// How many are let in.
+        most: usize,
+    },
+
     /// No rules are held, so there is nothing to look at.
     #[error("no rules are loaded")]
     NotLoaded,
@@ -79,8 +87,19 @@ pub enum ServiceError {
         /// The revision.
         revision: Revision,
         /// Why not.
-        source: InstallError,
+        source: FollowError,
     },
+
+    /// The change is not, or not any more, part of the store's history.
+    #[error("revision {revision} as it was told is not part of the store's history")]
+    Lost {
+        /// Its number.
+        revision: Revision,
+    },
+
+    /// There is nothing to decide: histories agree.
+    #[error("the store's history has not forked")]
+    NotForked,
 
     /// The store said no, or nothing.
     #[error("rule store refused")]

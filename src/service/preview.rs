@@ -135,7 +135,8 @@ impl Service {
             let change = steps(&held.rules, &proposed, wanted.as_ref(), now, as_of)?;
             let rules = held.rules.after(&change);
             let snapshot = compile(&rules, held.head.revision)?;
-            let after = Held::new(Loaded { head: held.head.clone(), rules }, snapshot);
+            let after =
+                Held::new(Loaded { head: held.head.clone(), rules, changed_at: None }, snapshot);
             let offers = touched(&held, &after, as_of);
             Ok((Arc::new(after), offers))
         };

@@ -5,9 +5,15 @@
 
 pub mod embedded;
 pub mod memory;
+mod shared;
+
+pub use shared::{
+    Confirmation, Fleet, Incarnation, Journal, Reign, Renewal, ReplicaName, Report, SharedStore,
+    Shortfall, Sighting, Standing,
+};
 
 use crate::audit::{Proposal, Record, RequestId};
-use crate::domain::{ChainHash, Lineage, Revision, RuleSet, Token};
+use crate::domain::{ChainHash, Lineage, Revision, RuleSet, Timestamp, Token};
 use futures_util::future::BoxFuture;
 use std::path::Path;
 
@@ -80,6 +86,8 @@ pub struct Loaded {
     pub head: Head,
     /// The rules.
     pub rules: RuleSet,
+    /// When the last of the changes that led here was made; `None` before the first one.
+    pub changed_at: Option<Timestamp>,
 }
 
 /// A change that the store holds.
@@ -131,6 +139,18 @@ pub enum StoreError {
         /// The cause.
         source: BoxError,
     },
+
+    /// Histories disagree, and nothing is written until people have decided which one holds. Nothing
+    /// was written.
+    #[error(
+        "the store's history has forked; nothing is written until people decide which one holds"
+    )]
+    Forked,
+
+    /// The store holds no history: it was emptied, or it is not the store that was meant. Nothing was
+    /// written, and a new history is not begun by itself.
+    #[error("the store holds no history")]
+    Empty,
 
     /// Stored data does not read or does not verify. Retrying cannot help; a person must look.
     #[error("stored data is corrupt at {place}")]

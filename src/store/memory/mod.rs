@@ -32,7 +32,9 @@ impl MemoryStore {
         let mut rules = RuleSet::default();
         records.iter().for_each(|record| rules.apply(&record.proposal.change));
         let Chain { revision, hash: chain } = end_of(records);
-        Loaded { head: Head { lineage: self.lineage.clone(), revision, chain }, rules }
+        let head = Head { lineage: self.lineage.clone(), revision, chain };
+        let changed_at = records.iter().map(|record| record.proposal.at).max();
+        Loaded { head, rules, changed_at }
     }
 
     fn apply_now(&self, proposal: &Proposal, expected: Revision) -> Result<Applied, StoreError> {

@@ -84,10 +84,14 @@ async fn nothing_missing_invalid_or_unknown_is_ever_eligible() {
 #[tokio::test]
 async fn without_rules_nothing_is_known_and_health_says_so() {
     let server = Server::empty().await;
-    let decision = server.check(check()).await.unwrap();
-    assert_eq!(decision.outcome(), proto::Outcome::Indeterminate);
-    assert_eq!(reasons(&decision), ["RULES_UNAVAILABLE"]);
-    assert_eq!((decision.revision, decision.token.as_str()), (0, ""));
+    // Not even whether there is an offer to send a notice about.
+    for action in [proto::Action::Offer, proto::Action::Notify] {
+        let request = proto::CheckEligibilityRequest { action: action.into(), ..check() };
+        let decision = server.check(request).await.unwrap();
+        assert_eq!(decision.outcome(), proto::Outcome::Indeterminate);
+        assert_eq!(reasons(&decision), ["RULES_UNAVAILABLE"]);
+        assert_eq!((decision.revision, decision.token.as_str()), (0, ""));
+    }
     for (service, serving) in [
         ("", false),
         ("offergate.v1.EligibilityService", false),

@@ -214,6 +214,29 @@ async fn of_changes_at_once_all_land_or_with_an_expected_revision_one() {
 }
 
 #[tokio::test]
+async fn a_change_behind_sixty_four_others_is_refused_before_anything_is_written() {
+    let store = Unruly::new();
+    let server = Server::start_over(Arc::clone(&store) as _).await;
+    store.writes.forget_permits(Semaphore::MAX_PERMITS);
+    let call = |number: usize| {
+        let (client, id) = (server.client.clone(), format!("s-{number}"));
+        async move { client.create_suspension(create(suspension(&id), &id)).await }
+    };
+    let mut calls: Vec<_> = (0..65).map(|number| tokio::spawn(call(number))).collect();
+    wait_until(|| calls.iter().any(tokio::task::JoinHandle::is_finished)).await;
+    let refused = calls.iter().position(tokio::task::JoinHandle::is_finished).unwrap();
+    let error = calls.remove(refused).await.unwrap().unwrap_err();
+    assert_eq!(error.reason.as_deref(), Some("TOO_BUSY"));
+    store.writes.add_permits(100);
+    for made in calls {
+        made.await.unwrap().unwrap();
+    }
+    let id = RequestId::parse(&format!("s-{refused}")).unwrap();
+    assert_eq!(store.record_of(&id).await.unwrap(), None);
+    call(refused).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_only_checked_is_never_written() {
     let server = Server::start().await;
     let request =

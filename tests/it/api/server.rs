@@ -68,7 +68,12 @@ impl Server {
 
     /// The same, over a store of the test's own.
     pub(super) async fn over(store: Arc<dyn RuleStore>) -> Self {
-        let clock = Arc::new(SetClock(Mutex::new("2017-12-05T12:00:00Z".parse().unwrap())));
+        Self::over_at(store, "2017-12-05T12:00:00Z").await
+    }
+
+    /// The same, at another time.
+    pub(super) async fn over_at(store: Arc<dyn RuleStore>, now: &str) -> Self {
+        let clock = Arc::new(SetClock(Mutex::new(now.parse().unwrap())));
         let limit = Service::STALENESS_LIMIT;
         let service = Service::start(store, Arc::clone(&clock) as _, limit, None).await.unwrap();
         tokio::spawn(Arc::clone(&service).mend());

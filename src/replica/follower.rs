@@ -1,0 +1,486 @@
+//! Keeps one replica of a shared store up to date, and proves that it is: renews its lease, fetches
+//! what is newer, writes the journal, and leaves in the end.
+//!
+//! What it decides on is in `lease` and `barrier`; what it does when histories disagree is in `fork`.
+//!
+//! Invariants: a renewal's time is taken before it is sent, and its answer extends the lease of the
+//! very snapshot that it reported; no revision is reported before it decides checks here. A wake-up
+//! only makes the next renewal come sooner, so a lost one costs time and nothing else.
+
+use super::barrier::Reigns;
+use super::lease::{AfterRenewal, BootTime, Terms, after_renewal};
+use super::{Held, InstallError, Replica};
+use crate::audit::{Chain, Record};
+use crate::clock::Clock;
+use crate::decision::Snapshot;
+use crate::domain::{Lineage, Revision, RuleSet};
+use crate::store::{
+    Head, Incarnation, Journal, Loaded, ReplicaName, Report, SharedStore, Standing, StoreError,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// How many records are fetched at once.
+const PAGE: usize = 500;
+
+/// How long a wait for a hint may last, before it is begun anew.
+const HINT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long after a failed wait for a hint the next one begins.
+const HINT_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long the nodes of a new reign get to confirm that they follow it, each time they are asked.
+const FOLLOW_LIMIT: Duration = Duration::from_millis(1500);
+
+/// Who a replica is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its name.
+    pub name: ReplicaName,
+    /// This run of it.
+    pub incarnation: Incarnation,
+    /// Where its clients reach it; for people.
+    pub address: String,
+}
+
+/// What a replica of a shared store last heard, for people and probes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contact {
+    /// Nothing was heard yet.
+    None,
+    /// What was reported is part of the history, and what is newer is being fetched if need be.
+    Good,
+    /// The store does not answer.
+    Unreachable,
+    /// What is newer cannot be taken over; in words.
+    Stuck(String),
+    /// The store's history is not the one held here, or is marked as forked.
+    Apart(Standing),
+}
+
+/// Keeps one replica up to date.
+pub struct Follower {
+    pub(super) store: Arc<dyn SharedStore>,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) replica: Arc<Replica>,
+    clock: Arc<dyn Clock>,
+    terms: Terms,
+    identity: Identity,
+    reigns: Mutex<Reigns>,
+    /// The last revision in the journal.
+    journalled: Mutex<Option<Revision>>,
+    /// One at a time fetches what is newer.
+    catching_up: tokio::sync::Mutex<()>,
+    wake: Notify,
+    contact: watch::Sender<Contact>,
+    /// Tells others that newer rules are in effect.
+    newest: watch::Sender<Revision>,
+}
+
+/// Why a replica cannot take over what is newer. It goes on with what it holds, and its lease runs out.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The store did not answer, or what it holds does not verify.
+    #[error("the store cannot be read")]
+    Store(#[from] StoreError),
+    /// What comes next does not follow from what is held.
+    #[error("revision {revision} of the store does not follow from what is held")]
+    DoesNotFollow {
+        /// The revision.
+        revision: Revision,
+    },
+    /// The rules cannot be used.
+    #[error("the rules of the store cannot be used")]
+    Install(#[from] InstallError),
+    /// Compiling broke off.
+    #[error("compiling the rules broke off")]
+    BrokenOff,
+}
+
+impl Follower {
+    /// Starts from the journal, closed: what it holds decides checks, and nothing is `ELIGIBLE` before
+    /// the store has confirmed it.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or its rules cannot be used.
+    pub async fn start(
+        store: Arc<dyn SharedStore>,
+        journal: Arc<dyn Journal>,
+        replica: Arc<Replica>,
+        clock: Arc<dyn Clock>,
+        terms: Terms,
+        identity: Identity,
+    ) -> Result<Arc<Self>, FollowError> {
+        let journalled = journal.load().await?;
+        let revision = journalled.as_ref().map(|loaded| loaded.head.revision);
+        if let Some(loaded) = journalled {
+            replica.install(loaded)?;
+        }
+        Ok(Arc::new(Self {
+            store,
+            journal,
+            replica,
+            clock,
+            terms,
+            identity,
+            reigns: Mutex::default(),
+            journalled: Mutex::new(revision),
+            catching_up: tokio::sync::Mutex::default(),
+            wake: Notify::new(),
+            contact: watch::channel(Contact::None).0,
+            newest: watch::channel(revision.unwrap_or_default()).0,
+        }))
+    }
+
+    /// Follows the store until it is dropped.
+    pub async fn run(self: Arc<Self>) {
+        tokio::join!(self.renew_on_and_on(), self.listen_on_and_on(), self.probe_on_and_on());
+    }
+
+    /// Gives up the lease, and takes this replica off the list, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// When the store does not answer; those who wait then do so for as long as a lease runs.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        self.replica.doubt();
+        self.store.leave(&self.identity.incarnation).await
+    }
+
+    /// The terms of this replica's leases.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Who this replica is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The store that is followed.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn SharedStore> {
+        &self.store
+    }
+
+    /// What was last heard.
+    #[must_use]
+    pub fn contact(&self) -> Contact {
+        self.contact.borrow().clone()
+    }
+
+    /// Follows what was last heard.
+    #[must_use]
+    pub fn contacts(&self) -> watch::Receiver<Contact> {
+        self.contact.subscribe()
+    }
+
+    /// The newest revision in effect here, as it moves.
+    #[must_use]
+    pub fn revisions(&self) -> watch::Receiver<Revision> {
+        self.newest.subscribe()
+    }
+
+    /// What is known of the reign that answers now.
+    #[must_use]
+    pub fn reigns(&self) -> Reigns {
+        self.lock_reigns().clone()
+    }
+
+    /// All nodes had confirmed, by now, that they follow this reign.
+    pub fn all_followed(&self, reign: &crate::store::Reign) {
+        self.lock_reigns().all_followed(reign, self.clock.boot());
+    }
+
+    /// Whether the journal holds all that is in effect: a change is not begun on a replica that could
+    /// not remember it.
+    #[must_use]
+    pub fn journal_is_complete(&self) -> bool {
+        let held = self.replica.held().map(|held| held.head.revision);
+        held <= *self.journalled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the next renewal come now.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    async fn renew_on_and_on(&self) {
+        let mut renewals = 0_u32;
+        loop {
+            let before = self.contact();
+            let after = self.renew_once().await;
+            if before != after {
+                self.tell(&after);
+                self.contact.send_replace(after);
+            }
+            renewals = renewals.wrapping_add(1);
+            tokio::select! {
+                () = tokio::time::sleep(self.pause(renewals)) => {}
+                () = self.wake.notified() => {}
+            }
+        }
+    }
+
+    /// The period, a little longer or shorter each time, so that replicas do not come all at once.
+    fn pause(&self, renewals: u32) -> Duration {
+        let name = self.identity.incarnation.as_str().bytes().map(u32::from).sum::<u32>();
+        let percent = 90 + name.wrapping_add(renewals.wrapping_mul(7)) % 21;
+        self.terms.period() * percent / 100
+    }
+
+    /// One renewal, and whatever it calls for.
+    pub(super) async fn renew_once(&self) -> Contact {
+        match self.renew().await {
+            Ok(contact) => contact,
+            Err(FollowError::Store(StoreError::Unavailable { .. })) => Contact::Unreachable,
+            Err(error) => Contact::Stuck(in_words(&error)),
+        }
+    }
+
+    async fn renew(&self) -> Result<Contact, FollowError> {
+        let held = match self.replica.held() {
+            Some(held) => held,
+            None => match self.begin().await? {
+                Some(held) => held,
+                None => return Ok(Contact::Apart(Standing::Empty)),
+            },
+        };
+        let report = self.report(held.head.clone());
+        let sent = self.clock.boot();
+        let renewal = self.in_time(self.store.renew(&report)).await?;
+        self.lock_reigns().saw(&renewal.reign);
+        match after_renewal(&self.terms, sent, &renewal) {
+            AfterRenewal::Extend(end) => {
+                held.lease.extend_to(end);
+                self.fill_journal(&held).await;
+                Ok(Contact::Good)
+            }
+            AfterRenewal::CatchUp => {
+                self.catch_up().await?;
+                // What is held now has no lease before it was reported.
+                self.wake();
+                Ok(Contact::Good)
+            }
+            AfterRenewal::Drop(standing) => {
+                held.lease.cut();
+                self.meet(&held, standing).await
+            }
+        }
+    }
+
+    fn report(&self, applied: Head) -> Report {
+        let Identity { name, incarnation, address } = self.identity.clone();
+        let predecessor = self.journal.predecessor();
+        Report { name, incarnation, predecessor, address, applied }
+    }
+
+    /// Holds the store's history from its very beginning, when nothing is held yet.
+    async fn begin(&self) -> Result<Option<Arc<Held>>, FollowError> {
+        let Some(head) = self.in_time(self.store.head()).await? else { return Ok(None) };
+        let start = Head { revision: Revision::ZERO, chain: Chain::START.hash, ..head };
+        let lineage = start.lineage.clone();
+        let held = self.replica.install(Loaded {
+            head: start,
+            rules: RuleSet::default(),
+            changed_at: None,
+        })?;
+        self.write_journal(&lineage, &[]).await;
+        self.catch_up().await?;
+        Ok(Some(self.replica.held().unwrap_or(held)))
+    }
+
+    /// Fetches, journals and puts into effect all that the store has beyond what is held.
+    ///
+    /// # Errors
+    /// As [`FollowError`] lists them. What was held stays.
+    pub async fn catch_up(&self) -> Result<(), FollowError> {
+        let _one = self.catching_up.lock().await;
+        loop {
+            let Some(held) = self.replica.held() else { return Ok(()) };
+            let records = self.store.records(held.head.revision, PAGE).await?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            let next = fold(Arc::clone(&held), &records)?;
+            self.write_journal(&held.head.lineage, &records).await;
+            let revision = next.head.revision;
+            let compiled = tokio::task::spawn_blocking(move || {
+                Snapshot::compile(&next.rules, revision)
+                    .map(|snapshot| Held::new(next, snapshot))
+                    .map_err(|source| InstallError::Compile { revision, source })
+            });
+            let compiled = compiled.await.map_err(|_| FollowError::BrokenOff)??;
+            self.replica.swap(compiled)?;
+            self.announce(revision);
+        }
+    }
+
+    /// Tells others what is in effect.
+    pub(super) fn announce(&self, revision: Revision) {
+        self.newest.send_replace(revision);
+    }
+
+    /// Puts records on this machine's disk. A journal that cannot be written is no reason to go on
+    /// without a suspension: it is told, tried again, and changes are not begun here meanwhile.
+    async fn write_journal(&self, lineage: &Lineage, records: &[Record]) {
+        let first = records.first().map(|record| record.revision);
+        let journalled = *self.journalled.lock().unwrap_or_else(PoisonError::into_inner);
+        let follows = first.is_none_or(|first| journalled.unwrap_or_default().next() == first);
+        if !follows {
+            return; // It lacks earlier ones: `fill_journal` brings them all.
+        }
+        match self.journal.follow(lineage, records).await {
+            Ok(()) => {
+                let last = records.last().map(|record| record.revision).or(journalled);
+                *self.journalled.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(last.unwrap_or_default());
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "The journal cannot be written"
+                );
+            }
+        }
+    }
+
+    /// Brings the journal up to what is held, if it fell behind.
+    async fn fill_journal(&self, held: &Held) {
+        loop {
+            let journalled = *self.journalled.lock().unwrap_or_else(PoisonError::into_inner);
+            let from = journalled.unwrap_or_default();
+            if held.head.revision <= from {
+                return;
+            }
+            let Ok(records) = self.store.records(from, PAGE).await else { return };
+            if records.is_empty() {
+                return;
+            }
+            self.write_journal(&held.head.lineage, &records).await;
+            let now = *self.journalled.lock().unwrap_or_else(PoisonError::into_inner);
+            if now == journalled {
+                return;
+            }
+        }
+    }
+
+    /// Forgets what the journal held: another history begins.
+    pub(super) fn journal_begins_anew(&self) {
+        *self.journalled.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn listen_on_and_on(&self) {
+        loop {
+            let revision = self.replica.held().map(|held| held.head.revision).unwrap_or_default();
+            match self.store.next_change(revision, HINT_LIMIT).await {
+                Ok(()) => {
+                    let mut newest = self.newest.subscribe();
+                    self.wake();
+                    // Until it is in effect, the same hint would come at once again.
+                    let _ = tokio::time::timeout(HINT_PAUSE, newest.changed()).await;
+                }
+                Err(_) => tokio::time::sleep(HINT_PAUSE).await,
+            }
+        }
+    }
+
+    /// Finds out, once a reign, when all nodes have followed it.
+    async fn probe_on_and_on(&self) {
+        loop {
+            tokio::time::sleep(self.terms.period()).await;
+            let needed = self.lock_reigns().needs_confirmation();
+            let Some(held) = self.replica.held().filter(|_| needed) else { continue };
+            if let Ok(confirmation) = self.store.confirm(&held.head, FOLLOW_LIMIT).await
+                && confirmation.is_durable()
+            {
+                self.all_followed(&confirmation.reign);
+            }
+        }
+    }
+
+    /// Gives a renewal half a lease to be answered: a later answer proves next to nothing.
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let doing = "renewing the lease";
+        tokio::time::timeout(self.terms.limit / 2, call)
+            .await
+            .unwrap_or_else(|late| Err(StoreError::Unavailable { doing, source: late.into() }))
+    }
+
+    fn tell(&self, contact: &Contact) {
+        let replica = self.identity.name.as_str();
+        match contact {
+            Contact::None => {}
+            Contact::Good => tracing::info!(replica, "In step with the store"),
+            Contact::Unreachable => tracing::warn!(
+                replica,
+                "The store does not answer; once the lease is over nothing is answered ELIGIBLE"
+            ),
+            Contact::Stuck(why) => {
+                tracing::error!(replica, why, "What is newer cannot be taken over");
+            }
+            Contact::Apart(standing) => tracing::error!(
+                replica,
+                ?standing,
+                "The store's history is not the one held here; nothing is answered ELIGIBLE"
+            ),
+        }
+    }
+
+    fn lock_reigns(&self) -> MutexGuard<'_, Reigns> {
+        self.reigns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The wall clock's time, for records.
+    pub(super) fn wall(&self) -> crate::domain::Timestamp {
+        self.clock.wall()
+    }
+
+    /// How long the lease of what is held runs on.
+    #[must_use]
+    pub fn lease_left(&self) -> Duration {
+        let now: BootTime = self.clock.boot();
+        self.replica.held().map_or(Duration::ZERO, |held| held.lease.left_at(now))
+    }
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+/// What follows from what is held and the records after it, if they do follow.
+fn fold(held: Arc<Held>, records: &[Record]) -> Result<Loaded, FollowError> {
+    let mut chain = Chain { revision: held.head.revision, hash: held.head.chain };
+    let (mut rules, mut changed_at) = (held.rules.clone(), held.changed_at);
+    for record in records {
+        let revision = record.revision;
+        let follows = chain.next(&record.proposal).is_ok_and(|(next, _)| next == *record);
+        if !follows {
+            return Err(FollowError::DoesNotFollow { revision });
+        }
+        chain = Chain { revision, hash: record.chain };
+        rules.apply(&record.proposal.change);
+        changed_at = changed_at.max(Some(record.proposal.at));
+    }
+    let head =
+        Head { lineage: held.head.lineage.clone(), revision: chain.revision, chain: chain.hash };
+    Ok(Loaded { head, rules, changed_at })
+}
+
+/// An error with its causes, on one line.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
+}
