@@ -136,7 +136,7 @@ exemptions:
             (
                 "name: Acme",
                 "name: Аcme",
-                "vendors.acme.name: `Аcme` mixes Cyrillic letters with Latin",
+                "3:16: vendors.acme.name: `Аcme` mixes Cyrillic letters with Latin",
             ),
             ("name: Acme", "name: \"\"", "3:16: vendors.acme.name: is empty"),
             ("name: Acme", "name: true", "3:16: vendors.acme.name: is `true`, and must be a text"),
