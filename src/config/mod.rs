@@ -15,7 +15,7 @@ mod show;
 mod table;
 
 pub use args::ServeArgs;
-pub use load::{check_file, load};
+pub use load::load;
 pub use show::{ShowFormat, reference, show};
 
 use std::fmt;

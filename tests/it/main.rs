@@ -11,11 +11,13 @@
 mod api;
 mod cli;
 mod cli_clients;
+mod cli_failures;
 mod cli_kill;
 mod cli_serve;
 mod hot;
 mod laws;
 mod random;
+mod rules_amend;
 mod rules_files;
 mod rules_generate;
 mod rules_properties;

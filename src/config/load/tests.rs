@@ -214,7 +214,8 @@ fn a_file_that_is_missing_no_toml_or_no_text_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.toml");
     std::fs::write(&path, b"workers = \xff").unwrap();
-    let said = check_file(&path).unwrap_err().to_string();
+    let binary = ServeArgs { config: Some(path), ..ServeArgs::default() };
+    let said = load_from(&binary, &surroundings(&[]), SETTINGS).unwrap_err().to_string();
     assert!(said.ends_with("file is no UTF-8"), "{said}");
 }
 
