@@ -49,7 +49,9 @@ pub(super) fn store_failure(error: OpenError) -> Failure {
             Exit::Failure,
             "keep the file for whoever looks into it, and restore a backup under another name",
         ),
-        OpenError::Io { .. } => (Exit::Failure, "see whether the path exists and may be used"),
+        OpenError::Io { source, .. } => {
+            (Exit::of_cause(source.as_ref()), "see whether the path exists and may be used")
+        }
     };
     let message = error.to_string();
     let failure = Failure::new(exit, message).help(help);

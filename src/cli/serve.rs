@@ -14,7 +14,7 @@ use super::output::Output;
 use super::restore::store_failure;
 use crate::clock::SystemClock;
 use crate::config::{self, ServeArgs, Settings, StoreLocation};
-use crate::grpc::{self, Limits};
+use crate::grpc::{self, LimitSettings, Limits};
 use crate::http::Management;
 use crate::service::Service;
 use crate::store::embedded::EmbeddedStore;
@@ -50,6 +50,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             .help("leave --listen out, or give it an address such as 127.0.0.1:7443"));
     }
     let telemetry = start_telemetry(&settings)?;
+    telemetry::log_panics();
     let control = runtime()?;
     let (service, broken) =
         control.block_on(start_service(&settings, &telemetry, args.serve.demo))?;
@@ -143,6 +144,18 @@ fn rules_seen(service: &Service) -> Option<RulesSeen> {
     Some(RulesSeen { revision: held.head.revision.0, age, counts: counts.into() })
 }
 
+/// How much the server takes on.
+fn limits(settings: &Settings) -> LimitSettings {
+    LimitSettings {
+        check_timeout: settings.check_timeout,
+        admin_timeout: settings.admin_timeout,
+        checks: settings.max_concurrent_checks,
+        streams: settings.max_streams,
+        connections: settings.max_connections,
+        connections_per_peer: settings.max_connections_per_peer,
+    }
+}
+
 /// A server that can start.
 struct Server {
     service: Arc<Service>,
@@ -170,11 +183,7 @@ impl Server {
             front,
             switch,
             rpc: telemetry.rpc_layer(grpc::METHODS),
-            limits: Limits::new(
-                settings.check_timeout,
-                settings.admin_timeout,
-                settings.max_concurrent_checks,
-            ),
+            limits: Limits::new(limits(settings), telemetry.incidents()),
             management: Management::new(move || asked.ready(), telemetry.encoder()),
             drain_timeout: settings.drain_timeout,
         })
@@ -197,11 +206,12 @@ impl Server {
         control.block_on(async {
             let mut signals = Signals::new()?;
             let managed = self.start_management(management)?;
-            tokio::spawn(Arc::clone(&self.service).mend());
+            let mended = tokio::spawn(Arc::clone(&self.service).mend());
             tracing::info!("Serving");
             let failure = tokio::select! {
                 () = signals.next() => None,
                 end = ends.recv() => Some(worker_failure(end)),
+                _ = mended => Some(Failure::new(Exit::Failure, "nobody mends what is in doubt")),
                 _ = managed => Some(Failure::new(Exit::Failure, "the management port failed")),
                 // Only a new process can find out what the disk holds.
                 () = broken => Some(Failure::new(Exit::Failure, "the store failed for good")
@@ -233,18 +243,10 @@ impl Server {
     ) -> Result<(), Failure> {
         let (front, rpc, limits) = (self.front.clone(), self.rpc.clone(), self.limits.clone());
         let stop = stop.clone().cancelled_owned();
-        let work = move || {
-            let served = runtime().and_then(|runtime| {
-                runtime.block_on(grpc::serve(listener, front, limits, rpc, stop)).map_err(|error| {
-                    Failure::new(Exit::Failure, "a thread stopped serving").because(error)
-                })
-            });
-            // Nobody listens any more once the limit for draining is over.
-            let _ = ended.send(served);
-        };
-        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(work);
-        thread.map(drop).map_err(|error| {
-            Failure::new(Exit::Failure, "a thread cannot be started").because(error)
+        start_thread(format!("worker-{number}"), ended, move || {
+            runtime()?.block_on(grpc::serve(listener, front, limits, rpc, stop)).map_err(|error| {
+                Failure::new(Exit::Failure, "a thread stopped serving").because(error)
+            })
         })
     }
 
@@ -272,7 +274,41 @@ fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::new(Exit::Failure, "no runtime can be made").because(error))
 }
 
-/// How a thread ended that should have gone on: `None` when it panicked.
+/// Runs `work` on a thread of its own, and tells how it ended, by a panic too: one that nobody hears
+/// of would leave its share of the connections unanswered.
+fn start_thread(
+    name: String,
+    ended: mpsc::UnboundedSender<Result<(), Failure>>,
+    work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    let run = move || {
+        let mut end =
+            End { ended, how: Some(Err(Failure::new(Exit::Failure, "a thread panicked"))) };
+        end.how = Some(work());
+    };
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map(drop)
+        .map_err(|error| Failure::new(Exit::Failure, "a thread cannot be started").because(error))
+}
+
+/// Tells how a thread ended when it is dropped, as it is whatever happens.
+struct End {
+    ended: mpsc::UnboundedSender<Result<(), Failure>>,
+    how: Option<Result<(), Failure>>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(how) = self.how.take() {
+            // Nobody listens any more once the limit for draining is over.
+            let _ = self.ended.send(how);
+        }
+    }
+}
+
+/// What it means that a thread ended which should have gone on.
 fn worker_failure(end: Option<Result<(), Failure>>) -> Failure {
     match end {
         Some(Err(failure)) => failure,
@@ -303,5 +339,29 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_is_heard_of_while_the_others_go_on() {
+        let (ended, mut ends) = mpsc::unbounded_channel();
+        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+        let long = move || {
+            let _ = goes_on.recv();
+            Ok(())
+        };
+        start_thread("long".to_owned(), ended.clone(), long).unwrap();
+        start_thread("short".to_owned(), ended, || panic!("as a bug would")).unwrap();
+        let first = ends.blocking_recv();
+        assert!(matches!(&first, Some(Err(_))), "{first:?}");
+        assert!(format!("{:?}", worker_failure(first)).contains("panicked"));
+        drop(go_on);
+        assert!(matches!(ends.blocking_recv(), Some(Ok(()))));
+        assert!(ends.blocking_recv().is_none());
     }
 }

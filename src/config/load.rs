@@ -31,17 +31,6 @@ pub fn load(args: &ServeArgs) -> Result<Settings, ConfigErrors> {
     load_from(args, &Surroundings::of_process(args.demo), SETTINGS)
 }
 
-/// Reads a settings file as if nothing else were set, to see whether a server would take it.
-///
-/// # Errors
-/// With everything that is wrong with it.
-pub fn check_file(path: &Path) -> Result<Settings, ConfigErrors> {
-    let args = ServeArgs { config: Some(path.to_owned()), ..ServeArgs::default() };
-    let mut surroundings = Surroundings::of_process(false);
-    surroundings.variables.retain(|name, _| !name.starts_with("OFFERGATE_"));
-    load_from(&args, &surroundings, SETTINGS)
-}
-
 pub(super) fn load_from(
     args: &ServeArgs,
     surroundings: &Surroundings,

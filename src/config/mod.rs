@@ -15,7 +15,7 @@ mod show;
 mod table;
 
 pub use args::ServeArgs;
-pub use load::{check_file, load};
+pub use load::load;
 pub use show::{ShowFormat, reference, show};
 
 use std::fmt;
@@ -40,6 +40,12 @@ pub struct Settings {
     pub reflection: bool,
     /// How many checks may be in work at once; more are refused.
     pub max_concurrent_checks: usize,
+    /// How many streams of checks, and how many watchers, may be open at once; more are refused.
+    pub max_streams: usize,
+    /// How many connections there may be at once; more are closed.
+    pub max_connections: usize,
+    /// How many of them may come from one address.
+    pub max_connections_per_peer: usize,
     /// How long a check may take when its caller sets no earlier deadline.
     pub check_timeout: Duration,
     /// How long any other call may take when its caller sets no earlier deadline.

@@ -128,6 +128,35 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "max_streams",
+        effect: "How many streams of checks, and how many watchers, may be open at once; more are \
+                 refused as RESOURCE_EXHAUSTED.",
+        form: "count, 1 to 100000",
+        default: DefaultValue::Fixed("1024"),
+        secret: false,
+        read: |settings, text| count(text, 1, 100_000).map(|value| settings.max_streams = value),
+    },
+    Setting {
+        name: "max_connections",
+        effect: "How many clients' connections there may be at once; more are closed.",
+        form: "count, 1 to 1000000",
+        default: DefaultValue::Fixed("8192"),
+        secret: false,
+        read: |settings, text| {
+            count(text, 1, 1_000_000).map(|value| settings.max_connections = value)
+        },
+    },
+    Setting {
+        name: "max_connections_per_peer",
+        effect: "How many of them may come from one address, with IPv6 from one network of 64 bits.",
+        form: "count, 1 to 1000000",
+        default: DefaultValue::Fixed("1024"),
+        secret: false,
+        read: |settings, text| {
+            count(text, 1, 1_000_000).map(|value| settings.max_connections_per_peer = value)
+        },
+    },
+    Setting {
         name: "check_timeout",
         effect: "How long a check may take when its caller sets no earlier deadline.",
         form: "duration, 1ms to 1m",
@@ -185,6 +214,9 @@ impl Settings {
             workers: 0,
             reflection: false,
             max_concurrent_checks: 0,
+            max_streams: 0,
+            max_connections: 0,
+            max_connections_per_peer: 0,
             check_timeout: Duration::ZERO,
             admin_timeout: Duration::ZERO,
             drain_timeout: Duration::ZERO,

@@ -151,7 +151,7 @@ impl Check<'_> {
 
     fn product(&mut self, product: &Product) {
         let path = format!("products.{}", product.id);
-        self.line(&path, "name", &product.name);
+        self.name(&format!("{path}.name"), &product.name);
         if product.vendors.is_empty() {
             self.refuse(format!("{path}.vendors"), "is an empty list; a product has a vendor");
         }
@@ -162,7 +162,9 @@ impl Check<'_> {
         for (at, component) in components.iter().enumerate() {
             let path = format!("{path}.components[{at}]");
             self.known_vendor(&format!("{path}.vendor"), &component.vendor);
-            self.maybe_line(&path, "name", component.name.as_deref());
+            if let Some(name) = &component.name {
+                self.name(&format!("{path}.name"), name);
+            }
             self.window(&path, &component.window);
         }
     }

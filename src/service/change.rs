@@ -104,10 +104,9 @@ impl Service {
         requester: Requester,
         change: Change,
     ) -> Result<Changed, ServiceError> {
+        let place = Arc::clone(&self.changes).try_acquire_owned();
+        let place = place.map_err(|_| ServiceError::Overloaded { most: MOST_CHANGES })?;
         let service = Arc::clone(self);
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| ServiceError::Overloaded { most: MOST_CHANGES })?;
         let work = async move {
             let _place = place;
             let _writing = service.writing.lock().await;
@@ -120,7 +119,9 @@ impl Service {
             changed
         };
         tokio::spawn(work).await.unwrap_or_else(|_| {
-            self.replica.doubt();
+            if self.follower.is_none() {
+                self.replica.doubt();
+            }
             Err(ServiceError::BrokenOff)
         })
     }
@@ -296,12 +297,11 @@ impl Service {
             // No write may come into doubt between the look at the store and what it settles.
             let _writing = self.writing.lock().await;
             let is_in_doubt = self.replica.freshness(self.clock.boot()) == Freshness::Stale;
-            if !is_in_doubt || self.damaged.load(Ordering::Acquire) {
-                looks = 0;
-            } else if self.settle(looks % LOOKS_A_LINE == 0).await {
-                looks = 0;
-            } else {
+            let can_settle = is_in_doubt && !self.damaged.load(Ordering::Acquire);
+            if can_settle && !self.settle(looks % LOOKS_A_LINE == 0).await {
                 looks = looks.wrapping_add(1);
+            } else {
+                looks = 0;
             }
         }
     }

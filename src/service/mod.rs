@@ -65,10 +65,10 @@ pub struct Service {
     decisions: Option<Arc<Decisions>>,
     /// One change at a time: the others would only conflict.
     writing: Mutex<()>,
+    /// Places for the changes that wait for that.
+    changes: Arc<Semaphore>,
     /// The newest revision in effect.
     newest: watch::Sender<Revision>,
-    /// How many more changes may come in: that one may wait, and how many before it, is limited.
-    places: Arc<Semaphore>,
     /// Whether the store was found damaged. A person must look, so what is held stays in doubt.
     damaged: AtomicBool,
     /// Where a wall clock that steps back takes no check: before the newest change.
@@ -153,7 +153,7 @@ impl Service {
             decisions,
             writing: Mutex::default(),
             newest: watch::channel(held.unwrap_or_default()).0,
-            places: Arc::new(Semaphore::new(change::MOST_CHANGES)),
+            changes: Arc::new(Semaphore::new(change::MOST_CHANGES)),
             damaged: AtomicBool::new(false),
             floor: Floor::new(),
         })

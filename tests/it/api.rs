@@ -2,6 +2,8 @@
 
 mod checks;
 mod doubt;
+mod frames;
+mod limits;
 mod messages;
 mod outage;
 mod people;

@@ -11,6 +11,7 @@
 mod api;
 mod cli;
 mod cli_clients;
+mod cli_failures;
 mod cli_kill;
 mod cli_serve;
 mod hot;
@@ -18,6 +19,7 @@ mod laws;
 mod random;
 mod redis_server;
 mod redis_store;
+mod rules_amend;
 mod rules_files;
 mod rules_generate;
 mod rules_properties;

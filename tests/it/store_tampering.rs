@@ -2,7 +2,9 @@
 //! names the record.
 
 use super::store_proposals::{block_on, chain_of, store_of};
+use offergate::decision::Snapshot;
 use offergate::domain::Revision;
+use offergate::replica::Held;
 use offergate::store::RuleStore;
 use offergate::store::embedded::EmbeddedStore;
 use proptest::prelude::RngExt;
@@ -250,4 +252,49 @@ fn a_file_cut_anywhere_is_refused_unless_nothing_but_zeros_is_gone() {
             }
         }
     }
+}
+
+/// A write-ahead log ends, for SQLite, where its first bad page is: what a crash left half written
+/// was never acknowledged. Damage done later looks the same, and takes acknowledged changes with it.
+/// The file by itself cannot tell; whoever kept a token or a backup can.
+#[test]
+fn a_damaged_write_ahead_log_ends_early_in_a_whole_past_and_a_token_or_a_backup_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, backup] = ["rules.db", "backup.db"].map(|name| folder.path().join(name));
+    let wal_path = folder.path().join("rules.db-wal");
+    let store = EmbeddedStore::open(&path).unwrap();
+    let mut pasts = vec![block_on(store.load()).unwrap()];
+    for number in 1..=6 {
+        let next = super::store_proposals::proposal(&format!("r{number}"), number);
+        block_on(super::store_proposals::apply_next(&store, &next)).unwrap();
+        pasts.push(block_on(store.load()).unwrap());
+    }
+    block_on(store.backup(&backup)).unwrap();
+    let (main, wal) = (fs::read(&path).unwrap(), fs::read(&wal_path).unwrap());
+    drop(store);
+    let newest = pasts.last().unwrap();
+    let backup = block_on(EmbeddedStore::open(&backup).unwrap().load()).unwrap();
+    assert_eq!(&backup, newest);
+
+    let mut seen = std::collections::BTreeSet::new();
+    for at in (0..wal.len()).step_by(997) {
+        let mut flipped = wal.clone();
+        flipped[at] ^= 1;
+        for damaged in [&wal[..at], &flipped] {
+            fs::write(&path, &main).unwrap();
+            fs::write(&wal_path, damaged).unwrap();
+            let _ = fs::remove_file(folder.path().join("rules.db-shm"));
+            let loaded = block_on(EmbeddedStore::open(&path).unwrap().load()).unwrap();
+            let revision = usize::try_from(loaded.head.revision.0).unwrap();
+            assert_eq!(loaded, pasts[revision], "byte {at}: no mixture of two revisions");
+            seen.insert(revision);
+            if loaded.head != newest.head {
+                let snapshot = Snapshot::compile(&loaded.rules, loaded.head.revision).unwrap();
+                let held = Held::new(loaded, snapshot);
+                assert!(!held.reaches(&newest.head.token()), "byte {at}");
+                assert!(held.head.revision < backup.head.revision);
+            }
+        }
+    }
+    assert!(3 < seen.len(), "{seen:?}");
 }

@@ -2,7 +2,7 @@
 # Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
 # into a folder of its own below target/, so that nothing outside this clone is touched.
 #
-#   tests/tools/setup.sh [make] [python] [buf] [linters] [h2load] [redis]
+#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -66,6 +66,10 @@ setup_buf() {
 
 setup_make() {
     command -v make >/dev/null || debian make
+}
+
+setup_strace() { # Without it, one test says that it skips.
+    command -v strace >/dev/null || (debian strace) || say "going on without strace"
 }
 
 setup_h2load() {

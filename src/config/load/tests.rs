@@ -56,6 +56,9 @@ fn with_nothing_set_the_server_listens_on_loopback_and_keeps_rules_in_the_state_
         workers: 2,
         reflection: false,
         max_concurrent_checks: 4096,
+        max_streams: 1024,
+        max_connections: 8192,
+        max_connections_per_peer: 1024,
         check_timeout: Duration::from_secs(1),
         admin_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(20),
@@ -211,7 +214,8 @@ fn a_file_that_is_missing_no_toml_or_no_text_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.toml");
     std::fs::write(&path, b"workers = \xff").unwrap();
-    let said = check_file(&path).unwrap_err().to_string();
+    let binary = ServeArgs { config: Some(path), ..ServeArgs::default() };
+    let said = load_from(&binary, &surroundings(&[]), SETTINGS).unwrap_err().to_string();
     assert!(said.ends_with("file is no UTF-8"), "{said}");
 }
 

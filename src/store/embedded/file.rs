@@ -152,7 +152,7 @@ impl Draft {
             Err(error) => return Err(io(error)),
         }
         match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io(error)),
             // Whoever has opened the target already may have tidied up.
             Ok(()) | Err(_) => sync_folder(folder_of(&self.target)),
         }
