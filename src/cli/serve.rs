@@ -109,7 +109,9 @@ async fn start_service(
     telemetry: &Telemetry,
     demo: bool,
 ) -> Result<(Arc<Service>, impl Future<Output = ()> + use<>), Failure> {
-    let StoreLocation::Embedded(path) = &settings.store;
+    let StoreLocation::Embedded(path) = &settings.store else {
+        return Err(Failure::new(Exit::Usage, "this version serves from the embedded store only"));
+    };
     let store = EmbeddedStore::open(path).map_err(store_failure)?;
     let broken = store.broken();
     let decisions = telemetry.decisions(Service::outcomes(), Service::reasons());
