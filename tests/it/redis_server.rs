@@ -104,12 +104,20 @@ impl Server {
 
     fn run(&mut self) {
         let mut command = Command::new(self.flavour.program());
+        if self.options.iter().any(|option| option == "--sentinel") {
+            // It keeps what it learns in its settings file, and will not start without one.
+            let file = self.folder.path().join("sentinel.conf");
+            std::fs::OpenOptions::new().create(true).append(true).open(&file).unwrap();
+            command.arg(file);
+        } else {
+            command
+                .args(["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+                .args(["--maxmemory-policy", "noeviction", "--enable-debug-command", "yes"])
+                .args(["--repl-diskless-sync-delay", "0"]);
+        }
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--dir", self.folder.path().to_str().unwrap(), "--save", ""])
-            .args(["--appendonly", "yes", "--appendfsync", "always"])
-            .args(["--maxmemory-policy", "noeviction", "--enable-debug-command", "yes"])
-            .args(["--repl-diskless-sync-delay", "0", "--logfile", "log"])
+            .args(["--dir", self.folder.path().to_str().unwrap(), "--logfile", "log"])
             .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -187,14 +195,7 @@ impl Server {
     }
 
     pub(crate) fn location(&self, namespace: &str) -> Location {
-        Location {
-            servers: Servers::Single(self.address()),
-            login: Login::default(),
-            tls: None,
-            database: 0,
-            namespace: Namespace::parse(namespace).unwrap(),
-            nodes: 1,
-        }
+        location_of(self.port, namespace)
     }
 
     /// A store on it, with a history begun.
@@ -210,6 +211,18 @@ impl Drop for Server {
         if self.process.is_some() {
             self.kill();
         }
+    }
+}
+
+/// A single server on this machine.
+pub(crate) fn location_of(port: u16, namespace: &str) -> Location {
+    Location {
+        servers: Servers::Single(Address { host: "127.0.0.1".into(), port }),
+        login: Login::default(),
+        tls: None,
+        database: 0,
+        namespace: Namespace::parse(namespace).unwrap(),
+        nodes: 1,
     }
 }
 

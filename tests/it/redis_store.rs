@@ -30,7 +30,7 @@ fn shared(flavour: Flavour) -> Arc<Server> {
 
 impl<const VALKEY: bool> StoreUnderTest for OnServer<VALKEY> {
     type Store = RedisStore;
-    const CAN_BE_COPIED: bool = false;
+    const CAN_BE_COPIED: bool = true;
 
     fn fresh() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);

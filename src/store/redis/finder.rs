@@ -166,9 +166,15 @@ impl Finder {
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(None);
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        match timeout(PATIENCE, connecting).await {
-            Ok(connected) => connected.map_err(Trouble::connecting),
-            Err(late) => Err(Trouble::away(late)),
+        let mut connection = match timeout(PATIENCE, connecting).await {
+            Ok(connected) => connected.map_err(Trouble::connecting)?,
+            Err(late) => return Err(Trouble::away(late)),
+        };
+        // Whoever wants a password says so here in plain words; to a long command it does not.
+        match send(&mut connection, &redis::cmd("PING")).await {
+            Ok(_) => Ok(connection),
+            Err(Trouble::Lost(source)) => Err(Trouble::away(source)),
+            Err(trouble) => Err(trouble),
         }
     }
 

@@ -127,12 +127,12 @@ impl Log {
             };
             let hash = chain.unwrap_or(page.start);
             let mut chain = Chain { revision: from, hash };
-            if page.records.is_empty() {
-                ends_at(&page.head, &chain)?;
-                break;
-            }
             for stored in &page.records {
                 records.push(follow(&mut chain, stored)?);
+            }
+            if page.records.is_empty() || page.head.revision <= chain.revision {
+                ends_at(&page.head, &chain)?;
+                break;
             }
             place = Some((page.head.lineage, chain));
         }
@@ -213,7 +213,8 @@ impl Log {
             if up_to == Some(state.head.revision) {
                 return Ok(Some(state));
             }
-            if page.records.is_empty() || state.head == page.head {
+            // Nothing may stand beyond the head, which was read in the same step.
+            if page.records.is_empty() || page.head.revision <= chain.revision {
                 ends_at(&page.head, &chain)?;
                 return Ok(Some(state));
             }
