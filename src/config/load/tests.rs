@@ -266,8 +266,11 @@ fn a_shared_store_is_a_url_with_what_belongs_to_it_and_its_password_is_shown_now
         "uk.retail",
     ];
     let settings = load_with(&line, &[], None).unwrap();
-    let StoreLocation::Redis(url) = &settings.store else { panic!("{settings:?}") };
-    assert_eq!(url.password.as_ref().unwrap().reveal(), "hunter2");
+    let password = match &settings.store {
+        StoreLocation::Redis(url) => url.password.as_ref().map(crate::config::Secret::reveal),
+        StoreLocation::Embedded(_) => None,
+    };
+    assert_eq!(password, Some("hunter2"));
     assert_eq!((settings.store_nodes, settings.store_namespace.as_str()), (Some(3), "uk.retail"));
     for format in [crate::config::ShowFormat::Table, crate::config::ShowFormat::Json] {
         let page = crate::config::show(&settings, format);
