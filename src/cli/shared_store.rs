@@ -29,5 +29,6 @@ pub(super) fn location(settings: &Settings, url: &RedisUrl) -> Option<Location> 
         database: url.database,
         namespace: Namespace::parse(&settings.store_namespace)?,
         nodes: settings.store_nodes.unwrap_or(1),
+        staleness_limit: settings.staleness_limit,
     })
 }

@@ -223,6 +223,7 @@ pub(crate) fn location_of(port: u16, namespace: &str) -> Location {
         database: 0,
         namespace: Namespace::parse(namespace).unwrap(),
         nodes: 1,
+        staleness_limit: Duration::from_secs(30),
     }
 }
 

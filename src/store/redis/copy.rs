@@ -145,7 +145,7 @@ impl RedisStore {
     }
 
     async fn fill(&self, arguments: Vec<String>) -> Result<(), StoreError> {
-        self.run("filling a namespace", |core| async move {
+        self.write("filling a namespace", |core| async move {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             core.fill(&arguments).await
         })

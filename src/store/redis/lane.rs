@@ -153,16 +153,21 @@ impl Session<'_> {
         command: &Cmd,
         end: Instant,
     ) -> Result<Result<Value, redis::RedisError>, Trouble> {
-        if self.connection.is_none() {
-            let connecting = timeout_at(end, self.finder.connect()).await;
-            *self.connection = Some(connecting.map_err(Trouble::away)??);
-        }
-        let Some((_, connection)) = self.connection.as_mut() else {
-            return Err(Trouble::away("there is no connection"));
+        let (address, mut connection) = match self.connection.take() {
+            Some(made) => made,
+            None => timeout_at(end, self.finder.connect()).await.map_err(Trouble::away)??,
         };
+        // Whoever gives up in here takes the connection along, and with it the answer that is still
+        // to come, or the blocking of others behind it.
         match timeout_at(end, connection.send_packed_command(command)).await {
-            Ok(answer) => Ok(answer.and_then(Value::extract_error)),
-            Err(late) => Err(self.note(Trouble::Lost(late.into()))),
+            Ok(answer) => {
+                *self.connection = Some((address, connection));
+                Ok(answer.and_then(Value::extract_error))
+            }
+            Err(late) => {
+                self.finder.is_not_at(&address, None);
+                Err(Trouble::Lost(late.into()))
+            }
         }
     }
 

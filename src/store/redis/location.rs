@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that is needed to reach a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Location {
     pub namespace: Namespace,
     /// How many nodes could be promoted, the primary included.
     pub nodes: u32,
+    /// How long a lease may run; the name of a replica stays its own for twice that.
+    pub staleness_limit: Duration,
 }
 
 /// The address of one server.

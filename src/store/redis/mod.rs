@@ -89,10 +89,10 @@ impl RedisStore {
     /// # Errors
     /// When the store does not answer, or holds a history already ([`StoreError::NotWritten`]).
     pub async fn initialise(&self, parent: Option<Lineage>) -> Result<Lineage, StoreError> {
-        self.run("beginning a history", |core| async move { core.initialise(parent).await }).await
+        self.write("beginning a history", |core| async move { core.initialise(parent).await }).await
     }
 
-    async fn run<T, F>(
+    async fn read<T, F>(
         &self,
         doing: &'static str,
         call: impl FnOnce(Arc<Core>) -> F,
@@ -101,7 +101,19 @@ impl RedisStore {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        self.thread.run(doing, call(Arc::clone(&self.core))).await
+        self.thread.read(doing, call(Arc::clone(&self.core))).await
+    }
+
+    async fn write<T, F>(
+        &self,
+        doing: &'static str,
+        call: impl FnOnce(Arc<Core>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.thread.write(doing, call(Arc::clone(&self.core))).await
     }
 }
 
@@ -199,11 +211,11 @@ impl Core {
 
 impl RuleStore for RedisStore {
     fn load(&self) -> BoxFuture<'_, Result<Loaded, StoreError>> {
-        Box::pin(self.run("loading the rules", |core| async move { core.log.newest().await }))
+        Box::pin(self.read("loading the rules", |core| async move { core.log.newest().await }))
     }
 
     fn load_at(&self, revision: Revision) -> BoxFuture<'_, Result<Option<Loaded>, StoreError>> {
-        Box::pin(self.run("loading an earlier revision", move |core| async move {
+        Box::pin(self.read("loading an earlier revision", move |core| async move {
             core.log.at(revision).await
         }))
     }
@@ -214,7 +226,7 @@ impl RuleStore for RedisStore {
         expected: Revision,
     ) -> BoxFuture<'a, Result<Applied, StoreError>> {
         let proposal = proposal.clone();
-        Box::pin(self.run("applying a change", move |core| async move {
+        Box::pin(self.write("applying a change", move |core| async move {
             core.apply(&proposal, expected).await
         }))
     }
@@ -224,7 +236,7 @@ impl RuleStore for RedisStore {
         after: Revision,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
-        Box::pin(self.run("reading records", move |core| async move {
+        Box::pin(self.read("reading records", move |core| async move {
             core.log.records(after, limit).await
         }))
     }
@@ -234,14 +246,14 @@ impl RuleStore for RedisStore {
         request_id: &'a RequestId,
     ) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
         let request_id = request_id.clone();
-        Box::pin(self.run("looking up a request", move |core| async move {
+        Box::pin(self.read("looking up a request", move |core| async move {
             core.log.record_of(&request_id).await
         }))
     }
 
     fn backup<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Head, StoreError>> {
         let path = path.to_owned();
-        Box::pin(self.run("writing a backup", |core| async move { core.backup(&path).await }))
+        Box::pin(self.write("writing a backup", |core| async move { core.backup(&path).await }))
     }
 }
 

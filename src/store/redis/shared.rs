@@ -22,9 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What answering may take beyond a wait that was asked for.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a name belongs to a process that stopped reporting: twice the longest staleness limit.
-const NAME_IS_TAKEN_MS: &str = "60000";
-
 /// The longest address that is kept.
 const LONGEST_ADDRESS: usize = 256;
 
@@ -54,6 +51,8 @@ impl Core {
         let address = one_line(&report.address);
         let predecessor = report.predecessor.as_ref().map_or("", Incarnation::as_str);
         let incarnation = report.incarnation.as_str();
+        // By then, whoever had the name and stopped reporting has no lease left, whatever the clocks do.
+        let taken = (self.location.staleness_limit * 2).as_millis().to_string();
         let arguments = [
             lineage,
             &revision,
@@ -62,7 +61,7 @@ impl Core {
             predecessor,
             report.name.as_str(),
             &address,
-            NAME_IS_TAKEN_MS,
+            &taken,
         ];
         let reply = self.reports.run(&RENEW, &arguments, PATIENCE, Unanswered::Again).await;
         let mut reply = reply.map_err(|trouble| trouble.reading(DOING))?.sound()?;
@@ -227,22 +226,24 @@ fn one_line(address: &str) -> String {
 
 impl SharedStore for RedisStore {
     fn head(&self) -> BoxFuture<'_, Result<Option<Head>, StoreError>> {
-        Box::pin(self.run("asking where the store stands", |core| async move { core.head().await }))
+        Box::pin(
+            self.read("asking where the store stands", |core| async move { core.head().await }),
+        )
     }
 
     fn renew<'a>(&'a self, report: &'a Report) -> BoxFuture<'a, Result<Renewal, StoreError>> {
         let report = report.clone();
-        Box::pin(self.run("renewing a lease", |core| async move { core.renew(&report).await }))
+        Box::pin(self.read("renewing a lease", |core| async move { core.renew(&report).await }))
     }
 
     fn leave<'a>(&'a self, incarnation: &'a Incarnation) -> BoxFuture<'a, Result<(), StoreError>> {
         let gone = incarnation.as_str().to_owned();
-        Box::pin(self.run("leaving", |core| async move { core.take_off(&[&gone, ""]).await }))
+        Box::pin(self.write("leaving", |core| async move { core.take_off(&[&gone, ""]).await }))
     }
 
     fn fleet<'a>(&'a self, place: &'a Head) -> BoxFuture<'a, Result<Fleet, StoreError>> {
         let place = place.clone();
-        Box::pin(self.run("listing replicas", |core| async move { core.fleet(&place).await }))
+        Box::pin(self.read("listing replicas", |core| async move { core.fleet(&place).await }))
     }
 
     fn forget<'a>(&'a self, gone: &'a [Sighting]) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -250,7 +251,7 @@ impl SharedStore for RedisStore {
             .iter()
             .flat_map(|seen| [seen.incarnation.as_str().to_owned(), seen.beats.to_string()])
             .collect();
-        Box::pin(self.run("forgetting replicas", |core| async move {
+        Box::pin(self.write("forgetting replicas", |core| async move {
             let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
             core.take_off(&gone).await
         }))
@@ -262,7 +263,7 @@ impl SharedStore for RedisStore {
         limit: Duration,
     ) -> BoxFuture<'a, Result<Confirmation, StoreError>> {
         let place = place.clone();
-        Box::pin(self.run("waiting for all store nodes", move |core| async move {
+        Box::pin(self.read("waiting for all store nodes", move |core| async move {
             core.confirm(&place, limit).await
         }))
     }
@@ -272,14 +273,17 @@ impl SharedStore for RedisStore {
         revision: Revision,
         limit: Duration,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.run("waiting for a change", move |core| async move {
+        Box::pin(self.read("waiting for a change", move |core| async move {
             core.next_change(revision, limit).await
         }))
     }
 
     fn shortfalls(&self) -> BoxFuture<'_, Result<Vec<Shortfall>, StoreError>> {
         Box::pin(
-            self.run("reading the store's settings", |core| async move { core.shortfalls().await }),
+            self.read(
+                "reading the store's settings",
+                |core| async move { core.shortfalls().await },
+            ),
         )
     }
 }
