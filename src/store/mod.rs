@@ -5,6 +5,7 @@
 
 pub mod embedded;
 pub mod memory;
+pub mod redis;
 mod shared;
 
 pub use shared::{

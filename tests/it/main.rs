@@ -17,6 +17,8 @@ mod cli_serve;
 mod hot;
 mod laws;
 mod random;
+mod redis_server;
+mod redis_store;
 mod rules_amend;
 mod rules_files;
 mod rules_generate;
