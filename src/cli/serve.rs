@@ -174,7 +174,7 @@ impl Server {
         telemetry: &Telemetry,
     ) -> Result<Self, Failure> {
         let switch = grpc::Switch::on();
-        let front = grpc::routes(&service, &switch, settings.reflection).map_err(|error| {
+        let front = grpc::routes(&service, &switch, settings.reflection, Some(admin)).map_err(|error| {
             Failure::new(Exit::Failure, "the services cannot be made").because(error)
         })?;
         let asked = Arc::clone(&service);
