@@ -7,12 +7,12 @@
 use super::api::Api;
 use super::eligibility::{both, evidence};
 use super::status::invalid;
-use crate::service::Answer;
 use crate::domain::{CheckRequest, Consistency};
+use crate::service::Answer;
 use crate::wire::{check_request, hot, proto, request};
 use bytes::{Buf, BufMut, Bytes};
-use prost::Message;
 use futures_util::future::{BoxFuture, Either, Ready, ready};
+use prost::Message;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Request, Response, Status, body::Body};
