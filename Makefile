@@ -11,7 +11,7 @@ build: ## Build the release binary, target/release/offergate.
 	cargo build --locked --release
 
 test: ## Install what the tests need, if it is missing, and run all of them.
-	@tests/tools/setup.sh python buf redis strace
+	@tests/tools/setup.sh python buf strace redis
 	@tests/tools/test.sh
 
 check: ## Everything that a tool can check: format, lints, docs, protos, spelling, licences.

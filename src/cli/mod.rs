@@ -35,9 +35,9 @@ mod restore;
 mod revision_view;
 mod scope_args;
 mod serve;
-#[expect(dead_code, reason = "for `serve`, once it follows a shared store")]
 mod shared_store;
 mod status;
+mod stores;
 mod suspend;
 mod suspension_args;
 mod suspension_view;

@@ -1,4 +1,4 @@
-//! `offergate serve`: wires everything, and is alone in naming a concrete store.
+//! `offergate serve`: wires everything; `stores` opens the store that the settings name.
 //!
 //! Each worker thread has a runtime and a socket of its own; a control runtime on the main thread
 //! has the management port, the signals and the end.
@@ -11,23 +11,25 @@ use super::config::bad_settings;
 use super::demo;
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use super::restore::store_failure;
-use crate::clock::SystemClock;
-use crate::config::{self, ServeArgs, Settings, StoreLocation};
+use super::stores::{self, Opened};
+use crate::config::{self, ServeArgs, Settings};
 use crate::grpc::{self, LimitSettings, Limits};
 use crate::http::Management;
+use crate::replica::Follower;
 use crate::service::Service;
-use crate::store::embedded::EmbeddedStore;
 use crate::telemetry::{self, RpcLayer, RulesSeen, Telemetry, TelemetrySettings};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// How long leaving a shared store may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Serve checks and changes over gRPC
 #[derive(Debug, clap::Args)]
@@ -52,8 +54,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let telemetry = start_telemetry(&settings)?;
     telemetry::log_panics();
     let control = runtime()?;
-    let (service, broken) =
-        control.block_on(start_service(&settings, &telemetry, args.serve.demo))?;
+    let opened = control.block_on(start_service(&settings, &telemetry, &args.serve))?;
     let clients = grpc::listeners(settings.listen, settings.workers)
         .map_err(|error| port_failure("--listen", settings.listen, error))?;
     let management = TcpListener::bind(settings.management_listen)
@@ -65,8 +66,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if args.serve.demo {
         output.raw(&demo::banner(address))?;
     }
-    let server = Server::new(&settings, service, &telemetry)?;
-    let ended = server.serve(&control, clients, management, broken);
+    let server = Server::new(&settings, &opened, &telemetry, control.handle().clone())?;
+    let ended = server.serve(&control, clients, management, opened);
     telemetry.shutdown();
     ended.map(|()| Exit::Ok)
 }
@@ -107,25 +108,16 @@ fn start_telemetry(settings: &Settings) -> Result<Telemetry, Failure> {
 async fn start_service(
     settings: &Settings,
     telemetry: &Telemetry,
-    demo: bool,
-) -> Result<(Arc<Service>, impl Future<Output = ()> + use<>), Failure> {
-    let StoreLocation::Embedded(path) = &settings.store else {
-        return Err(Failure::new(Exit::Usage, "this version serves from the embedded store only"));
-    };
-    let store = EmbeddedStore::open(path).map_err(store_failure)?;
-    let broken = store.broken();
+    args: &ServeArgs,
+) -> Result<Opened, Failure> {
     let decisions = telemetry.decisions(Service::outcomes(), Service::reasons());
-    let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
-    let started = Service::start(store, clock, settings.staleness_limit, Some(decisions)).await;
-    let service = started.map_err(|error| {
-        Failure::new(Exit::Failure, "the rules in the store cannot be served").because(error)
-    })?;
-    if demo {
-        demo::apply_rules(&service).await?;
+    let opened = stores::open(settings, args, decisions).await?;
+    if args.demo {
+        demo::apply_rules(&opened.service).await?;
     }
-    let seen = Arc::clone(&service);
+    let seen = Arc::clone(&opened.service);
     telemetry.observe_rules(move || rules_seen(&seen));
-    Ok((service, broken))
+    Ok(opened)
 }
 
 /// What the metrics say about the rules.
@@ -160,7 +152,6 @@ fn limits(settings: &Settings) -> LimitSettings {
 
 /// A server that can start.
 struct Server {
-    service: Arc<Service>,
     front: grpc::Front,
     switch: grpc::Switch,
     rpc: RpcLayer,
@@ -172,16 +163,17 @@ struct Server {
 impl Server {
     fn new(
         settings: &Settings,
-        service: Arc<Service>,
+        opened: &Opened,
         telemetry: &Telemetry,
+        control: Handle,
     ) -> Result<Self, Failure> {
         let switch = grpc::Switch::on();
-        let front = grpc::routes(&service, &switch, settings.reflection).map_err(|error| {
-            Failure::new(Exit::Failure, "the services cannot be made").because(error)
-        })?;
-        let asked = Arc::clone(&service);
+        let front = grpc::routes(&opened.service, &switch, settings.reflection, Some(control))
+            .map_err(|error| {
+                Failure::new(Exit::Failure, "the services cannot be made").because(error)
+            })?;
+        let asked = Arc::clone(&opened.service);
         Ok(Self {
-            service,
             front,
             switch,
             rpc: telemetry.rpc_layer(grpc::METHODS),
@@ -197,7 +189,7 @@ impl Server {
         control: &Runtime,
         clients: Vec<TcpListener>,
         management: TcpListener,
-        broken: impl Future<Output = ()>,
+        opened: Opened,
     ) -> Result<(), Failure> {
         let stop = CancellationToken::new();
         let (ended, mut ends) = mpsc::unbounded_channel();
@@ -208,7 +200,8 @@ impl Server {
         control.block_on(async {
             let mut signals = Signals::new()?;
             let managed = self.start_management(management)?;
-            let mended = tokio::spawn(Arc::clone(&self.service).mend());
+            let Opened { service, follower, broken } = opened;
+            let mended = tokio::spawn(service.mend());
             tracing::info!("Serving");
             let failure = tokio::select! {
                 () = signals.next() => None,
@@ -230,6 +223,9 @@ impl Server {
                     tracing::warn!("Stopped with calls still under way after {limit:?}");
                 }
                 () = signals.next() => tracing::warn!("Stopped at once, being told again"),
+            }
+            if let Some(follower) = follower {
+                leave(&follower).await;
             }
             failure.map_or(Ok(()), Err)
         })
@@ -274,6 +270,16 @@ fn runtime() -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failure, "no runtime can be made").because(error))
+}
+
+/// Takes this replica off the list, so that no suspension waits for it.
+async fn leave(follower: &Follower) {
+    match tokio::time::timeout(LEAVE_LIMIT, follower.leave()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) | Err(_) => tracing::warn!(
+            "The store was not told that this replica leaves; changes wait for its lease to run out"
+        ),
+    }
 }
 
 /// Runs `work` on a thread of its own, and tells how it ended, by a panic too: one that nobody hears

@@ -17,6 +17,7 @@ mod table;
 
 pub use args::ServeArgs;
 pub use load::load;
+pub use read::default_journal;
 pub use show::{ShowFormat, reference, show};
 pub use store_url::{RedisServers, RedisUrl};
 
@@ -46,6 +47,12 @@ pub struct Settings {
     pub store_certificate_file: Option<PathBuf>,
     /// The key of that certificate.
     pub store_key_file: Option<PathBuf>,
+    /// The name of this server among the replicas of a shared store; `None` for the machine's.
+    pub replica: Option<String>,
+    /// Where clients are told that this replica is reached; `None` for where it listens.
+    pub advertise: Option<String>,
+    /// The file that keeps a shared store's history on this machine; `None` for [`default_journal`].
+    pub journal: Option<PathBuf>,
     /// How old proof of knowing all rules may be while `ELIGIBLE` is still answered.
     pub staleness_limit: Duration,
     /// How many threads serve checks.

@@ -36,6 +36,22 @@ impl Surroundings {
 
 /// The embedded store's file in the state folder of this user or service.
 pub(super) fn default_store(surroundings: &Surroundings) -> Result<String, String> {
+    in_state_folder(surroundings, "offergate.db", "store")
+}
+
+/// Where the journal of a replica is when nobody says.
+///
+/// # Errors
+/// When no state folder is known, in words for an operator.
+pub fn default_journal(demo: bool) -> Result<PathBuf, String> {
+    in_state_folder(&Surroundings::of_process(demo), "journal.db", "journal").map(PathBuf::from)
+}
+
+fn in_state_folder(
+    surroundings: &Surroundings,
+    file: &str,
+    setting: &str,
+) -> Result<String, String> {
     let folder = if let Some(folder) = surroundings.folder("STATE_DIRECTORY") {
         folder.to_owned()
     } else if let Some(folder) = surroundings.folder("XDG_STATE_HOME") {
@@ -43,12 +59,13 @@ pub(super) fn default_store(surroundings: &Surroundings) -> Result<String, Strin
     } else if let Some(home) = surroundings.folder("HOME") {
         home.join(".local/state/offergate")
     } else {
-        return Err("no state folder is known, since none of STATE_DIRECTORY, XDG_STATE_HOME and \
-                    HOME is an absolute path; set `store`"
-            .to_owned());
+        return Err(format!(
+            "no state folder is known, since none of STATE_DIRECTORY, XDG_STATE_HOME and HOME is an \
+             absolute path; set `{setting}`"
+        ));
     };
     let folder = if surroundings.demo { folder.join("demo") } else { folder };
-    let path = folder.join("offergate.db");
+    let path = folder.join(file);
     path.to_str().map(str::to_owned).ok_or_else(|| "the state folder is no UTF-8".to_owned())
 }
 

@@ -154,6 +154,37 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "replica",
+        effect: "The name of this server among the replicas of a shared store.",
+        form: "1 to 64 letters, digits, `-`, `_`, `.`",
+        default: DefaultValue::Unset("the machine's host name"),
+        secret: false,
+        read: |settings, text| namespace(text).map(|value| settings.replica = Some(value)),
+    },
+    Setting {
+        name: "advertise",
+        effect: "Where this replica is said to be reached, in lists of replicas.",
+        form: "text, such as HOST:PORT",
+        default: DefaultValue::Unset("where it listens"),
+        secret: false,
+        read: |settings, text| {
+            settings.advertise = Some(text.to_owned());
+            Ok(())
+        },
+    },
+    Setting {
+        name: "journal",
+        effect: "The file that keeps a shared store's history on this machine: what a replica starts \
+                 from while the store is away. Each replica has its own.",
+        form: "PATH",
+        default: DefaultValue::Unset("journal.db in the folder of the default store"),
+        secret: false,
+        read: |settings, text| {
+            settings.journal = Some(PathBuf::from(text));
+            Ok(())
+        },
+    },
+    Setting {
         name: "staleness_limit",
         effect: "How old proof of knowing all rules may be while ELIGIBLE is still answered.",
         form: "duration, 500ms to 30s",
@@ -283,6 +314,9 @@ impl Settings {
             store_ca_file: None,
             store_certificate_file: None,
             store_key_file: None,
+            replica: None,
+            advertise: None,
+            journal: None,
             staleness_limit: Duration::ZERO,
             workers: 0,
             reflection: false,

@@ -6,7 +6,7 @@ use super::explanation;
 use super::refusals::shape;
 use super::status::{invalid, item_error, status_of};
 use crate::domain::{Advisory, AdvisoryId, Outcome, Timestamp};
-use crate::service::{Answer, OfferAnswer, RuleFile, RulesAsked, View};
+use crate::service::{Answer, OfferAnswer, RuleFile, RulesAsked, Service, View};
 use crate::wire::decision::Evidence;
 use crate::wire::{FieldErrors, check_request, decision, proto, request, suspension, time};
 use futures_util::{Stream, StreamExt};
@@ -38,7 +38,7 @@ impl EligibilityService for Api {
         request: Request<proto::CheckEligibilityRequest>,
     ) -> Result<Response<proto::CheckEligibilityResponse>, Status> {
         let message = request.get_ref();
-        let view = self.service.view();
+        let view = view_for(&self.service, [message]).await;
         let answer = answer(&view, message).map_err(|errors| invalid(&errors))?;
         Ok(Response::new(proto::CheckEligibilityResponse { decision: Some(write(&answer)) }))
     }
@@ -53,7 +53,7 @@ impl EligibilityService for Api {
             let what = format!("holds {given} checks, and 1 to {MOST_IN_BATCH} are allowed");
             return Err(invalid(&FieldErrors::one("requests", what)));
         }
-        let view = self.service.view();
+        let view = view_for(&self.service, requests).await;
         let mut results = Vec::with_capacity(requests.len());
         for some in requests.chunks(AT_A_TIME) {
             if !results.is_empty() {
@@ -73,17 +73,20 @@ impl EligibilityService for Api {
     ) -> Result<Response<Answers>, Status> {
         let deadline = deadline::of(&request);
         let service = Arc::clone(&self.service);
-        let answers = request.into_inner().map(move |message| {
-            let mut message = message.map_err(|status| shape(&status))?;
-            let result = match checked(&message) {
-                Ok(check) => result(&service.view(), check),
-                Err(errors) => failed(&errors),
-            };
-            if MOST_CORRELATION < message.correlation_id.len() {
-                message.correlation_id.clear();
+        let answers = request.into_inner().then(move |message| {
+            let service = Arc::clone(&service);
+            async move {
+                let mut message = message.map_err(|status| shape(&status))?;
+                let result = match checked(&message) {
+                    Ok(check) => result(&view_for(&service, [check]).await, check),
+                    Err(errors) => failed(&errors),
+                };
+                if MOST_CORRELATION < message.correlation_id.len() {
+                    message.correlation_id.clear();
+                }
+                let correlation_id = message.correlation_id;
+                Ok(proto::StreamEligibilityResponse { correlation_id, result: Some(result) })
             }
-            let correlation_id = message.correlation_id;
-            Ok(proto::StreamEligibilityResponse { correlation_id, result: Some(result) })
         });
         Ok(Response::new(deadline::end(answers, deadline)))
     }
@@ -98,7 +101,7 @@ impl EligibilityService for Api {
             request::consistency(message.consistency.as_ref()),
         )
         .map_err(|errors| invalid(&errors))?;
-        let view = self.service.view();
+        let view = self.service.view_for(&consistency).await;
         if !view.has_rules() {
             return Err(status_of(crate::service::ServiceError::NotLoaded));
         }
@@ -160,6 +163,21 @@ pub(super) fn as_of(
         return None;
     }
     Some(read)
+}
+
+/// One view for several checks, as fresh as the most demanding of them wants it.
+async fn view_for<'a>(
+    service: &'a Service,
+    checks: impl IntoIterator<Item = &proto::CheckEligibilityRequest>,
+) -> View<'a> {
+    let wanted = checks
+        .into_iter()
+        .filter_map(|check| request::consistency(check.consistency.as_ref()).ok())
+        .find(|consistency| service.view_at_once(consistency).is_none());
+    match wanted {
+        Some(consistency) => service.view_for(&consistency).await,
+        None => service.view(),
+    }
 }
 
 /// Both values, or all errors of both.

@@ -8,6 +8,7 @@ mod catalog;
 mod deadline;
 mod eligibility;
 mod explanation;
+mod fleet;
 mod front;
 mod health;
 mod hot_check;

@@ -32,6 +32,14 @@ pub fn write(instant: Timestamp) -> prost_types::Timestamp {
     }
 }
 
+/// Writes how long something took.
+#[must_use]
+pub fn write_duration(duration: std::time::Duration) -> prost_types::Duration {
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(duration.subsec_nanos()).unwrap_or_default();
+    prost_types::Duration { seconds, nanos }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

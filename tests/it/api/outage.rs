@@ -158,7 +158,8 @@ async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
         (Ineligible, "VENDOR_SUSPENDED".to_owned())
     );
     assert_eq!(decide(&server, "oss-12m", Notify).await, (Eligible, "NOT_GATED".to_owned()));
-    assert!(!server.client.is_serving("").await.unwrap());
+    assert!(server.client.is_serving("").await.unwrap(), "what is denied is still answered");
+    assert!(!server.client.is_serving("freshness").await.unwrap());
 
     store.loses_answers.store(false, Ordering::SeqCst);
     store.is_unreadable.store(false, Ordering::SeqCst);
@@ -169,7 +170,7 @@ async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
         (Ineligible, "PRODUCT_SUSPENDED".to_owned())
     );
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-    while !server.client.is_serving("").await.unwrap() {
+    while !server.client.is_serving("freshness").await.unwrap() {
         assert!(tokio::time::Instant::now() < deadline, "doubt is settled by itself");
         tokio::task::yield_now().await;
     }

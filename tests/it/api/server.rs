@@ -100,7 +100,7 @@ impl Server {
         let switch = Switch::on();
         let listener = listeners("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
         let address = listener.local_addr().unwrap().to_string();
-        let routes = routes(&service, &switch, true).unwrap();
+        let routes = routes(&service, &switch, true, None).unwrap();
         let settings =
             TelemetrySettings { environment: Box::new(|_| None), ..TelemetrySettings::default() };
         let (telemetry, _, _) = Telemetry::build(settings).unwrap();
