@@ -1,6 +1,6 @@
 //! The command line: one file a subcommand; this one introduces them and sends each on its way.
 //!
-//! Every command but `serve`, `test`, `restore`, `config`, `completions` and `man` speaks gRPC to a
+//! Every command but `serve`, `test`, `backup`, `restore`, `config`, `completions` and `man` speaks gRPC to a
 //! running server: the command line has no other way to the rules than anybody else's client.
 
 mod amend;
@@ -40,6 +40,7 @@ mod scope_args;
 mod serve;
 mod shared_store;
 mod status;
+mod store_args;
 mod stores;
 mod suspend;
 mod suspension_args;
