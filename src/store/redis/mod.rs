@@ -59,6 +59,8 @@ pub struct RedisStore {
 struct Core {
     finder: Arc<Finder>,
     commits: Lane,
+    /// A wait for nodes that are down must hold up no commit.
+    waits: Lane,
     reports: Lane,
     log: Log,
     news: Lane,
@@ -76,6 +78,7 @@ impl RedisStore {
         let finder = Arc::new(Finder::new(location.clone()));
         let core = Core {
             commits: Lane::new(&finder),
+            waits: Lane::new(&finder),
             reports: Lane::new(&finder),
             log: Log::new(Lane::new(&finder)),
             news: Lane::new(&finder),

@@ -112,7 +112,7 @@ impl Core {
         const DOING: &str = "waiting for all store nodes";
         let end = Instant::now() + limit + GRACE;
         let failed = |trouble: Trouble| trouble.reading(DOING);
-        let mut session = self.commits.session(end).await.map_err(failed)?;
+        let mut session = self.waits.session(end).await.map_err(failed)?;
         let Place { lineage, revision, chain } = Place::of(place);
         let arguments = [lineage, &revision, &chain];
         let asked = session.script(&CONFIRM, &arguments, end).await.map_err(failed)?;
