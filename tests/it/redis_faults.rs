@@ -2,7 +2,7 @@
 //! with, asked by the wrong user. What no server says on demand is said by a small one of the tests' own.
 
 use super::redis_server::{Flavour, Server, key, location_of, server_that_says};
-use super::store_proposals::{apply_next, chain_of, naming, proposal};
+use super::store_proposals::{apply_next, block_on, chain_of, naming, proposal};
 use offergate::audit::{Proposal, verify};
 use offergate::domain::{Lineage, Revision};
 use offergate::store::redis::{Location, Login, RedisStore, Secret, forbidding};
@@ -37,33 +37,41 @@ fn report(name: &str, run: char, applied: Head) -> Report {
     }
 }
 
-#[tokio::test]
-async fn kill_9_in_the_middle_of_commits_loses_nothing_acknowledged_and_doubles_nothing() {
-    let (mut server, store) = store_of(0).await;
+#[test]
+fn kill_9_in_the_middle_of_commits_loses_nothing_acknowledged_and_doubles_nothing() {
+    let mut server = Server::start(Flavour::Redis);
+    let store = block_on(server.store(NAMESPACE));
     let mut acknowledged = Vec::new();
     let mut doubtful = 0;
     for number in 1..=200_u64 {
         let wanted = naming(&format!("r{number}"), number % 7, &format!("Vendor {number}"));
-        if number % 40 == 20 {
-            // The answer to this one is lost, or the question.
-            let (result, ()) = tokio::join!(apply_next(&store, &wanted), async {
-                tokio::time::sleep(Duration::from_micros(number * 13)).await;
-                server.kill();
-            });
-            server.restart();
-            doubtful += u32::from(result.is_err());
-        }
+        let apply = || block_on(apply_next(&store, &wanted));
+        let mut result = match number % 5 {
+            0 => std::thread::scope(|scope| {
+                let killer = scope.spawn(|| {
+                    // The moment itself: in no state that this test could name.
+                    std::thread::sleep(Duration::from_micros(number * 137 % 3000));
+                    server.kill();
+                    server.restart();
+                });
+                let result = apply();
+                killer.join().unwrap();
+                result
+            }),
+            _ => apply(),
+        };
         // Asked again until it is answered, under the same name.
         let applied = loop {
-            match apply_next(&store, &wanted).await {
+            match result {
                 Ok(applied) => break applied,
-                Err(StoreError::Unavailable { .. } | StoreError::Conflict { .. }) => {}
+                Err(StoreError::Unavailable { .. } | StoreError::Conflict { .. }) => doubtful += 1,
                 Err(other) => panic!("{}", chain_of(&other)),
             }
+            result = apply();
         };
         acknowledged.push(applied.record);
     }
-    let records = reopened(&server).records(Revision::ZERO, usize::MAX).await.unwrap();
+    let records = block_on(reopened(&server).records(Revision::ZERO, usize::MAX)).unwrap();
     assert_eq!(records, acknowledged);
     assert_eq!(verify(&records).unwrap().revision, Revision(200));
     assert!(0 < doubtful, "no kill came while a change was on its way");
