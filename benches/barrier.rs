@@ -65,7 +65,8 @@ fn redis(folder: &Path, port: u16) -> Process {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--dir"]).arg(folder);
     command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
-    let process = Process(command.stdout(Stdio::null()).spawn().expect("redis-server is installed"));
+    let process =
+        Process(command.stdout(Stdio::null()).spawn().expect("redis-server is installed"));
     while !answers(port) {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -264,7 +265,11 @@ fn lease_check() {
         assert!(black_box(&lease).holds_at(SystemClock.boot()));
     }
     let each = (now() - began) / count;
-    println!("{:52} {:12} ns                                       <= 100", "lease check", each.as_nanos());
+    println!(
+        "{:52} {:12} ns                                       <= 100",
+        "lease check",
+        each.as_nanos()
+    );
 }
 
 #[tokio::main(flavor = "current_thread")]
