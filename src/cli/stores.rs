@@ -80,7 +80,7 @@ async fn join(
     let store = RedisStore::open(location)
         .map_err(|error| Failure::new(Exit::Failure, "no thread can be started").because(error))?;
     if args.begin_history {
-        begin_history(&store, &*journal).await?;
+        begin_history(&store, &journal).await?;
     }
     let store: Arc<dyn SharedStore> = Arc::new(store);
     inspect(&*store).await?;
@@ -191,7 +191,7 @@ async fn first_word(follower: &Follower) -> Result<(), Failure> {
         )
         .help(
             "give each replica a name of its own with --replica; that of one which died without \
-               its journal is free again after a minute",
+               its journal is free again after twice the staleness limit",
         )),
         _ => Ok(()),
     }

@@ -8,7 +8,10 @@ use super::{Service, ServiceError};
 use crate::audit::RequestId;
 use crate::domain::{Revision, Token};
 use crate::replica::{Barrier, BootTime, Follower, Freshness, Verdict};
-use crate::store::{Confirmation, Fleet, Head, ReplicaName, SharedStore, Shortfall, StoreError};
+use crate::store::{
+    Confirmation, Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting,
+    StoreError,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -95,6 +98,7 @@ impl Service {
                     began,
                     limit,
                     seen: BTreeMap::new(),
+                    beats: BTreeMap::new(),
                     so_far: Enforcement::committed(&place),
                 };
                 wait.run(place).await
@@ -181,7 +185,9 @@ struct Wait<'a> {
     began: BootTime,
     limit: Duration,
     /// When each replica was first seen to have the change in effect.
-    seen: BTreeMap<ReplicaName, Duration>,
+    seen: BTreeMap<Incarnation, Duration>,
+    /// How often each had reported when leases began to be waited for.
+    beats: BTreeMap<Incarnation, u64>,
     so_far: Enforcement,
 }
 
@@ -267,7 +273,23 @@ impl Wait<'_> {
         let reigns = self.follower.reigns();
         let verdict = barrier.look(&fleet, &reigns, now, self.follower.terms());
         self.note_replicas(&fleet, &verdict, barrier.place().revision);
+        if let Verdict::Enforced { .. } = verdict {
+            self.forget_the_dead(&fleet, barrier.place().revision).await;
+        }
         Ok(verdict)
+    }
+
+    /// Takes those off the list that did not report for as long as a lease runs, so that the next
+    /// change does not wait for them. One that lives reports again, and is on the list again.
+    async fn forget_the_dead(&self, fleet: &Fleet, revision: Revision) {
+        let dead = |member: &&Sighting| {
+            member.revision < revision && self.beats.get(&member.incarnation) == Some(&member.beats)
+        };
+        let gone: Vec<Sighting> = fleet.members.iter().filter(dead).cloned().collect();
+        if !gone.is_empty() {
+            // If it fails, the next change waits a little longer.
+            let _ = self.store.forget(&gone).await;
+        }
     }
 
     fn note_replicas(&mut self, fleet: &Fleet, verdict: &Verdict, revision: Revision) {
@@ -275,8 +297,9 @@ impl Wait<'_> {
         let over = matches!(verdict, Verdict::Enforced { .. });
         self.so_far.replicas.clear();
         for member in &fleet.members {
+            self.beats.entry(member.incarnation.clone()).or_insert(member.beats);
             let progress = if revision <= member.revision {
-                let after = self.seen.entry(member.name.clone()).or_insert(elapsed);
+                let after = self.seen.entry(member.incarnation.clone()).or_insert(elapsed);
                 Progress::Confirmed(*after)
             } else if over {
                 Progress::Expired

@@ -119,8 +119,9 @@ impl Incarnation {
     }
 }
 
-/// One uninterrupted reign of one primary. After a fail-over, a restart, or a return of an earlier
-/// primary it is another.
+/// One uninterrupted reign of one primary, in which no node began to follow it anew. After a fail-over, a
+/// restart, or a return of an earlier primary it is another, even if that one never heard that it was
+/// away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reign(pub Arc<str>);
 

@@ -2,7 +2,7 @@
 //! anew after it failed.
 //!
 //! `WAIT` speaks of what its own connection wrote, and a call that blocks holds up whatever shares its
-//! connection. So commits, reads and the wait for news each have a lane.
+//! connection. So commits, reads, the wait for nodes and the wait for news each have a lane.
 //!
 //! Invariant: a call whose answer never came is sent again only where the caller said that this is
 //! harmless.
@@ -61,6 +61,7 @@ impl Lane {
             session.look_alive(end).await?;
         }
         let mut pause = SHORTEST_PAUSE;
+        let mut earlier = None;
         loop {
             let limit = match unanswered {
                 Unanswered::Again => end.min(Instant::now() + ONE_ANSWER),
@@ -72,11 +73,17 @@ impl Lane {
             };
             let again = trouble.passes()
                 || (matches!(trouble, Trouble::Lost(_)) && unanswered == Unanswered::Again);
-            if !again || end < Instant::now() + pause {
-                return Err(trouble);
+            if again && Instant::now() + pause <= end {
+                earlier = Some(trouble);
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            // That the time ran out in the last attempt says less than what the one before met.
+            return Err(match earlier {
+                Some(earlier) if again && end <= Instant::now() => earlier,
+                _ => trouble,
+            });
         }
     }
 

@@ -57,7 +57,10 @@ pub struct RedisStore {
 
 /// What the thread works with.
 struct Core {
+    finder: Arc<Finder>,
     commits: Lane,
+    /// A wait for nodes that are down must hold up no commit.
+    waits: Lane,
     reports: Lane,
     log: Log,
     news: Lane,
@@ -75,11 +78,13 @@ impl RedisStore {
         let finder = Arc::new(Finder::new(location.clone()));
         let core = Core {
             commits: Lane::new(&finder),
+            waits: Lane::new(&finder),
             reports: Lane::new(&finder),
             log: Log::new(Lane::new(&finder)),
             news: Lane::new(&finder),
             nodes: location.nodes,
             location,
+            finder,
         };
         Ok(Self { thread: Thread::start("store-redis")?, core: Arc::new(core) })
     }

@@ -5,7 +5,7 @@ use super::log::unclear;
 use super::reply::Reply;
 use super::scripts::{CONFIRM, FLEET, HEAD, LEAVE, RENEW};
 use super::trouble::Trouble;
-use super::{Core, RedisStore, settings};
+use super::{Core, RedisStore};
 use crate::domain::Revision;
 use crate::store::{
     BoxError, Confirmation, Fleet, Head, Incarnation, Renewal, ReplicaName, Report, SharedStore,
@@ -112,7 +112,7 @@ impl Core {
         const DOING: &str = "waiting for all store nodes";
         let end = Instant::now() + limit + GRACE;
         let failed = |trouble: Trouble| trouble.reading(DOING);
-        let mut session = self.commits.session(end).await.map_err(failed)?;
+        let mut session = self.waits.session(end).await.map_err(failed)?;
         let Place { lineage, revision, chain } = Place::of(place);
         let arguments = [lineage, &revision, &chain];
         let asked = session.script(&CONFIRM, &arguments, end).await.map_err(failed)?;
@@ -138,7 +138,7 @@ impl Core {
             };
             copies += u32::try_from(followers).unwrap_or(0);
         }
-        let counts = settings::can_count(&mut session, self.nodes, end).await.map_err(failed)?;
+        let counts = self.can_count(&mut session, copies, end).await.map_err(failed)?;
         let again = session.script(&HEAD, &[], end).await.map_err(failed)?;
         let after = again.sound()?.reign().map_err(unclear(DOING))?;
         if after != before || !counts {

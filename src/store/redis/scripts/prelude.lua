@@ -22,19 +22,24 @@ local function corrupt(place, why)
 end
 
 -- One uninterrupted reign of this primary. A run id alone would not show that it was demoted and
--- promoted again; the replication id changes with each promotion.
+-- promoted again; the replication id changes with each promotion. Neither shows that the others
+-- followed another primary for a while and then came back to this one, which never heard of it; but
+-- they must sync again for that, and syncs are counted.
 local function reign()
     local server = redis.call('INFO', 'server')
     local replication = redis.call('INFO', 'replication')
     if not string.find(replication, 'role:master', 1, true) then
         return nil
     end
+    local stats = redis.call('INFO', 'stats')
     local run = string.match(server, 'run_id:(%x+)')
     local history = string.match(replication, 'master_replid:(%x+)')
-    if not run or not history then
+    local whole = string.match(stats, 'sync_full:(%d+)')
+    local partial = string.match(stats, 'sync_partial_ok:(%d+)')
+    if not run or not history or not whole or not partial then
         return nil
     end
-    return run .. '/' .. history
+    return run .. '/' .. history .. '/' .. whole .. '+' .. partial
 end
 
 -- The head, or nil and what to return instead. `log_may_differ` is for the reader, which follows the log
