@@ -43,6 +43,8 @@ pub struct Follower {
     terms: Terms,
     identity: Identity,
     reigns: Mutex<Reigns>,
+    /// Whether this replica has left. Held while a renewal is under way, so that none comes after.
+    left: tokio::sync::Mutex<bool>,
     /// One at a time fetches what is newer.
     catching_up: tokio::sync::Mutex<()>,
     wake: Notify,
@@ -98,6 +100,7 @@ impl Follower {
             terms,
             identity,
             reigns: Mutex::default(),
+            left: tokio::sync::Mutex::default(),
             catching_up: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             contact: watch::channel(Contact::None).0,
@@ -110,11 +113,14 @@ impl Follower {
         tokio::join!(self.renew_on_and_on(), self.listen_on_and_on(), self.probe_on_and_on());
     }
 
-    /// Gives up the lease, and takes this replica off the list, so that nobody waits for it.
+    /// Gives up the lease, and takes this replica off the list, so that nobody waits for it. It is not
+    /// renewed any more.
     ///
     /// # Errors
     /// When the store does not answer; those who wait then do so for as long as a lease runs.
     pub async fn leave(&self) -> Result<(), StoreError> {
+        let mut left = self.left.lock().await;
+        *left = true;
         self.replica.doubt();
         self.store.leave(&self.identity.incarnation).await
     }
@@ -204,6 +210,10 @@ impl Follower {
 
     /// One renewal, and whatever it calls for.
     pub(super) async fn renew_once(&self) -> Contact {
+        let left = self.left.lock().await;
+        if *left {
+            return Contact::None;
+        }
         match self.renew().await {
             Ok(contact) => contact,
             Err(FollowError::Store(StoreError::Unavailable { .. })) => Contact::Unreachable,
