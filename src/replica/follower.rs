@@ -32,7 +32,11 @@ const HINT_LIMIT: Duration = Duration::from_secs(5);
 const HINT_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long the nodes of a new reign get to confirm that they follow it, each time they are asked.
-const FOLLOW_LIMIT: Duration = Duration::from_millis(1500);
+const FOLLOW_LIMIT: Duration = Duration::from_millis(250);
+
+/// How long after nodes that did not, they are asked again. People who wait for a change ask the same
+/// nodes, and come first.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 
 /// Keeps one replica up to date.
 pub struct Follower {
@@ -321,14 +325,17 @@ impl Follower {
 
     /// Finds out, once a reign, when all nodes have followed it.
     async fn probe_on_and_on(&self) {
+        let mut pause = self.terms.period();
         loop {
-            tokio::time::sleep(self.terms.period()).await;
+            tokio::time::sleep(pause).await;
+            pause = self.terms.period();
             let needed = self.lock_reigns().needs_confirmation();
             let Some(held) = self.replica.held().filter(|_| needed) else { continue };
-            if let Ok(confirmation) = self.store.confirm(&held.head, FOLLOW_LIMIT).await
-                && confirmation.is_durable()
-            {
-                self.all_followed(&confirmation.reign);
+            match self.store.confirm(&held.head, FOLLOW_LIMIT).await {
+                Ok(confirmation) if confirmation.is_durable() => {
+                    self.all_followed(&confirmation.reign);
+                }
+                Ok(_) | Err(_) => pause = FOLLOW_PAUSE,
             }
         }
     }
