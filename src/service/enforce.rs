@@ -123,7 +123,11 @@ impl Service {
             Some(record) => record,
             None => self.store.records(before, 1).await?.pop().ok_or_else(missing)?,
         };
-        let lineage = self.needs_rules()?.head.lineage.clone();
+        let lineage = match &self.follower {
+            None => self.needs_rules()?.head.lineage.clone(),
+            // This replica may have yet to move over to the history that people decided on.
+            Some(_) => self.store.load().await?.head.lineage,
+        };
         let place = Head { lineage, revision, chain: record.chain };
         if token.is_some_and(|token| token != place.token()) {
             return Err(ServiceError::Lost { revision });
