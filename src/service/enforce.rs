@@ -245,7 +245,9 @@ impl Wait<'_> {
     /// Waits until every node has the change; then, and not before, leases are waited for.
     async fn confirm(&mut self, place: &Head) -> Result<Option<Barrier>, ServiceError> {
         self.so_far.shortfalls = self.store.shortfalls().await?;
-        let confirmation = self.store.confirm(place, CONFIRM_LIMIT.min(self.left())).await?;
+        // Some time is left for the answer, or a short wait would not tell how many nodes have it.
+        let limit = CONFIRM_LIMIT.min(self.left() * 3 / 4);
+        let confirmation = self.store.confirm(place, limit).await?;
         let now = (self.boot)();
         self.note(&confirmation, place)?;
         if !confirmation.is_durable() {
