@@ -110,7 +110,10 @@ impl Follower {
             .map_err(|source| InstallError::Compile { revision, source })?;
         self.kept.set_aside().await?;
         tracing::warn!(lineage = %loaded.head.lineage, "Moved over to the history that people decided on");
-        self.replica.move_over(Held::new(loaded, snapshot));
+        let held = Held::new(loaded, snapshot);
+        // Before it is in effect, as with every change: a replica that cannot remember makes no change.
+        self.kept.fill(&*self.store, &held).await;
+        self.replica.move_over(held);
         self.announce(revision);
         self.wake();
         Ok(())
