@@ -90,6 +90,7 @@ async fn f20_clocks_within_the_drift_never_leave_a_yes_after_a_suspension_was_en
     let limit = 30 * SECOND;
     for (waiting, leased) in [(1000, 1000), (1010, 990), (990, 1010), (1010, 1000), (1000, 990)] {
         let store = store('a').await;
+        store.allow(limit);
         let one = Member::of(&store, "r1", waiting, limit).await;
         let two = Member::of(&store, "r2", leased, limit).await;
         two.comes_to_say(Outcome::Eligible).await;
@@ -265,7 +266,7 @@ async fn another_history_that_took_nobodys_place_is_never_taken_over() {
     let contact = member.follower.contact();
     let apart = Contact::Apart(Standing::OtherLineage {
         lineage: stranger.load().await.unwrap().head.lineage,
-        parent: None,
+        ancestors: vec![],
     });
     assert_eq!(contact, apart);
     assert_eq!(member.says_leased().await, Outcome::Indeterminate);
