@@ -21,6 +21,7 @@ use crate::store::{Head, Journal, Loaded, Report, SharedStore, Standing, StoreEr
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 /// How many records are fetched at once.
 pub(super) const PAGE: usize = 500;
@@ -30,6 +31,9 @@ const HINT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long after a failed wait for a hint the next one begins.
 const HINT_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long to wait at most before the nodes of a reign are asked again.
+const LONGEST_PROBE_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the nodes of a new reign get to confirm that they follow it, each time they are asked.
 const FOLLOW_LIMIT: Duration = Duration::from_millis(1500);
@@ -42,10 +46,14 @@ pub struct Follower {
     clock: Arc<dyn Clock>,
     terms: Terms,
     identity: Identity,
+    /// Whether rules make sense.
+    pub(super) is_sound: fn(&RuleSet) -> bool,
     reigns: Mutex<Reigns>,
     /// One at a time fetches what is newer.
-    catching_up: tokio::sync::Mutex<()>,
+    pub(super) catching_up: tokio::sync::Mutex<()>,
     wake: Notify,
+    leaving: CancellationToken,
+    has_left: CancellationToken,
     contact: watch::Sender<Contact>,
     /// Tells others that newer rules are in effect.
     newest: watch::Sender<Revision>,
@@ -66,6 +74,13 @@ pub enum FollowError {
     /// The rules cannot be used.
     #[error("the rules of the store cannot be used")]
     Install(#[from] InstallError),
+    /// The store lacks suspensions that are held here, and its rules make no sense with them. Until
+    /// people have brought in what these name, this replica stays with the history that it holds.
+    #[error("the store lacks suspensions that cannot be proposed again: {suspensions}")]
+    LeftOver {
+        /// Their ids.
+        suspensions: String,
+    },
     /// Compiling broke off.
     #[error("compiling the rules broke off")]
     BrokenOff,
@@ -84,6 +99,7 @@ impl Follower {
         clock: Arc<dyn Clock>,
         terms: Terms,
         identity: Identity,
+        is_sound: fn(&RuleSet) -> bool,
     ) -> Result<Arc<Self>, FollowError> {
         let journalled = journal.load().await?;
         let revision = journalled.as_ref().map(|loaded| loaded.head.revision);
@@ -97,25 +113,43 @@ impl Follower {
             clock,
             terms,
             identity,
+            is_sound,
             reigns: Mutex::default(),
             catching_up: tokio::sync::Mutex::default(),
             wake: Notify::new(),
+            leaving: CancellationToken::new(),
+            has_left: CancellationToken::new(),
             contact: watch::channel(Contact::None).0,
             newest: watch::channel(revision.unwrap_or_default()).0,
         }))
     }
 
-    /// Follows the store until it is dropped.
+    /// Follows the store until [`Follower::leave`]. Done earlier only by a panic: end the process then.
     pub async fn run(self: Arc<Self>) {
-        tokio::join!(self.renew_on_and_on(), self.listen_on_and_on(), self.probe_on_and_on());
+        let following = async {
+            tokio::join!(
+                self.renew_on_and_on(),
+                self.listen_on_and_on(),
+                self.probe_on_and_on(),
+                self.kept.keep_on_and_on(&*self.store, &self.replica),
+            )
+        };
+        tokio::select! {
+            _ = following => {}
+            () = self.leaving.cancelled() => {}
+        }
+        self.has_left.cancel();
     }
 
-    /// Gives up the lease, and takes this replica off the list, so that nobody waits for it.
+    /// Stops following, gives up the lease, and takes this replica off the list, so that nobody waits
+    /// for it. In this order: the answer to a renewal under way must not revive what was given up.
     ///
     /// # Errors
     /// When the store does not answer; those who wait then do so for as long as a lease runs.
     pub async fn leave(&self) -> Result<(), StoreError> {
-        self.replica.doubt();
+        self.leaving.cancel();
+        self.has_left.cancelled().await;
+        self.replica.give_up();
         self.store.leave(&self.identity.incarnation).await
     }
 
@@ -166,11 +200,11 @@ impl Follower {
         self.lock_reigns().all_followed(reign, self.clock.boot());
     }
 
-    /// Whether the journal holds all that is in effect: a change is not begun on a replica that could
-    /// not remember it.
-    #[must_use]
-    pub fn journal_is_complete(&self) -> bool {
-        self.kept.holds(self.replica.held().map(|held| held.head.revision))
+    /// Waits, up to `limit`, until the journal holds all that is in effect: a change is not begun on a
+    /// replica that could not remember it. Returns whether it does.
+    pub async fn journal_is_complete(&self, limit: Duration) -> bool {
+        let held = self.replica.held().map(|held| held.head.revision);
+        tokio::time::timeout(limit, self.kept.holds(held)).await.is_ok()
     }
 
     /// Makes the next renewal come now.
@@ -226,17 +260,18 @@ impl Follower {
         match after_renewal(&self.terms, sent, &renewal) {
             AfterRenewal::Extend(end) => {
                 held.lease.extend_to(end);
-                self.kept.fill(&*self.store, &held).await;
+                self.kept.registered();
                 Ok(Contact::Good)
             }
             AfterRenewal::CatchUp => {
-                self.catch_up().await?;
+                self.catch_up(renewal.newest).await?;
                 // What is held now has no lease before it was reported.
                 self.wake();
                 Ok(Contact::Good)
             }
             AfterRenewal::Drop(standing) => {
                 held.lease.cut();
+                self.replica.doubt();
                 self.meet(&held, standing).await
             }
         }
@@ -251,32 +286,33 @@ impl Follower {
     /// Holds the store's history from its very beginning, when nothing is held yet.
     async fn begin(&self) -> Result<Option<Arc<Held>>, FollowError> {
         let Some(head) = self.in_time(self.store.head()).await? else { return Ok(None) };
-        let start = Head { revision: Revision::ZERO, chain: Chain::START.hash, ..head };
-        let lineage = start.lineage.clone();
+        let start = Head { revision: Revision::ZERO, chain: Chain::START.hash, ..head.clone() };
         let held = self.replica.install(Loaded {
             head: start,
             rules: RuleSet::default(),
             changed_at: None,
         })?;
-        self.kept.follow(&lineage, &[]).await;
-        self.catch_up().await?;
+        self.catch_up(head.revision).await?;
         Ok(Some(self.replica.held().unwrap_or(held)))
     }
 
-    /// Fetches, journals and puts into effect all that the store has beyond what is held.
+    /// Fetches and puts into effect what the store has beyond what is held, up to `wanted` at least. The
+    /// journal comes after: a disk that hangs must not keep a suspension out of effect.
     ///
     /// # Errors
     /// As [`FollowError`] lists them. What was held stays.
-    pub async fn catch_up(&self) -> Result<(), FollowError> {
+    pub async fn catch_up(&self, wanted: Revision) -> Result<(), FollowError> {
         let _one = self.catching_up.lock().await;
         loop {
             let Some(held) = self.replica.held() else { return Ok(()) };
+            if wanted <= held.head.revision {
+                return Ok(());
+            }
             let records = self.store.records(held.head.revision, PAGE).await?;
             if records.is_empty() {
                 return Ok(());
             }
-            let next = fold(Arc::clone(&held), &records)?;
-            self.kept.follow(&held.head.lineage, &records).await;
+            let next = fold(&held, &records)?;
             let revision = next.head.revision;
             let compiled = tokio::task::spawn_blocking(move || {
                 Snapshot::compile(&next.rules, revision)
@@ -284,7 +320,7 @@ impl Follower {
                     .map_err(|source| InstallError::Compile { revision, source })
             });
             let compiled = compiled.await.map_err(|_| FollowError::BrokenOff)??;
-            self.replica.swap(compiled)?;
+            self.replica.swap_after(&held, compiled)?;
             self.announce(revision);
         }
     }
@@ -292,6 +328,7 @@ impl Follower {
     /// Tells others what is in effect.
     pub(super) fn announce(&self, revision: Revision) {
         self.newest.send_replace(revision);
+        self.kept.wake();
     }
 
     async fn listen_on_and_on(&self) {
@@ -311,14 +348,18 @@ impl Follower {
 
     /// Finds out, once a reign, when all nodes have followed it.
     async fn probe_on_and_on(&self) {
+        let mut pause = self.terms.period();
         loop {
-            tokio::time::sleep(self.terms.period()).await;
+            tokio::time::sleep(pause).await;
             let needed = self.lock_reigns().needs_confirmation();
             let Some(held) = self.replica.held().filter(|_| needed) else { continue };
-            if let Ok(confirmation) = self.store.confirm(&held.head, FOLLOW_LIMIT).await
-                && confirmation.is_durable()
-            {
-                self.all_followed(&confirmation.reign);
+            match self.store.confirm(&held.head, FOLLOW_LIMIT).await {
+                Ok(confirmation) if confirmation.is_durable() => {
+                    self.all_followed(&confirmation.reign);
+                    pause = self.terms.period();
+                }
+                // Some node is away, or set up otherwise: asking often does not bring it back.
+                Ok(_) | Err(_) => pause = (pause * 2).min(LONGEST_PROBE_PAUSE),
             }
         }
     }
@@ -358,7 +399,7 @@ impl std::fmt::Debug for Follower {
 }
 
 /// What follows from what is held and the records after it, if they do follow.
-fn fold(held: Arc<Held>, records: &[Record]) -> Result<Loaded, FollowError> {
+fn fold(held: &Held, records: &[Record]) -> Result<Loaded, FollowError> {
     let mut chain = Chain { revision: held.head.revision, hash: held.head.chain };
     let (mut rules, mut changed_at) = (held.rules.clone(), held.changed_at);
     for record in records {

@@ -115,6 +115,11 @@ impl Lease {
         self.end.fetch_max(nanos(end), Ordering::AcqRel);
     }
 
+    /// Runs as long as another one does.
+    pub(super) fn take_over(&self, other: &Self) {
+        self.end.fetch_max(other.end.load(Ordering::Acquire), Ordering::AcqRel);
+    }
+
     /// Does not run out by itself: this process is the only one that writes.
     pub fn make_endless(&self) {
         self.end.store(Self::FOREVER, Ordering::Release);

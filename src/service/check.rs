@@ -143,7 +143,7 @@ impl View<'_> {
     fn freshness(&self, held: &Held, consistency: &Consistency) -> Freshness {
         match consistency {
             Consistency::AtLeast(token) if !held.reaches(token) => Freshness::Stale,
-            Consistency::Strict if self.asked_store => Freshness::Fresh,
+            Consistency::Strict | Consistency::AtLeast(_) if self.asked_store => Freshness::Fresh,
             // Where this process alone writes, the lease is as good as a look at the store.
             _ if held.lease.holds_at(self.service.clock.boot()) => Freshness::Fresh,
             _ => Freshness::Stale,
