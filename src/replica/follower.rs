@@ -9,7 +9,7 @@
 //! only makes the next renewal come sooner, so a lost one costs time and nothing else.
 
 use super::barrier::Reigns;
-use super::contact::{Contact, Identity};
+use super::contact::{Contact, FollowError, Identity};
 use super::journal::KeptJournal;
 use super::lease::{AfterRenewal, BootTime, Terms, after_renewal};
 use super::{Held, InstallError, Replica};
@@ -21,7 +21,6 @@ use crate::store::{Head, Journal, Loaded, Report, SharedStore, Standing, StoreEr
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 
 /// How many records are fetched at once.
 pub(super) const PAGE: usize = 500;
@@ -36,7 +35,7 @@ const HINT_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PROBE_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the nodes of a new reign get to confirm that they follow it, each time they are asked.
-const FOLLOW_LIMIT: Duration = Duration::from_millis(1500);
+const FOLLOW_LIMIT: Duration = Duration::from_millis(250);
 
 /// Keeps one replica up to date.
 pub struct Follower {
@@ -49,41 +48,14 @@ pub struct Follower {
     /// Whether rules make sense.
     pub(super) is_sound: fn(&RuleSet) -> bool,
     reigns: Mutex<Reigns>,
+    /// Whether this replica has left. Held while a renewal is under way, so that none comes after.
+    left: tokio::sync::Mutex<bool>,
     /// One at a time fetches what is newer.
     pub(super) catching_up: tokio::sync::Mutex<()>,
     wake: Notify,
-    leaving: CancellationToken,
-    has_left: CancellationToken,
     contact: watch::Sender<Contact>,
     /// Tells others that newer rules are in effect.
     newest: watch::Sender<Revision>,
-}
-
-/// Why a replica cannot take over what is newer. It goes on with what it holds, and its lease runs out.
-#[derive(Debug, thiserror::Error)]
-pub enum FollowError {
-    /// The store did not answer, or what it holds does not verify.
-    #[error("the store cannot be read")]
-    Store(#[from] StoreError),
-    /// What comes next does not follow from what is held.
-    #[error("revision {revision} of the store does not follow from what is held")]
-    DoesNotFollow {
-        /// The revision.
-        revision: Revision,
-    },
-    /// The rules cannot be used.
-    #[error("the rules of the store cannot be used")]
-    Install(#[from] InstallError),
-    /// The store lacks suspensions that are held here, and its rules make no sense with them. Until
-    /// people have brought in what these name, this replica stays with the history that it holds.
-    #[error("the store lacks suspensions that cannot be proposed again: {suspensions}")]
-    LeftOver {
-        /// Their ids.
-        suspensions: String,
-    },
-    /// Compiling broke off.
-    #[error("compiling the rules broke off")]
-    BrokenOff,
 }
 
 impl Follower {
@@ -115,40 +87,32 @@ impl Follower {
             identity,
             is_sound,
             reigns: Mutex::default(),
+            left: tokio::sync::Mutex::default(),
             catching_up: tokio::sync::Mutex::default(),
             wake: Notify::new(),
-            leaving: CancellationToken::new(),
-            has_left: CancellationToken::new(),
             contact: watch::channel(Contact::None).0,
             newest: watch::channel(revision.unwrap_or_default()).0,
         }))
     }
 
-    /// Follows the store until [`Follower::leave`]. Done earlier only by a panic: end the process then.
+    /// Follows the store until it is dropped. Done earlier only by a panic: end the process then.
     pub async fn run(self: Arc<Self>) {
-        let following = async {
-            tokio::join!(
-                self.renew_on_and_on(),
-                self.listen_on_and_on(),
-                self.probe_on_and_on(),
-                self.kept.keep_on_and_on(&*self.store, &self.replica),
-            )
-        };
-        tokio::select! {
-            _ = following => {}
-            () = self.leaving.cancelled() => {}
-        }
-        self.has_left.cancel();
+        tokio::join!(
+            self.renew_on_and_on(),
+            self.listen_on_and_on(),
+            self.probe_on_and_on(),
+            self.kept.keep_on_and_on(&*self.store, &self.replica),
+        );
     }
 
-    /// Stops following, gives up the lease, and takes this replica off the list, so that nobody waits
-    /// for it. In this order: the answer to a renewal under way must not revive what was given up.
+    /// Gives up the lease, and takes this replica off the list, so that nobody waits for it. It is not
+    /// renewed any more.
     ///
     /// # Errors
     /// When the store does not answer; those who wait then do so for as long as a lease runs.
     pub async fn leave(&self) -> Result<(), StoreError> {
-        self.leaving.cancel();
-        self.has_left.cancelled().await;
+        let mut left = self.left.lock().await;
+        *left = true;
         self.replica.give_up();
         self.store.leave(&self.identity.incarnation).await
     }
@@ -238,6 +202,10 @@ impl Follower {
 
     /// One renewal, and whatever it calls for.
     pub(super) async fn renew_once(&self) -> Contact {
+        let left = self.left.lock().await;
+        if *left {
+            return Contact::None;
+        }
         match self.renew().await {
             Ok(contact) => contact,
             Err(FollowError::Store(StoreError::Unavailable { .. })) => Contact::Unreachable,

@@ -7,8 +7,8 @@
 //! Invariant: a replica leaves its history for another one only where the store says that people let
 //! that one take its place, and only after its own suspensions are in it.
 
-use super::contact::Contact;
-use super::follower::{FollowError, Follower};
+use super::contact::{Contact, FollowError};
+use super::follower::Follower;
 use super::{Held, InstallError};
 use crate::audit::{ChangeKind, Proposal, RequestId};
 use crate::decision::Snapshot;

@@ -21,8 +21,8 @@ mod journal;
 mod lease;
 
 pub use barrier::{Barrier, Reigns, Verdict};
-pub use contact::{Contact, Identity};
-pub use follower::{FollowError, Follower};
+pub use contact::{Contact, FollowError, Identity};
+pub use follower::Follower;
 pub use held::Held;
 pub use lease::{AfterRenewal, BootTime, Lease, Terms, after_renewal};
 

@@ -144,6 +144,8 @@ impl View<'_> {
         match consistency {
             Consistency::AtLeast(token) if !held.reaches(token) => Freshness::Stale,
             Consistency::Strict | Consistency::AtLeast(_) if self.asked_store => Freshness::Fresh,
+            // A store that did not answer has confirmed nothing, whatever the lease says.
+            Consistency::Strict if self.service.follower.is_some() => Freshness::Stale,
             // Where this process alone writes, the lease is as good as a look at the store.
             _ if held.lease.holds_at(self.service.clock.boot()) => Freshness::Fresh,
             _ => Freshness::Stale,

@@ -283,7 +283,9 @@ impl Wait<'_> {
     /// any replica's may run, whatever the limit of this one.
     async fn confirm(&mut self, place: &Head) -> Result<Confirmed, ServiceError> {
         self.so_far.shortfalls = self.store.shortfalls().await?;
-        let confirmation = self.store.confirm(place, CONFIRM_LIMIT.min(self.left())).await?;
+        // Some time is left for the answer, or a short wait would not tell how many nodes have it.
+        let limit = CONFIRM_LIMIT.min(self.left() * 3 / 4);
+        let confirmation = self.store.confirm(place, limit).await?;
         let now = (self.boot)();
         (self.so_far.copies, self.so_far.nodes) = (confirmation.copies, confirmation.nodes);
         match confirmation.standing {

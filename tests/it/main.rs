@@ -14,6 +14,7 @@ mod cli_clients;
 mod cli_failures;
 mod cli_kill;
 mod cli_serve;
+mod faults;
 mod hot;
 mod laws;
 mod random;

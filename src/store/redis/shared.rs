@@ -117,7 +117,10 @@ impl Core {
     /// back says nothing of what the others hold now.
     async fn confirm(&self, place: &Head, limit: Duration) -> Result<Confirmation, StoreError> {
         const DOING: &str = "waiting for all store nodes";
-        let end = Instant::now() + limit + GRACE;
+        // Others may be waiting for the same nodes first. What is left is for the nodes, so that there is
+        // an answer: how many of them have it by then.
+        let over = Instant::now() + limit;
+        let end = over + GRACE;
         let failed = |trouble: Trouble| trouble.reading(DOING);
         let mut session = self.waits.session(end).await.map_err(failed)?;
         let Place { lineage, revision, chain } = Place::of(place);
@@ -137,7 +140,8 @@ impl Core {
         let others = self.nodes.saturating_sub(1);
         let mut copies = 1;
         if 0 < others && matches!(standing, Standing::Newest | Standing::Behind) {
-            let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
+            let left = over.saturating_duration_since(Instant::now());
+            let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
             let mut wait = redis::cmd("WAIT");
             wait.arg(others).arg(millis);
             let Value::Int(followers) = session.send(&wait, end).await.map_err(failed)? else {
