@@ -123,7 +123,11 @@ impl Service {
             Some(record) => record,
             None => self.store.records(before, 1).await?.pop().ok_or_else(missing)?,
         };
-        let lineage = self.needs_rules()?.head.lineage.clone();
+        let lineage = match &self.follower {
+            // What is held here may be of the history that this change has put an end to.
+            Some(follower) => follower.store().head().await?.ok_or(StoreError::Empty)?.lineage,
+            None => self.needs_rules()?.head.lineage.clone(),
+        };
         let place = Head { lineage, revision, chain: record.chain };
         if token.is_some_and(|token| token != place.token()) {
             return Err(ServiceError::Lost { revision });
