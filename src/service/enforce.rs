@@ -245,7 +245,9 @@ impl Wait<'_> {
     /// Waits until every node has the change; then, and not before, leases are waited for.
     async fn confirm(&mut self, place: &Head) -> Result<Option<Barrier>, ServiceError> {
         self.so_far.shortfalls = self.store.shortfalls().await?;
-        let confirmation = self.store.confirm(place, CONFIRM_LIMIT.min(self.left())).await?;
+        // What is left after it is for its answer, which tells how many nodes have the change.
+        let limit = CONFIRM_LIMIT.min(self.left() * 9 / 10);
+        let confirmation = self.store.confirm(place, limit).await?;
         let now = (self.boot)();
         self.note(&confirmation, place)?;
         if !confirmation.is_durable() {
