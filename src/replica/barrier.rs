@@ -165,7 +165,8 @@ mod tests {
             beats: 1,
         };
         let members = members.iter().map(sighting).collect();
-        Fleet { standing: Standing::Newest, newest: Revision(7), reign: reign("r1"), members }
+        let (newest, limit) = (Revision(7), TERMS.limit);
+        Fleet { standing: Standing::Newest, newest, reign: reign("r1"), limit, members }
     }
 
     fn barrier() -> Barrier {
@@ -250,7 +251,7 @@ mod tests {
         for standing in [
             Standing::Forked { part: true },
             Standing::Forked { part: false },
-            Standing::OtherLineage { lineage, parent: None },
+            Standing::OtherLineage { lineage, ancestors: vec![] },
             Standing::Empty,
         ] {
             let lost = Fleet { standing, ..fleet(&[("a", 7)]) };

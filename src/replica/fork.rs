@@ -28,7 +28,7 @@ impl Follower {
     ) -> Result<Contact, FollowError> {
         match &standing {
             Standing::Forked { part: false } => self.propose_again(held).await?,
-            Standing::OtherLineage { parent: Some(parent), .. } if *parent == held.head.lineage => {
+            Standing::OtherLineage { ancestors, .. } if ancestors.contains(&held.head.lineage) => {
                 self.propose_again(held).await?;
                 self.move_over().await?;
                 return Ok(Contact::Good);

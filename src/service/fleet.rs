@@ -75,6 +75,13 @@ impl Service {
         })
     }
 
+    /// How long ago the rules held were last known to be the newest; `None` if they never were.
+    #[must_use]
+    pub fn rules_age(&self) -> Option<Duration> {
+        let Some(follower) = &self.follower else { return Some(Duration::ZERO) };
+        follower.terms().proof_age(&self.replica.held()?.lease, self.clock.boot())
+    }
+
     /// Whether `ELIGIBLE` can be answered now: what is held is known to be all there is.
     ///
     /// # Errors
@@ -164,6 +171,11 @@ fn trouble(contact: &Contact) -> Option<String> {
                 format!("the store's history is another one ({lineage}) than that of the journal")
             }
             Standing::Empty => "the store holds no history".to_owned(),
+            Standing::LimitTooLong { allowed } => {
+                format!(
+                    "the staleness limit is longer than the {allowed:?} that this store's history allows"
+                )
+            }
             Standing::NameTaken { address } => {
                 format!("another process reports under this replica's name, reached at {address}")
             }

@@ -308,8 +308,8 @@ async fn a_copy_fills_an_empty_namespace_under_a_lineage_of_its_own_and_no_other
     let loaded = target.load().await.unwrap();
     assert_eq!((&loaded.head, &loaded.rules), (&head, &from.rules));
     let standing = target.fleet(&from.head).await.unwrap().standing;
-    let parent = Some(from.head.lineage.clone());
-    assert_eq!(standing, Standing::OtherLineage { lineage: head.lineage.clone(), parent });
+    let ancestors = vec![from.head.lineage.clone()];
+    assert_eq!(standing, Standing::OtherLineage { lineage: head.lineage.clone(), ancestors });
     let again = target.apply(&proposal("r600", 600 % 9), Revision(0)).await.unwrap();
     assert!(again.repeated, "requests were copied too");
     let refused = target.fill_from(&source).await.unwrap_err();

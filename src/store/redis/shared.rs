@@ -90,7 +90,13 @@ impl Core {
             let reign = reply.reign()?;
             if reply.kind == "EMPTY" {
                 let (standing, newest) = (Standing::Empty, Revision::ZERO);
-                return Ok(Fleet { standing, newest, reign, members: Vec::new() });
+                return Ok(Fleet {
+                    standing,
+                    newest,
+                    reign,
+                    limit: self.location.staleness_limit,
+                    members: Vec::new(),
+                });
             }
             let newest = reply.revision()?;
             let standing = standing_with_lineage(&mut reply)?;
@@ -101,7 +107,8 @@ impl Core {
             members.sort_by(|one, other| {
                 (&one.name, &one.incarnation).cmp(&(&other.name, &other.incarnation))
             });
-            Ok(Fleet { standing, newest, reign, members })
+            let limit = self.location.staleness_limit;
+            Ok(Fleet { standing, newest, reign, limit, members })
         };
         read().map_err(unclear(DOING))
     }
@@ -144,7 +151,8 @@ impl Core {
         if after != before || !counts {
             copies = 0;
         }
-        Ok(Confirmation { standing, reign: after, copies, nodes: self.nodes })
+        let limit = self.location.staleness_limit;
+        Ok(Confirmation { standing, reign: after, limit, copies, nodes: self.nodes })
     }
 
     async fn take_off(&self, arguments: &[&str]) -> Result<(), StoreError> {
@@ -194,9 +202,10 @@ fn standing(reply: &mut Reply) -> Result<Standing, BoxError> {
         "BEHIND" => Ok(Standing::Behind),
         "FORKED_PART" => Ok(Standing::Forked { part: true }),
         "FORKED_APART" => Ok(Standing::Forked { part: false }),
-        "LINEAGE" => {
-            Ok(Standing::OtherLineage { lineage: reply.lineage()?, parent: reply.parent()? })
-        }
+        "LINEAGE" => Ok(Standing::OtherLineage {
+            lineage: reply.lineage()?,
+            ancestors: reply.parent()?.into_iter().collect(),
+        }),
         other => Err(format!("the store answered `{other}`, which means nothing here").into()),
     }
 }
