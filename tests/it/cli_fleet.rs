@@ -11,16 +11,20 @@ use tempfile::TempDir;
 struct Fleet {
     redis: Redis,
     replicas: Vec<Server>,
-    limit: &'static str,
+    more: Vec<&'static str>,
     folder: TempDir,
 }
 
 impl Fleet {
     /// Starts so many, and has the Barclays rules enforced on them.
     fn start(count: usize, limit: &'static str) -> Self {
-        let redis = Redis::start(Flavour::Redis);
+        Self::over(Redis::start(Flavour::Redis), count, vec!["--staleness-limit", limit])
+    }
+
+    /// The same, over a server that is there and with these settings.
+    fn over(redis: Redis, count: usize, more: Vec<&'static str>) -> Self {
         let folder = TempDir::new().unwrap();
-        let mut fleet = Self { redis, replicas: vec![], limit, folder };
+        let mut fleet = Self { redis, replicas: vec![], more, folder };
         fleet.replicas = (1..=count).map(|number| fleet.replica(number)).collect();
         let rules = in_repository("deploy/demo/barclays.rules.yaml");
         let applied = fleet.run(1, &["apply", rules.to_str().unwrap(), "--wait=30s"]);
@@ -38,8 +42,8 @@ impl Fleet {
 
     fn replica(&self, number: usize) -> Server {
         let (name, journal) = (format!("r{number}"), self.journal(number));
-        let more = ["--replica", &name, "--journal", &journal, "--staleness-limit", self.limit];
-        let more = [&more[..], &["--begin-history"]].concat();
+        let more = ["--replica", &name, "--journal", &journal, "--begin-history"];
+        let more = [&more[..], &self.more].concat();
         Server::start_on(Path::new(&self.url()), &more)
     }
 
@@ -253,6 +257,26 @@ fn a_store_that_may_forget_a_change_never_gets_it_called_enforced() {
     );
     fleet.redis.cli(&["CONFIG", "SET", "appendfsync", "always"]);
     let asked = fleet.run(1, &["replicas", "await", "--revision=2", "--wait=30s"]);
+    assert_eq!(asked.code, 0, "{}", asked.stderr);
+}
+
+#[test]
+fn a_change_that_a_store_node_lacks_is_pending_and_in_effect_all_the_same() {
+    let primary = Redis::start(Flavour::Redis);
+    let port = primary.port.to_string();
+    let follower =
+        Redis::start_with(Flavour::Redis, &["--replicaof", "127.0.0.1", port.as_str()], &[]);
+    eventually("the follower is in step", || {
+        follower.cli(&["INFO", "replication"]).contains("master_link_status:up").then_some(())
+    });
+    let fleet = Fleet::over(primary, 2, vec!["--staleness-limit", "1s", "--store-nodes", "2"]);
+    follower.freeze();
+    let made = fleet.run(1, &suspend("--id=s-1", &["--wait=1s"]));
+    assert_eq!(made.code, 6, "{}", made.stderr);
+    assert!(made.stderr.contains("1 of 2 store nodes have it"), "{}", made.stderr);
+    fleet.becomes(2, "INELIGIBLE");
+    follower.thaw();
+    let asked = fleet.run(2, &["replicas", "await", "--revision=2", "--wait=30s"]);
     assert_eq!(asked.code, 0, "{}", asked.stderr);
 }
 
