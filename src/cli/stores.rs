@@ -135,10 +135,15 @@ fn identity(settings: &Settings) -> Result<Identity, Failure> {
 async fn begin_history(store: &RedisStore, journal: &FileJournal) -> Result<(), Failure> {
     let unreadable =
         |error: StoreError| Failure::new(Exit::Failure, "a history cannot be begun").because(error);
-    if store.head().await.map_err(unreadable)?.is_some() {
-        return Ok(());
+    let remembers = journal.load().await.map_err(unreadable)?.is_some();
+    match store.head().await {
+        Ok(None) => {}
+        Ok(Some(_)) | Err(StoreError::Forked) => return Ok(()),
+        // Nothing is to be begun here: a server that was started before is started again.
+        Err(StoreError::Unavailable { .. }) if remembers => return Ok(()),
+        Err(error) => return Err(unreadable(error)),
     }
-    if journal.load().await.map_err(unreadable)?.is_some() {
+    if remembers {
         return Err(Failure::new(
             Exit::Conflict,
             "the store holds no history, and the journal of this replica does",

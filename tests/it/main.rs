@@ -12,6 +12,7 @@ mod api;
 mod cli;
 mod cli_clients;
 mod cli_failures;
+mod cli_fleet;
 mod cli_kill;
 mod cli_serve;
 mod faults;
