@@ -1,7 +1,7 @@
 # Thin: what a target does is in the script it calls, or in cargo.
 # `make help` lists the targets.
 
-.PHONY: help build test check bench fuzz proto-image clean
+.PHONY: help build test model model-large check bench fuzz proto-image clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -11,8 +11,15 @@ build: ## Build the release binary, target/release/offergate.
 	cargo build --locked --release
 
 test: ## Install what the tests need, if it is missing, and run all of them.
-	@tests/tools/setup.sh python buf
+	@tests/tools/setup.sh python buf strace redis
 	@tests/tools/test.sh
+
+model: ## Try everything that can happen to the barrier, in a small world.
+	@cargo test --locked --test model -- --nocapture
+
+model-large: ## The same in a larger world: minutes, and gigabytes of memory.
+	@OFFERGATE_MODEL_LARGE=1 cargo test --locked --test model \
+		--config profile.dev.package.offergate.opt-level=2 -- --nocapture
 
 check: ## Everything that a tool can check: format, lints, docs, protos, spelling, licences.
 	@tests/tools/setup.sh buf linters

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "offergate/v1/catalog.proto",
     "offergate/v1/eligibility.proto",
+    "offergate/v1/fleet.proto",
     "offergate/v1/rules.proto",
     "offergate/v1/suspension.proto",
 ];

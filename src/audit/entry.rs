@@ -32,7 +32,7 @@ const FORMAT: u64 = 1;
 pub enum EntryError {
     /// Not JSON, not these fields, or a change that no rule file could hold.
     #[error("entry is no record")]
-    Malformed(#[source] serde_json::Error),
+    Malformed(#[source] Unreadable),
 
     /// Written by a later version.
     #[error("entry has format {found}; this version reads format {FORMAT}")]
@@ -50,6 +50,12 @@ pub enum EntryError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
+
+/// Where an entry stops making sense. Not what stands there: errors end in logs, and entries can name
+/// customers.
+#[derive(Debug, thiserror::Error)]
+#[error("what ends at byte {0} cannot be read")]
+pub struct Unreadable(usize);
 
 /// Why a proposal cannot become a record: written down, it would not read back as it was meant.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +116,7 @@ pub(super) fn decode(entry: &str) -> Result<(Revision, Proposal), EntryError> {
                 Ok(AnyForm { format }) if format != FORMAT => {
                     EntryError::UnknownFormat { found: format }
                 }
-                _ => EntryError::Malformed(error),
+                _ => EntryError::Malformed(Unreadable(error.column())),
             }
         })?;
     if form.format != FORMAT {
@@ -133,7 +139,7 @@ pub(super) fn decode(entry: &str) -> Result<(Revision, Proposal), EntryError> {
 
 /// One spelling an instant, so that equal entries are equal texts.
 fn instant(text: &str) -> Result<Timestamp, EntryError> {
-    let at: Timestamp = text.parse().map_err(|error: jiff::Error| field("at", error))?;
+    let at: Timestamp = text.parse().map_err(|_| field("at", "it is no instant"))?;
     if at.to_string() == text {
         Ok(at)
     } else {
@@ -141,11 +147,8 @@ fn instant(text: &str) -> Result<Timestamp, EntryError> {
     }
 }
 
-fn field(
-    field: &'static str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> EntryError {
-    EntryError::Field { field, source: source.into() }
+fn field(field: &'static str, why: &'static str) -> EntryError {
+    EntryError::Field { field, source: why.into() }
 }
 
 #[cfg(test)]
@@ -221,5 +224,26 @@ mod tests {
         }
         assert!(matches!(decode(""), Err(EntryError::Malformed(_))));
         assert!(matches!(decode(&entry[..entry.len() - 1]), Err(EntryError::Malformed(_))));
+    }
+    #[test]
+    fn what_is_wrong_with_an_entry_is_told_without_what_stands_in_it() {
+        let entry = encode(Revision(1), &proposal(1)).unwrap();
+        for (from, to) in [
+            ("{\"put\":", "{\"c-secret\":"),
+            ("\"name\":", "\"c-secret\":"),
+            ("\"author\":\"ann\"", "\"author\":\"ann\",\"c-secret\":0"),
+            ("APPLY_RULES", "c-secret"),
+            ("2017", "c-secret"),
+            ("request-1", "c secret"),
+        ] {
+            let error = decode(&entry.replacen(from, to, 1)).unwrap_err();
+            let mut chain = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(next) = cause {
+                chain = format!("{chain}: {next}");
+                cause = next.source();
+            }
+            assert!(!chain.contains("secret"), "{chain}");
+        }
     }
 }

@@ -11,7 +11,7 @@ mod record;
 mod steps;
 
 pub use chain::{Broken, Chain, Why, verify};
-pub use entry::{EntryError, Unrecordable};
+pub use entry::{EntryError, Unreadable, Unrecordable};
 pub use record::{ChangeKind, Proposal, Record, RequestId};
 
 #[cfg(test)]

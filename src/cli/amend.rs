@@ -4,6 +4,7 @@
 //! the server refuses.
 
 use super::change_args::ChangeArgs;
+use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
@@ -32,10 +33,6 @@ pub(super) struct Args {
     /// What shall no longer be stated; repeat for several
     #[arg(long, value_enum, value_delimiter = ',')]
     clear: Vec<Clear>,
-
-    /// Check everything on the server, and change nothing
-    #[arg(long)]
-    dry_run: bool,
 
     #[command(flatten)]
     change: ChangeArgs,
@@ -81,9 +78,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         clear(&mut suspension, &args.clear);
         args.suspension.put_into(&mut suspension)?;
         suspension.lifted_at = None; // The server keeps it, and takes none from a caller.
-        if !args.dry_run {
-            change.go_on(&format!("amend {}?", args.id), output)?;
-        }
+        change.go_on(&format!("amend {}?", args.id), output)?;
         let request = proto::AmendSuspensionRequest {
             suspension: Some(suspension),
             request_id: change.request_id,
@@ -91,14 +86,14 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             reason: change.reason,
             ticket: change.ticket,
             expected_revision: Some(read.revision),
-            validate_only: args.dry_run,
+            validate_only: change.dry_run,
         };
         let response = client.amend_suspension(request).await.map_err(failed("amending"))?;
         Ok(Amended {
             before,
             suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
             revision: response.revision.map(RevisionView::of).transpose()?,
-            dry_run: args.dry_run,
+            dry_run: change.dry_run,
         })
     })?;
     output.answer(&amended)?;
@@ -132,18 +127,12 @@ impl Answer for Amended {
     const COLUMNS: &'static [&'static str] = &["suspension", "revision.revision", "revision.token"];
 
     fn text(&self, text: &mut Text) {
-        if self.dry_run {
-            text.line("nothing was changed; this is what would be:");
-            text.gap();
-        }
-        self.suspension.fields(text);
-        if let Some(revision) = &self.revision {
-            text.gap();
-            text.fields(&[
-                ("revision", revision.revision.to_string()),
-                ("token", revision.token.clone()),
-                ("request id", revision.request_id.clone()),
-            ]);
-        }
+        let view = ChangeView {
+            dry_run: self.dry_run,
+            touched: None,
+            revision: self.revision.as_ref(),
+            lift: None,
+        };
+        view.text(text, |text| self.suspension.fields(text));
     }
 }

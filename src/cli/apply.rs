@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::plan::{Plan, PlanLine, failed_in, plan, read_rules};
 use super::revision_view::RevisionView;
-use super::text::Text;
+use super::text::{Text, counted};
 use crate::wire::proto;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -28,10 +28,6 @@ pub(super) struct Args {
     /// Refuse when the rules are not at this revision
     #[arg(long, value_name = "N")]
     expected_revision: Option<u64>,
-
-    /// Check everything on the server, and change nothing
-    #[arg(long)]
-    dry_run: bool,
 
     #[command(flatten)]
     change: ChangeArgs,
@@ -53,7 +49,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let applied = args.server.ask(output, async |client| {
         let planned = plan(&client, &document).await?;
         let expected = args.expected_revision.unwrap_or(planned.base_revision);
-        if !planned.changes.is_empty() && !args.dry_run {
+        if !planned.changes.is_empty() && !change.dry_run {
             show(&planned, output);
             change.go_on("apply this?", output)?;
         }
@@ -64,13 +60,13 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             author: change.author,
             reason: change.reason,
             ticket: change.ticket,
-            validate_only: args.dry_run,
+            validate_only: change.dry_run,
         };
         let response =
             client.apply_rules(request).await.map_err(failed_in(&document, "the rule file"))?;
         Ok(AppliedRules {
             revision: response.revision.map(RevisionView::of).transpose()?,
-            dry_run: args.dry_run,
+            dry_run: change.dry_run,
             changes: PlanLine::all(response.lines),
         })
     })?;
@@ -96,9 +92,12 @@ impl Answer for AppliedRules {
         let kept = self.changes.iter().filter(|line| line.is_kept()).count();
         let changes = self.changes.len() - kept;
         match (self.dry_run, changes) {
-            (true, _) => text.line(format_args!("checked: {changes} changes, nothing applied")),
+            (true, _) => {
+                let changes = counted(changes, "change");
+                text.line(format_args!("checked: {changes}, nothing applied"));
+            }
             (false, 0) => text.line("nothing differs: nothing was applied"),
-            (false, _) => text.line(format_args!("applied {changes} changes")),
+            (false, _) => text.line(format_args!("applied {}", counted(changes, "change"))),
         }
         text.fields(&[("revision", number), ("token", token)]);
     }

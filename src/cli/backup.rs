@@ -47,8 +47,13 @@ pub(super) fn store_path(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
         None => {
             let settings = config::load(&ServeArgs::default())
                 .map_err(|errors| Failure::new(Exit::Usage, errors).help("or say --store"))?;
-            let StoreLocation::Embedded(path) = settings.store;
-            Ok(path)
+            match settings.store {
+                StoreLocation::Embedded(path) => Ok(path),
+                StoreLocation::Redis(_) => {
+                    let why = "a shared store has no file here; say --store PATH";
+                    Err(Failure::new(Exit::Usage, why))
+                }
+            }
         }
     }
 }

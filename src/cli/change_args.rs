@@ -28,6 +28,10 @@ pub(super) struct ChangeArgs {
     #[arg(long, value_name = "ID", value_parser = request_id)]
     request_id: Option<RequestId>,
 
+    /// Check everything on the server, show what would be, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
     /// Do not ask before changing anything
     #[arg(short, long)]
     yes: bool,
@@ -40,6 +44,7 @@ pub(super) struct Change {
     pub(super) ticket: String,
     pub(super) author: String,
     pub(super) request_id: String,
+    pub(super) dry_run: bool,
     fresh: bool,
     yes: bool,
 }
@@ -67,16 +72,19 @@ impl ChangeArgs {
             Failure::usage("nobody is named as the author").help("say --author NAME")
         })?;
         let given = self.request_id.as_ref().map(|id| id.as_str().to_owned());
-        let (fresh, yes) = (given.is_none(), self.yes);
+        let (fresh, dry_run, yes) = (given.is_none(), self.dry_run, self.yes);
         let request_id = given.unwrap_or_else(|| Uuid::now_v7().to_string());
-        Ok(Change { reason, ticket, author, request_id, fresh, yes })
+        Ok(Change { reason, ticket, author, request_id, dry_run, fresh, yes })
     }
 }
 
 impl Change {
     /// Asks whether to go on, where there is somebody to ask, and tells the request's id before
-    /// anything is sent: an answer can get lost, and must not be lost with it.
+    /// anything is sent: an answer can get lost, and must not be lost with it. A dry run needs neither.
     pub(super) fn go_on(&self, question: &str, output: &Output) -> Result<(), Failure> {
+        if self.dry_run {
+            return Ok(());
+        }
         confirm(question, self.yes)?;
         if self.fresh {
             let id = &self.request_id;

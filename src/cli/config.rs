@@ -1,8 +1,9 @@
-//! `offergate config`: what `serve` would be set to, and whether a settings file is one.
+//! `offergate config`: what `serve` would be set to, and whether it would start.
 
 use super::exit::{Exit, Failure};
 use super::output::{Format, Output};
-use crate::config::{self, ServeArgs, ShowFormat};
+use super::text::counted;
+use crate::config::{self, Place, ServeArgs, ShowFormat};
 use std::path::PathBuf;
 
 /// Show or check the settings of `serve`
@@ -14,10 +15,13 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum ConfigCommand {
-    /// See whether a server would take a settings file
+    /// See whether a server would start with these flags, the environment and a settings file
     Check {
-        /// The file, in TOML
-        file: PathBuf,
+        /// The file, in TOML; the same as --config FILE
+        #[arg(conflicts_with = "config")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        serve: ServeArgs,
     },
     /// Show every setting, its value, and where the value comes from
     Show(ServeArgs),
@@ -27,9 +31,13 @@ enum ConfigCommand {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     match &args.command {
-        ConfigCommand::Check { file } => {
-            config::check_file(file).map_err(bad_settings)?;
-            output.note(format_args!("{} is fine", file.display()));
+        ConfigCommand::Check { file, serve } => {
+            let mut serve = serve.clone();
+            serve.config = file.clone().or(serve.config);
+            let settings = config::load(&serve).map_err(bad_settings)?;
+            let set = settings.origins.iter().filter(|origin| origin.place != Place::Default);
+            output
+                .note(format_args!("the settings are fine: {} set", counted(set.count(), "value")));
         }
         ConfigCommand::Show(serve) => {
             let settings = config::load(serve).map_err(bad_settings)?;
@@ -50,5 +58,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 
 /// Every problem with the settings, each on a line of its own.
 pub(super) fn bad_settings(errors: config::ConfigErrors) -> Failure {
-    Failure::usage("the settings cannot be used").because(errors)
+    let missing = |problem: &config::Problem| match &problem.place {
+        Place::File(path, 0) => !path.exists(),
+        Place::File(..) | Place::Flag(_) | Place::Variable(_) | Place::Default => false,
+    };
+    let exit = if errors.0.iter().any(missing) { Exit::NotFound } else { Exit::Usage };
+    Failure::new(exit, "the settings cannot be used").because(errors)
 }

@@ -15,7 +15,13 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
 #[command(next_help_heading = "Server")]
 pub(super) struct ServerArgs {
     /// Address of the server
-    #[arg(long, value_name = "URL", env = "OFFERGATE_SERVER", default_value = DEFAULT_SERVER)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "OFFERGATE_SERVER",
+        default_value = DEFAULT_SERVER,
+        value_parser = address
+    )]
     server: String,
 
     /// Seconds to wait for an answer
@@ -57,6 +63,15 @@ impl ServerArgs {
             DEFAULT_SERVER => String::new(),
             other => format!(" --server {other}"),
         }
+    }
+}
+
+/// Refuses what no server could be asked under, before anybody waits for an answer.
+fn address(text: &str) -> Result<String, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    match scheme {
+        "http" | "https" if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err(format!("write HOST:PORT or http://HOST:PORT, such as {DEFAULT_SERVER}")),
     }
 }
 

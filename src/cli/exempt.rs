@@ -1,6 +1,7 @@
 //! `offergate exempt`: permits stated people, for a time, what named suspensions would stop.
 
 use super::change_args::ChangeArgs;
+use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
 use super::exit::{Exit, Failure};
 use super::instants::ZoneArgs;
@@ -53,10 +54,6 @@ pub(super) struct Args {
     #[command(flatten)]
     zone: ZoneArgs,
 
-    /// Show what it would permit, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-
     #[command(flatten)]
     change: ChangeArgs,
 
@@ -86,21 +83,19 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let exempted = args.server.ask(output, async |client| {
         let proposed = Change::Exemption(exemption.clone());
         let releases = preview_if_possible(&client, output, proposed).await?;
-        if !args.dry_run {
-            change.go_on(&format!("create exemption {}?", args.id), output)?;
-        }
+        change.go_on(&format!("create exemption {}?", args.id), output)?;
         let request = proto::CreateExemptionRequest {
             exemption: Some(exemption),
             request_id: change.request_id,
             author: change.author,
             expected_revision: None,
-            validate_only: args.dry_run,
+            validate_only: change.dry_run,
         };
         let response = client.create_exemption(request).await.map_err(failed("the exemption"))?;
         Ok(Exempted {
             exemption: ExemptionView::of(response.exemption.unwrap_or_default())?,
             revision: response.revision.map(RevisionView::of).transpose()?,
-            dry_run: args.dry_run,
+            dry_run: change.dry_run,
             releases,
         })
     })?;
@@ -112,22 +107,12 @@ impl Answer for Exempted {
     const COLUMNS: &'static [&'static str] = &["exemption", "revision.revision", "revision.token"];
 
     fn text(&self, text: &mut Text) {
-        if self.dry_run {
-            text.line("nothing was changed; this is what would be:");
-            text.gap();
-        }
-        self.exemption.fields(text);
-        if let Some(releases) = &self.releases {
-            text.gap();
-            releases.text(text);
-        }
-        if let Some(revision) = &self.revision {
-            text.gap();
-            text.fields(&[
-                ("revision", revision.revision.to_string()),
-                ("token", revision.token.clone()),
-                ("request id", revision.request_id.clone()),
-            ]);
-        }
+        let view = ChangeView {
+            dry_run: self.dry_run,
+            touched: self.releases.as_ref(),
+            revision: self.revision.as_ref(),
+            lift: None,
+        };
+        view.text(text, |text| self.exemption.fields(text));
     }
 }

@@ -6,8 +6,8 @@
 //! written to stdout before it stays whole.
 
 use miette::Diagnostic;
-use std::fmt;
 use std::process::ExitCode;
+use std::{fmt, io};
 
 /// The codes that scripts rely on. Listed in the manual page; a new meaning gets a new code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,14 +16,25 @@ pub(super) enum Exit {
     Ok = 0,
     /// It failed, in a way that no other code names.
     Failure = 1,
-    /// The command line, or a value in it, is wrong. Also `plan --exit-code` with changes.
+    /// The command line, or a value in it, is wrong. With `plan --exit-code` it says that something
+    /// would change, and nothing else: what is wrong ends there in `Failure`.
     Usage = 2,
-    /// What was named does not exist.
+    /// What was named does not exist: an id, a revision, a file.
     NotFound = 3,
     /// Somebody else changed the rules first, or the request id was used for something else.
     Conflict = 4,
     /// No server answered.
     Unreachable = 5,
+}
+
+impl Exit {
+    /// What a cause means that may come from the file system: not there, or anything else.
+    pub(super) fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Self {
+        match cause.downcast_ref::<io::Error>() {
+            Some(error) if error.kind() == io::ErrorKind::NotFound => Self::NotFound,
+            Some(_) | None => Self::Failure,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -37,8 +48,8 @@ pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0  done (an answer `INELIGIBLE` is an answer)
   1  failed
-  2  wrong usage
-  3  not found
+  2  wrong usage; with `plan --exit-code`, and there alone: something would change
+  3  not found: an id, a revision or a file that was named
   4  conflict: the rules moved, or a request id was used for something else
   5  server unreachable
   6  reserved: not enforced in time
@@ -106,6 +117,14 @@ impl Failure {
     pub(super) fn at(mut self, place: &str) -> Self {
         if let What::Problem(problem) = &mut self.what {
             problem.message.insert_str(0, &format!("{place}: "));
+        }
+        self
+    }
+
+    /// The same, where the code for wrong usage says something else.
+    pub(super) fn without_usage(mut self) -> Self {
+        if self.exit == Exit::Usage {
+            self.exit = Exit::Failure;
         }
         self
     }

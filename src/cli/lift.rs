@@ -1,6 +1,7 @@
 //! `offergate lift`: ends a suspension now. It stays in the records.
 
 use super::change_args::ChangeArgs;
+use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
@@ -25,10 +26,6 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     expected_revision: Option<u64>,
 
-    /// Show what it would release, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-
     #[command(flatten)]
     change: ChangeArgs,
 
@@ -48,9 +45,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let change = args.change.complete()?;
     let lifted = args.server.ask(output, async |client| {
         let releases = preview_if_possible(&client, output, Change::Lift(args.id.clone())).await?;
-        if !args.dry_run {
-            change.go_on(&format!("lift {}?", args.id), output)?;
-        }
+        change.go_on(&format!("lift {}?", args.id), output)?;
         let request = proto::LiftSuspensionRequest {
             id: args.id.clone(),
             request_id: change.request_id,
@@ -58,13 +53,13 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             reason: change.reason,
             ticket: change.ticket,
             expected_revision: args.expected_revision,
-            validate_only: args.dry_run,
+            validate_only: change.dry_run,
         };
         let response = client.lift_suspension(request).await.map_err(failed("the lift"))?;
         Ok(Lifted {
             suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
             revision: response.revision.map(RevisionView::of).transpose()?,
-            dry_run: args.dry_run,
+            dry_run: change.dry_run,
             releases,
         })
     })?;
@@ -77,22 +72,12 @@ impl Answer for Lifted {
         &["suspension", "revision.revision", "revision.token", "releases.offers_changed"];
 
     fn text(&self, text: &mut Text) {
-        if self.dry_run {
-            text.line("nothing was changed; this is what would be:");
-            text.gap();
-        }
-        self.suspension.fields(text);
-        text.gap();
-        if let Some(releases) = &self.releases {
-            releases.text(text);
-        }
-        if let Some(revision) = &self.revision {
-            text.gap();
-            text.fields(&[
-                ("revision", revision.revision.to_string()),
-                ("token", revision.token.clone()),
-                ("request id", revision.request_id.clone()),
-            ]);
-        }
+        let view = ChangeView {
+            dry_run: self.dry_run,
+            touched: self.releases.as_ref(),
+            revision: self.revision.as_ref(),
+            lift: None,
+        };
+        view.text(text, |text| self.suspension.fields(text));
     }
 }

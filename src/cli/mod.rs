@@ -7,6 +7,7 @@ mod amend;
 mod apply;
 mod backup;
 mod change_args;
+mod change_view;
 mod check;
 mod completions;
 mod config;
@@ -34,11 +35,14 @@ mod restore;
 mod revision_view;
 mod scope_args;
 mod serve;
+mod shared_store;
 mod status;
+mod stores;
 mod suspend;
 mod suspension_args;
 mod suspension_view;
 pub mod test;
+mod test_case;
 mod text;
 mod watch;
 
@@ -96,11 +100,16 @@ enum Command {
 /// Runs one command line and says how it ended.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let usage = match arguments.iter().any(|argument| argument == plan::EXIT_CODE) {
+        true => Exit::Failure,
+        false => Exit::Usage,
+    };
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+            return if error.use_stderr() { usage } else { Exit::Ok }.into();
         }
     };
     let output = cli.output.open();

@@ -24,7 +24,8 @@ pub(super) struct Args {
     /// The rule file, `-` for standard input
     file: PathBuf,
 
-    /// End with exit code 2 when the file would change something
+    /// End with exit code 2 when the file would change something; wrong usage then ends with 1, so
+    /// that 2 says nothing else
     #[arg(long)]
     exit_code: bool,
 
@@ -55,7 +56,15 @@ impl PlanLine {
     }
 }
 
+/// The flag with which exit code 2 speaks of changes alone.
+pub(super) const EXIT_CODE: &str = "--exit-code";
+
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let exit = planned(args, output);
+    if args.exit_code { exit.map_err(Failure::without_usage) } else { exit }
+}
+
+fn planned(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let document = read_rules(&args.file)?;
     let plan = args.server.ask(output, async |client| plan(&client, &document).await)?;
     output.answer(&plan)?;

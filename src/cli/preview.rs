@@ -12,7 +12,7 @@ use super::output::{Answer, Output};
 use super::plan::read_rules;
 use super::scope_args::one_of;
 use super::suspension_args::{Kind, SuspensionArgs, derived_id, new_suspension};
-use super::text::{Text, to_the_second};
+use super::text::{Text, counted, to_the_second};
 use crate::client::Client;
 use crate::domain::Action;
 use crate::wire::{proto, scope};
@@ -136,8 +136,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let (mut change, common) = match &args.change {
         ChangeCommand::Suspend { kind, target, suspension, common } => {
             let mut proposed = new_suspension(*kind, target, suspension)?;
-            // A preview needs some id; the date keeps it from being that of an older suspension.
-            proposed.id = derived_id(target, suspension.first_day()?)?;
+            // A preview needs some id, and not that of a suspension which is there already: it would be
+            // an amendment of that one.
+            proposed.id = derived_id(&format!("preview-{target}"), suspension.first_day()?)?;
             proposed.reason = "preview".to_owned();
             proposed.ticket = "preview".to_owned();
             (Change::Suspension(proposed), common)
@@ -287,9 +288,9 @@ impl Answer for Preview {
         /// The other forms list all.
         const MOST_OFFERS: usize = 20;
         text.line(format_args!(
-            "touches {} of {} offers, as of {}",
+            "touches {} of {}, as of {}",
             self.offers_changed,
-            self.offers_total,
+            counted(self.offers_total, "offer"),
             to_the_second(self.as_of.as_ref())
         ));
         text.table(
@@ -307,8 +308,8 @@ impl Answer for Preview {
             return;
         }
         text.gap();
-        let (changed, total) = (self.customers_changed, self.customers_total);
-        text.line(format_args!("changes an answer for {changed} of {total} customers"));
+        let (changed, total) = (self.customers_changed, counted(self.customers_total, "customer"));
+        text.line(format_args!("changes an answer for {changed} of {total}"));
         let dimensions = [
             ("country", &self.by_country),
             ("segment", &self.by_segment),

@@ -183,11 +183,7 @@ pub(super) fn read_text(path: &Path, most_bytes: u64) -> Result<String, Failure>
     };
     let name = path.display();
     let bytes = read.map_err(|error| {
-        let exit = match error.kind() {
-            std::io::ErrorKind::NotFound => Exit::NotFound,
-            _ => Exit::Failure,
-        };
-        Failure::new(exit, format_args!("`{name}` cannot be read")).because(error)
+        Failure::new(Exit::of_cause(&error), format_args!("`{name}` cannot be read")).because(error)
     })?;
     if most_bytes < bytes as u64 {
         return Err(Failure::usage(format_args!("`{name}` is larger than {most_bytes} bytes")));

@@ -24,8 +24,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let target = store_path(args.store.as_ref())?;
-    let head = embedded::restore(&args.backup, &target).map_err(store_failure)?;
-    output.answer(&Copied::of(&args.backup, &target, &head))?;
+    let restored = embedded::restore(&args.backup, &target).map_err(store_failure)?;
+    output.note(format_args!(
+        "a history of its own begins here, after {}: tokens of before read as too old",
+        restored.origin.token()
+    ));
+    output.answer(&Copied::of(&args.backup, &target, &restored.head))?;
     Ok(Exit::Ok)
 }
 
@@ -36,13 +40,18 @@ pub(super) fn store_failure(error: OpenError) -> Failure {
         OpenError::Exists { .. } => {
             (Exit::Conflict, "name a file that does not exist, or move that one away first")
         }
+        OpenError::SeveralNames { .. } => {
+            (Exit::Failure, "`find -samefile FILE` lists its names; a copy is what `backup` makes")
+        }
         OpenError::NotAStore { .. } => (Exit::Failure, "name the file of an embedded store"),
         OpenError::LaterFormat { .. } => (Exit::Failure, "use the version that wrote it"),
         OpenError::Damaged { .. } => (
             Exit::Failure,
             "keep the file for whoever looks into it, and restore a backup under another name",
         ),
-        OpenError::Io { .. } => (Exit::Failure, "see whether the path exists and may be used"),
+        OpenError::Io { source, .. } => {
+            (Exit::of_cause(source.as_ref()), "see whether the path exists and may be used")
+        }
     };
     let message = error.to_string();
     let failure = Failure::new(exit, message).help(help);

@@ -1,4 +1,4 @@
-//! `offergate serve`: wires everything, and is alone in naming a concrete store.
+//! `offergate serve`: wires everything; `stores` opens the store that the settings name.
 //!
 //! Each worker thread has a runtime and a socket of its own; a control runtime on the main thread
 //! has the management port, the signals and the end.
@@ -11,23 +11,25 @@ use super::config::bad_settings;
 use super::demo;
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use super::restore::store_failure;
-use crate::clock::SystemClock;
-use crate::config::{self, ServeArgs, Settings, StoreLocation};
-use crate::grpc::{self, Limits};
+use super::stores::{self, Opened};
+use crate::config::{self, ServeArgs, Settings};
+use crate::grpc::{self, LimitSettings, Limits};
 use crate::http::Management;
+use crate::replica::Follower;
 use crate::service::Service;
-use crate::store::embedded::EmbeddedStore;
 use crate::telemetry::{self, RpcLayer, RulesSeen, Telemetry, TelemetrySettings};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// How long leaving a shared store may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Serve checks and changes over gRPC
 #[derive(Debug, clap::Args)]
@@ -50,8 +52,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             .help("leave --listen out, or give it an address such as 127.0.0.1:7443"));
     }
     let telemetry = start_telemetry(&settings)?;
+    telemetry::log_panics();
     let control = runtime()?;
-    let service = control.block_on(start_service(&settings, &telemetry, args.serve.demo))?;
+    let opened = control.block_on(start_service(&settings, &telemetry, &args.serve))?;
     let clients = grpc::listeners(settings.listen, settings.workers)
         .map_err(|error| port_failure("--listen", settings.listen, error))?;
     let management = TcpListener::bind(settings.management_listen)
@@ -63,7 +66,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if args.serve.demo {
         output.raw(&demo::banner(address))?;
     }
-    let ended = Server::new(&settings, service, &telemetry)?.serve(&control, clients, management);
+    let server = Server::new(&settings, &opened, &telemetry, control.handle().clone())?;
+    let ended = server.serve(&control, clients, management, opened);
     telemetry.shutdown();
     ended.map(|()| Exit::Ok)
 }
@@ -104,22 +108,16 @@ fn start_telemetry(settings: &Settings) -> Result<Telemetry, Failure> {
 async fn start_service(
     settings: &Settings,
     telemetry: &Telemetry,
-    demo: bool,
-) -> Result<Arc<Service>, Failure> {
-    let StoreLocation::Embedded(path) = &settings.store;
-    let store = EmbeddedStore::open(path).map_err(store_failure)?;
+    args: &ServeArgs,
+) -> Result<Opened, Failure> {
     let decisions = telemetry.decisions(Service::outcomes(), Service::reasons());
-    let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
-    let started = Service::start(store, clock, settings.staleness_limit, Some(decisions)).await;
-    let service = started.map_err(|error| {
-        Failure::new(Exit::Failure, "the rules in the store cannot be served").because(error)
-    })?;
-    if demo {
-        demo::apply_rules(&service).await?;
+    let opened = stores::open(settings, args, decisions).await?;
+    if args.demo {
+        demo::apply_rules(&opened.service).await?;
     }
-    let seen = Arc::clone(&service);
+    let seen = Arc::clone(&opened.service);
     telemetry.observe_rules(move || rules_seen(&seen));
-    Ok(service)
+    Ok(opened)
 }
 
 /// What the metrics say about the rules.
@@ -140,9 +138,20 @@ fn rules_seen(service: &Service) -> Option<RulesSeen> {
     Some(RulesSeen { revision: held.head.revision.0, age, counts: counts.into() })
 }
 
+/// How much the server takes on.
+fn limits(settings: &Settings) -> LimitSettings {
+    LimitSettings {
+        check_timeout: settings.check_timeout,
+        admin_timeout: settings.admin_timeout,
+        checks: settings.max_concurrent_checks,
+        streams: settings.max_streams,
+        connections: settings.max_connections,
+        connections_per_peer: settings.max_connections_per_peer,
+    }
+}
+
 /// A server that can start.
 struct Server {
-    service: Arc<Service>,
     front: grpc::Front,
     switch: grpc::Switch,
     rpc: RpcLayer,
@@ -154,24 +163,21 @@ struct Server {
 impl Server {
     fn new(
         settings: &Settings,
-        service: Arc<Service>,
+        opened: &Opened,
         telemetry: &Telemetry,
+        control: Handle,
     ) -> Result<Self, Failure> {
         let switch = grpc::Switch::on();
-        let front = grpc::routes(&service, &switch, settings.reflection).map_err(|error| {
-            Failure::new(Exit::Failure, "the services cannot be made").because(error)
-        })?;
-        let asked = Arc::clone(&service);
+        let front = grpc::routes(&opened.service, &switch, settings.reflection, Some(control))
+            .map_err(|error| {
+                Failure::new(Exit::Failure, "the services cannot be made").because(error)
+            })?;
+        let asked = Arc::clone(&opened.service);
         Ok(Self {
-            service,
             front,
             switch,
             rpc: telemetry.rpc_layer(grpc::METHODS),
-            limits: Limits::new(
-                settings.check_timeout,
-                settings.admin_timeout,
-                settings.max_concurrent_checks,
-            ),
+            limits: Limits::new(limits(settings), telemetry.incidents()),
             management: Management::new(move || asked.ready(), telemetry.encoder()),
             drain_timeout: settings.drain_timeout,
         })
@@ -183,6 +189,7 @@ impl Server {
         control: &Runtime,
         clients: Vec<TcpListener>,
         management: TcpListener,
+        opened: Opened,
     ) -> Result<(), Failure> {
         let stop = CancellationToken::new();
         let (ended, mut ends) = mpsc::unbounded_channel();
@@ -193,12 +200,17 @@ impl Server {
         control.block_on(async {
             let mut signals = Signals::new()?;
             let managed = self.start_management(management)?;
-            tokio::spawn(Arc::clone(&self.service).mend());
+            let Opened { service, follower, broken } = opened;
+            let mended = tokio::spawn(service.mend());
             tracing::info!("Serving");
             let failure = tokio::select! {
                 () = signals.next() => None,
                 end = ends.recv() => Some(worker_failure(end)),
+                _ = mended => Some(Failure::new(Exit::Failure, "nobody mends what is in doubt")),
                 _ = managed => Some(Failure::new(Exit::Failure, "the management port failed")),
+                // Only a new process can find out what the disk holds.
+                () = broken => Some(Failure::new(Exit::Failure, "the store failed for good")
+                    .help("the log names the cause; see to the disk, then start again")),
             };
             self.switch.turn_off();
             stop.cancel();
@@ -211,6 +223,9 @@ impl Server {
                     tracing::warn!("Stopped with calls still under way after {limit:?}");
                 }
                 () = signals.next() => tracing::warn!("Stopped at once, being told again"),
+            }
+            if let Some(follower) = follower {
+                leave(&follower).await;
             }
             failure.map_or(Ok(()), Err)
         })
@@ -226,18 +241,10 @@ impl Server {
     ) -> Result<(), Failure> {
         let (front, rpc, limits) = (self.front.clone(), self.rpc.clone(), self.limits.clone());
         let stop = stop.clone().cancelled_owned();
-        let work = move || {
-            let served = runtime().and_then(|runtime| {
-                runtime.block_on(grpc::serve(listener, front, limits, rpc, stop)).map_err(|error| {
-                    Failure::new(Exit::Failure, "a thread stopped serving").because(error)
-                })
-            });
-            // Nobody listens any more once the limit for draining is over.
-            let _ = ended.send(served);
-        };
-        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(work);
-        thread.map(drop).map_err(|error| {
-            Failure::new(Exit::Failure, "a thread cannot be started").because(error)
+        start_thread(format!("worker-{number}"), ended, move || {
+            runtime()?.block_on(grpc::serve(listener, front, limits, rpc, stop)).map_err(|error| {
+                Failure::new(Exit::Failure, "a thread stopped serving").because(error)
+            })
         })
     }
 
@@ -265,7 +272,51 @@ fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::new(Exit::Failure, "no runtime can be made").because(error))
 }
 
-/// How a thread ended that should have gone on: `None` when it panicked.
+/// Takes this replica off the list, so that no suspension waits for it.
+async fn leave(follower: &Follower) {
+    match tokio::time::timeout(LEAVE_LIMIT, follower.leave()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) | Err(_) => tracing::warn!(
+            "The store was not told that this replica leaves; changes wait for its lease to run out"
+        ),
+    }
+}
+
+/// Runs `work` on a thread of its own, and tells how it ended, by a panic too: one that nobody hears
+/// of would leave its share of the connections unanswered.
+fn start_thread(
+    name: String,
+    ended: mpsc::UnboundedSender<Result<(), Failure>>,
+    work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    let run = move || {
+        let mut end =
+            End { ended, how: Some(Err(Failure::new(Exit::Failure, "a thread panicked"))) };
+        end.how = Some(work());
+    };
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map(drop)
+        .map_err(|error| Failure::new(Exit::Failure, "a thread cannot be started").because(error))
+}
+
+/// Tells how a thread ended when it is dropped, as it is whatever happens.
+struct End {
+    ended: mpsc::UnboundedSender<Result<(), Failure>>,
+    how: Option<Result<(), Failure>>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(how) = self.how.take() {
+            // Nobody listens any more once the limit for draining is over.
+            let _ = self.ended.send(how);
+        }
+    }
+}
+
+/// What it means that a thread ended which should have gone on.
 fn worker_failure(end: Option<Result<(), Failure>>) -> Failure {
     match end {
         Some(Err(failure)) => failure,
@@ -296,5 +347,29 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_is_heard_of_while_the_others_go_on() {
+        let (ended, mut ends) = mpsc::unbounded_channel();
+        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+        let long = move || {
+            let _ = goes_on.recv();
+            Ok(())
+        };
+        start_thread("long".to_owned(), ended.clone(), long).unwrap();
+        start_thread("short".to_owned(), ended, || panic!("as a bug would")).unwrap();
+        let first = ends.blocking_recv();
+        assert!(matches!(&first, Some(Err(_))), "{first:?}");
+        assert!(format!("{:?}", worker_failure(first)).contains("panicked"));
+        drop(go_on);
+        assert!(matches!(ends.blocking_recv(), Some(Ok(()))));
+        assert!(ends.blocking_recv().is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! `offergate suspend`: stops stated actions for a vendor, a product or an offer.
 
 use super::change_args::ChangeArgs;
+use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
@@ -8,7 +9,7 @@ use super::preview::{Preview, preview_if_possible};
 use super::revision_view::RevisionView;
 use super::suspension_args::{Kind, SuspensionArgs, derived_id, new_suspension};
 use super::suspension_view::SuspensionView;
-use super::text::Text;
+use super::text::{Text, counted};
 use crate::wire::proto;
 use proto::preview_change_request::Change;
 use serde::Serialize;
@@ -38,10 +39,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     suspension: SuspensionArgs,
-
-    /// Show what it would hit, and change nothing
-    #[arg(long)]
-    dry_run: bool,
 
     #[command(flatten)]
     change: ChangeArgs,
@@ -79,23 +76,21 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let suspended = args.server.ask(output, async |client| {
         let hits =
             preview_if_possible(&client, output, Change::Suspension(suspension.clone())).await?;
-        if !args.dry_run {
-            let count = hits.as_ref().map(|hits| format!("{} offers", hits.offers_changed));
-            let what = count.unwrap_or_else(|| args.target.clone());
-            change.go_on(&format!("suspend {what}?"), output)?;
-        }
+        let count = hits.as_ref().map(|hits| counted(hits.offers_changed, "offer"));
+        let what = count.unwrap_or_else(|| args.target.clone());
+        change.go_on(&format!("suspend {what}?"), output)?;
         let request = proto::CreateSuspensionRequest {
             suspension: Some(suspension),
             request_id: change.request_id,
             author: change.author,
             expected_revision: None,
-            validate_only: args.dry_run,
+            validate_only: change.dry_run,
         };
         let response = client.create_suspension(request).await.map_err(failed("the suspension"))?;
         Ok(Suspended {
             suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
             revision: response.revision.map(RevisionView::of).transpose()?,
-            dry_run: args.dry_run,
+            dry_run: change.dry_run,
             hits,
             lift,
         })
@@ -109,23 +104,12 @@ impl Answer for Suspended {
         &["suspension", "revision.revision", "revision.token", "hits.offers_changed", "lift"];
 
     fn text(&self, text: &mut Text) {
-        if self.dry_run {
-            text.line("nothing was changed; this is what would be:");
-            text.gap();
-        }
-        self.suspension.fields(text);
-        text.gap();
-        if let Some(hits) = &self.hits {
-            hits.text(text);
-        }
-        if let Some(revision) = &self.revision {
-            text.gap();
-            text.fields(&[
-                ("revision", revision.revision.to_string()),
-                ("token", revision.token.clone()),
-                ("request id", revision.request_id.clone()),
-                ("to lift it", self.lift.clone()),
-            ]);
-        }
+        let view = ChangeView {
+            dry_run: self.dry_run,
+            touched: self.hits.as_ref(),
+            revision: self.revision.as_ref(),
+            lift: Some(&self.lift),
+        };
+        view.text(text, |text| self.suspension.fields(text));
     }
 }

@@ -6,10 +6,11 @@
 //! Invariant: it passes only if every file was read and every case came out as stated. A file that
 //! cannot be read is never a file without cases.
 
-use crate::decision::{Snapshot, decide};
-use crate::domain::{
-    Action, AttributeName, Decision, Reason, ReasonCode, Revision, RuleSet, Timestamp,
-};
+use super::exit::Exit;
+use super::test_case::{decide_case, named_customers};
+use super::text::{counted, visible};
+use crate::decision::Snapshot;
+use crate::domain::{AttributeName, Decision, Reason, Revision, RuleSet};
 use crate::rules;
 use crate::rules::test_file::{Case, Mismatch, TestRules};
 use miette::Report;
@@ -22,8 +23,8 @@ use std::process::ExitCode;
 /// Decide the cases of test files, and show what differs from what they state
 ///
 /// What a case's `expect` does not state is not compared. A reason is written `CODE` or
-/// `CODE:attribute`; `REQUIREMENT_NOT_MET` alone stands for any requirement. Fails if a case differs
-/// or a file cannot be read.
+/// `CODE:attribute`; `REQUIREMENT_NOT_MET` alone stands for any requirement. Fails if a case differs,
+/// states nothing, or a file cannot be read.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Test files in YAML
@@ -60,10 +61,10 @@ pub fn run(args: &Args, as_json: bool) -> ExitCode {
     }
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // A reader that has seen enough changes nothing about what was found.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ if outcome.passed() => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Failure,
+        _ => outcome.exit(),
     }
+    .into()
 }
 
 /// Decides every case of every file.
@@ -83,17 +84,19 @@ fn test_one(file: &Path) -> Result<Vec<Verdict>, Report> {
     let name = file.display().to_string();
     let text = text_of(file)?;
     let test = rules::test_file::read(&text).map_err(|errors| errors.in_file(&name))?;
-    let snapshot = match test.rules {
-        TestRules::Inline(rules) => compiled(&rules, &text, "rules.", &name)?,
+    let (snapshot, named) = match test.rules {
+        TestRules::Inline(rules) => {
+            (compiled(&rules, &text, "rules.", &name)?, named_customers(&rules))
+        }
         TestRules::Path(path) => {
             let path = file.parent().unwrap_or(Path::new("")).join(path);
             let (name, text) = (path.display().to_string(), text_of(&path)?);
             let rules = rules::read(&text).map_err(|errors| errors.in_file(&name))?;
-            compiled(&rules, &text, "", &name)?
+            (compiled(&rules, &text, "", &name)?, named_customers(&rules))
         }
     };
     let verdict = |case: Case| {
-        let decision = decide_case(&case, &snapshot).into_owned();
+        let decision = decide_case(&case, &snapshot, &named).into_owned();
         let mismatches = case.expect.mismatches(&decision);
         Verdict { file: name.clone(), name: case.name, stated: case.stated, decision, mismatches }
     };
@@ -108,41 +111,16 @@ fn compiled(rules: &RuleSet, text: &str, path: &str, name: &str) -> Result<Snaps
     Ok(snapshot)
 }
 
-fn text_of(path: &Path) -> Result<String, Report> {
-    std::fs::read_to_string(path).map_err(|error| {
-        Report::from_err(error).wrap_err(format!("{} cannot be read", path.display()))
-    })
+/// A file that could not be read.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{} cannot be read", path.display())]
+struct Unreadable {
+    path: PathBuf,
+    source: std::io::Error,
 }
 
-/// Decides one case, whatever is wrong with its request.
-///
-/// What every request must have (a customer's id, an action, an instant) can be unreadable here,
-/// where a server would refuse the call. It is then `INDETERMINATE` and names the field, unless the
-/// answer does not depend on it: an offer is unknown, and a notice not gated, at any time.
-fn decide_case<'s>(case: &Case, snapshot: &'s Snapshot) -> Decision<'s> {
-    let request = &case.request;
-    if let (Some(action), Some(_), Some(now)) = (request.action, &request.customer_id, case.as_of) {
-        return decide(&request.with_action(action), snapshot, now);
-    }
-    let now = case.as_of.unwrap_or(Timestamp::UNIX_EPOCH);
-    let action = request.action.unwrap_or(Action::Offer);
-    let anyhow = decide(&request.with_action(action), snapshot, now);
-    let settled =
-        |reason: &Reason| matches!(reason.code, ReasonCode::OfferUnknown | ReasonCode::NotGated);
-    if anyhow.reasons.iter().any(settled) {
-        return anyhow;
-    }
-    let unreadable = [
-        ("action", request.action.is_none()),
-        ("as_of", case.as_of.is_none()),
-        ("id", request.customer_id.is_none()),
-    ];
-    let reason = |name| Reason::about(ReasonCode::AttributeInvalid, AttributeName::Standard(name));
-    let mut decision =
-        Decision::because(Reason::plain(ReasonCode::AttributeInvalid), snapshot.revision(), now);
-    let named = unreadable.into_iter().filter(|(_, bad)| *bad).map(|(name, _)| reason(name));
-    decision.reasons = named.collect();
-    decision
+fn text_of(path: &Path) -> Result<String, Unreadable> {
+    std::fs::read_to_string(path).map_err(|source| Unreadable { path: path.to_owned(), source })
 }
 
 impl Outcome {
@@ -150,6 +128,19 @@ impl Outcome {
     #[must_use]
     pub fn passed(&self) -> bool {
         self.errors.is_empty() && self.verdicts.iter().all(|verdict| verdict.mismatches.is_empty())
+    }
+
+    /// A file that is not there outweighs a case that differs, since nobody knows what it held.
+    fn exit(&self) -> Exit {
+        let missing = |error: &Report| {
+            let unreadable = error.downcast_ref::<Unreadable>();
+            unreadable.is_some_and(|file| Exit::of_cause(&file.source) == Exit::NotFound)
+        };
+        match self.passed() {
+            true => Exit::Ok,
+            false if self.errors.iter().any(missing) => Exit::NotFound,
+            false => Exit::Failure,
+        }
     }
 
     /// A list over all files, an entry a case.
@@ -169,10 +160,10 @@ impl Outcome {
         }
         let total = self.verdicts.len();
         // Writing to a `String` cannot fail.
-        let _ = write!(text, "{} of {total} cases as stated", total - failed);
+        let _ = write!(text, "{} of {} as stated", total - failed, counted(total, "case"));
         let _ = match self.errors.len() {
             0 => writeln!(text),
-            broken => writeln!(text, "; {broken} files could not be tested"),
+            broken => writeln!(text, "; {} could not be tested", counted(broken, "file")),
         };
         text
     }
@@ -204,18 +195,13 @@ impl Verdict {
 
     fn write(&self, text: &mut String) {
         let mark = if self.mismatches.is_empty() { "ok  " } else { "FAIL" };
-        let _ = writeln!(text, "{mark} {}: {}", self.file, one_line(&self.name));
+        let _ = writeln!(text, "{mark} {}: {}", self.file, visible(&self.name));
         for Mismatch { field, expected, actual } in &self.mismatches {
             let _ = writeln!(text, "       {field}");
             let _ = writeln!(text, "         - stated  {expected}");
             let _ = writeln!(text, "         + decided {actual}");
         }
     }
-}
-
-/// A name as it may be printed on a terminal.
-fn one_line(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -262,7 +248,7 @@ suspensions:
             "+ decided INELIGIBLE",
             "- stated  [NO_RULE_APPLIES]",
             "+ decided [VENDOR_SUSPENDED]",
-            "0 of 1 cases as stated",
+            "0 of 1 case as stated",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }
@@ -295,9 +281,9 @@ suspensions:
         let condition = RULES.replace("{product: shield}", "{product: shield, condition: \"1 +\"}");
         for (files, problem) in [
             (vec![("gone.test.yaml", "rules: nowhere.yaml\ncases: []")], "cases"),
-            (vec![("a.test.yaml", &*case("{}"))], "rules.yaml cannot be read"),
+            (vec![("a.test.yaml", &*case("{outcome: ELIGIBLE}"))], "rules.yaml cannot be read"),
             (
-                vec![("rules.yaml", "vendor: {}"), ("a.test.yaml", &*case("{}"))],
+                vec![("rules.yaml", "vendor: {}"), ("a.test.yaml", &*case("{outcome: ELIGIBLE}"))],
                 "rules.yaml:1:1: vendor: ",
             ),
             (
@@ -305,7 +291,7 @@ suspensions:
                 "cases[0].expect.outcome: `YES` is not allowed",
             ),
             (
-                vec![("rules.yaml", &*condition), ("a.test.yaml", &*case("{}"))],
+                vec![("rules.yaml", &*condition), ("a.test.yaml", &*case("{outcome: ELIGIBLE}"))],
                 "rules.yaml:3:46: offers.plain.condition: ",
             ),
         ] {

@@ -1,9 +1,10 @@
 //! Lays an answer out for people: lines, and tables that fit the terminal.
 //!
-//! Invariant: no control character of the data reaches the terminal, so that a vendor's name
+//! Invariant: no hidden character of the data reaches the terminal, so that a vendor's name
 //! cannot move the cursor or hide a line.
 
 use crate::domain::Outcome;
+use crate::rules::is_hidden;
 use comfy_table::{ContentArrangement, Table};
 
 /// A text in the making.
@@ -96,15 +97,22 @@ pub(super) fn to_the_second(instant: Option<&String>) -> String {
     }
 }
 
-/// The text with every control character but the line break replaced by a visible mark.
-fn visible(text: &str) -> String {
+/// How many there are, in words: `1 file`, `2 files`.
+pub(super) fn counted(number: impl TryInto<u64>, one: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {one}"),
+        more => format!("{more} {one}s"),
+    }
+}
+
+/// The text with every hidden character but the line break replaced by a visible mark.
+pub(super) fn visible(text: &str) -> String {
     text.chars()
         .map(|character| match character {
             '\n' => '\n',
             '\t' => ' ',
-            control if control.is_control() => char::REPLACEMENT_CHARACTER,
-            // These turn the reading direction, and can make one name look like another.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+            // What is not seen can move the cursor, or make one name look like another.
+            hidden if is_hidden(hidden) => char::REPLACEMENT_CHARACTER,
             other => other,
         })
         .collect()

@@ -10,6 +10,7 @@ pub use error::{ClientError, ErrorKind};
 use crate::wire::proto;
 use proto::catalog_service_client::CatalogServiceClient;
 use proto::eligibility_service_client::EligibilityServiceClient;
+use proto::fleet_service_client::FleetServiceClient;
 use proto::rule_service_client::RuleServiceClient;
 use proto::suspension_service_client::SuspensionServiceClient;
 use std::time::Duration;
@@ -76,6 +77,22 @@ impl Client {
         Ok(client.stream_eligibility(requests).await?.into_inner())
     }
 
+    /// Waits until a change is enforced, or for as long as the request says. The connection gets the
+    /// usual time on top.
+    ///
+    /// # Errors
+    /// As the proto lists them, and [`ErrorKind::Unreachable`].
+    pub async fn await_enforcement(
+        &self,
+        request: proto::AwaitEnforcementRequest,
+    ) -> Result<proto::AwaitEnforcementResponse, ClientError> {
+        let wait = request.wait.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or_default();
+        let mut request = Request::new(request);
+        request.set_timeout(wait + self.timeout);
+        let mut client = FleetServiceClient::new(self.channel.clone());
+        Ok(client.await_enforcement(request).await?.into_inner())
+    }
+
     /// Follows revisions; see the proto for what is sent.
     ///
     /// # Errors
@@ -134,6 +151,10 @@ calls! {
         get_product(GetProductRequest) -> GetProductResponse;
         get_offer(GetOfferRequest) -> GetOfferResponse;
         list_offers(ListOffersRequest) -> ListOffersResponse;
+    }
+    FleetServiceClient {
+        list_replicas(ListReplicasRequest) -> ListReplicasResponse;
+        accept_history(AcceptHistoryRequest) -> AcceptHistoryResponse;
     }
     SuspensionServiceClient {
         create_suspension(CreateSuspensionRequest) -> CreateSuspensionResponse;

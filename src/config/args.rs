@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub struct ServeArgs {
     /// Whether this is a demonstration.
     pub demo: bool,
+    /// Whether to begin a history in a shared store that holds none.
+    pub begin_history: bool,
     /// The file to read settings from.
     pub config: Option<PathBuf>,
     /// Values given, by the name of their setting.
@@ -41,6 +43,10 @@ impl Args for ServeArgs {
             .long("demo")
             .action(ArgAction::SetTrue)
             .help("Serve the Barclays rules of 2017 from a store of their own");
+        let begin_history =
+            Arg::new("begin-history").long("begin-history").action(ArgAction::SetTrue).help(
+                "Begin a history in a shared store that holds none; else such a store is refused",
+            );
         let config = Arg::new("config")
             .long("config")
             .value_name("FILE")
@@ -48,7 +54,7 @@ impl Args for ServeArgs {
             .help("Read settings from a TOML file [OFFERGATE_CONFIG]");
         // Secrets are never given on a command line, where every user of the machine can read them.
         let open = SETTINGS.iter().filter(|setting| !setting.secret);
-        command.arg(demo).arg(config).args(open.map(flag))
+        command.arg(demo).arg(begin_history).arg(config).args(open.map(flag))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -65,6 +71,7 @@ impl FromArgMatches for ServeArgs {
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         self.demo = matches.get_flag("demo");
+        self.begin_history = matches.get_flag("begin-history");
         self.config = matches.get_one::<PathBuf>("config").cloned();
         let open = SETTINGS.iter().filter(|setting| !setting.secret);
         let given = open.filter_map(|setting| {

@@ -4,7 +4,9 @@ use super::args::ServeArgs;
 use super::file::{self, FileValues};
 use super::read::{Surroundings, nearest};
 use super::table::{DefaultValue, SETTINGS, Setting};
-use super::{ConfigErrors, Origin, Place, Problem, Settings};
+use super::{
+    ConfigErrors, Origin, Place, Problem, RedisServers, Settings, StoreLocation, store_url,
+};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,7 @@ const NO_SETTINGS: &[&str] = &[
     "OFFERGATE_COMMIT",
     "OFFERGATE_CASES",
     "OFFERGATE_SEED",
+    "OFFERGATE_TEST_REDIS_BIN",
 ];
 
 /// Kubernetes puts these into every container beside a service of our name.
@@ -29,17 +32,6 @@ const NOT_OURS: &[&str] = &["OFFERGATE_SERVICE_", "OFFERGATE_PORT"];
 /// With everything that is wrong, wherever it stands.
 pub fn load(args: &ServeArgs) -> Result<Settings, ConfigErrors> {
     load_from(args, &Surroundings::of_process(args.demo), SETTINGS)
-}
-
-/// Reads a settings file as if nothing else were set, to see whether a server would take it.
-///
-/// # Errors
-/// With everything that is wrong with it.
-pub fn check_file(path: &Path) -> Result<Settings, ConfigErrors> {
-    let args = ServeArgs { config: Some(path.to_owned()), ..ServeArgs::default() };
-    let mut surroundings = Surroundings::of_process(false);
-    surroundings.variables.retain(|name, _| !name.starts_with("OFFERGATE_"));
-    load_from(&args, &surroundings, SETTINGS)
 }
 
 pub(super) fn load_from(
@@ -58,15 +50,19 @@ pub(super) fn load_from(
     let layers = Layers { args, surroundings, file_path, file_values };
     let mut settings = Settings::unread();
     for setting in table {
-        if let Some(origin) = layers.value(setting, &mut problems) {
-            if let Err(what) = (setting.read)(&mut settings, &origin.value) {
+        if let Some(mut origin) = layers.value(setting, &mut problems) {
+            let unset =
+                origin.place == Place::Default && matches!(setting.default, DefaultValue::Unset(_));
+            if !unset && let Err(what) = (setting.read)(&mut settings, &origin.value) {
                 let what = format!("{}: {what}", setting.name);
                 problems.push(Problem { place: origin.place.clone(), what });
             }
+            origin.value = store_url::without_password(&origin.value);
             settings.origins.push(origin);
         }
     }
     refuse_one_address_for_both(&settings, &mut problems);
+    refuse_half_a_shared_store(&settings, &mut problems);
     if problems.is_empty() { Ok(settings) } else { Err(ConfigErrors(problems)) }
 }
 
@@ -122,6 +118,7 @@ impl Layers<'_> {
         let found = match setting.default {
             DefaultValue::Fixed(value) => Ok(value.to_owned()),
             DefaultValue::Found(_, find) => find(self.surroundings),
+            DefaultValue::Unset(words) => Ok(words.to_owned()),
         };
         match found {
             Ok(value) => origin(value, Place::Default),
@@ -187,6 +184,42 @@ fn refuse_one_address_for_both(settings: &Settings, problems: &mut Vec<Problem>)
         let place = origin.map_or(Place::Default, |origin| origin.place.clone());
         let what = format!("management_listen: `{management}` is `listen` too; take another port");
         problems.push(Problem { place, what });
+    }
+}
+
+/// What the settings of a shared store ask of one another.
+fn refuse_half_a_shared_store(settings: &Settings, problems: &mut Vec<Problem>) {
+    let mut refuse = |name: &str, what: &str| {
+        let origin = settings.origins.iter().find(|origin| origin.name == name);
+        let place = origin.map_or(Place::Default, |origin| origin.place.clone());
+        problems.push(Problem { place, what: format!("{name}: {what}") });
+    };
+    if settings.store_certificate_file.is_some() != settings.store_key_file.is_some() {
+        let (name, other) = match settings.store_key_file {
+            None => ("store_certificate_file", "store_key_file"),
+            Some(_) => ("store_key_file", "store_certificate_file"),
+        };
+        refuse(name, &format!("is set without `{other}`; set both or none"));
+    }
+    let StoreLocation::Redis(url) = &settings.store else { return };
+    let counted = settings.store_nodes.is_some() || matches!(url.servers, RedisServers::Single(_));
+    if !counted {
+        refuse(
+            "store_nodes",
+            "must be set: how many nodes could be promoted, the primary included",
+        );
+    }
+    if url.password.is_some() && settings.store_password.is_some() {
+        refuse("store_password", "is set beside a password in the URL of `store`; set one of them");
+    }
+    let files = [
+        ("store_ca_file", &settings.store_ca_file),
+        ("store_certificate_file", &settings.store_certificate_file),
+    ];
+    for (name, file) in files {
+        if file.is_some() && !url.tls {
+            refuse(name, "is set, but the URL of `store` does not say `rediss`");
+        }
     }
 }
 

@@ -12,11 +12,14 @@ mod file;
 mod load;
 mod read;
 mod show;
+mod store_url;
 mod table;
 
 pub use args::ServeArgs;
-pub use load::{check_file, load};
+pub use load::load;
+pub use read::default_journal;
 pub use show::{ShowFormat, reference, show};
+pub use store_url::{RedisServers, RedisUrl};
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -32,6 +35,24 @@ pub struct Settings {
     pub management_listen: SocketAddr,
     /// Where rules live.
     pub store: StoreLocation,
+    /// Which of the histories in a shared store is this service's.
+    pub store_namespace: String,
+    /// How many nodes of a shared store could be promoted, the primary included; `None` if nobody said.
+    pub store_nodes: Option<u32>,
+    /// The password for a shared store, where its URL gives none.
+    pub store_password: Option<Secret>,
+    /// The authority that signed the certificates of a shared store's servers.
+    pub store_ca_file: Option<PathBuf>,
+    /// The certificate to show to a shared store's servers.
+    pub store_certificate_file: Option<PathBuf>,
+    /// The key of that certificate.
+    pub store_key_file: Option<PathBuf>,
+    /// The name of this server among the replicas of a shared store; `None` for the machine's.
+    pub replica: Option<String>,
+    /// Where clients are told that this replica is reached; `None` for where it listens.
+    pub advertise: Option<String>,
+    /// The file that keeps a shared store's history on this machine; `None` for [`default_journal`].
+    pub journal: Option<PathBuf>,
     /// How old proof of knowing all rules may be while `ELIGIBLE` is still answered.
     pub staleness_limit: Duration,
     /// How many threads serve checks.
@@ -40,6 +61,12 @@ pub struct Settings {
     pub reflection: bool,
     /// How many checks may be in work at once; more are refused.
     pub max_concurrent_checks: usize,
+    /// How many streams of checks, and how many watchers, may be open at once; more are refused.
+    pub max_streams: usize,
+    /// How many connections there may be at once; more are closed.
+    pub max_connections: usize,
+    /// How many of them may come from one address.
+    pub max_connections_per_peer: usize,
     /// How long a check may take when its caller sets no earlier deadline.
     pub check_timeout: Duration,
     /// How long any other call may take when its caller sets no earlier deadline.
@@ -57,6 +84,32 @@ pub struct Settings {
 pub enum StoreLocation {
     /// The embedded store, in this file.
     Embedded(PathBuf),
+    /// A store that several servers share.
+    Redis(RedisUrl),
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for whoever must send it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
 }
 
 /// How log lines look.
@@ -71,7 +124,7 @@ pub enum LogFormat {
 }
 
 /// A setting's value as text, and where it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The setting.
     pub name: &'static str,
@@ -79,6 +132,14 @@ pub struct Origin {
     pub value: String,
     /// Where the value stands.
     pub place: Place,
+}
+
+impl fmt::Debug for Origin {
+    /// Leaves the value out: it may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, value: _, place } = self;
+        f.debug_struct("Origin").field("name", name).field("place", place).finish_non_exhaustive()
+    }
 }
 
 /// Where a value stands.

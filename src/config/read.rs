@@ -1,6 +1,6 @@
 //! Reads single values. Each function says what is wrong and what is allowed, in one sentence.
 
-use super::StoreLocation;
+use super::{StoreLocation, store_url};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,22 @@ impl Surroundings {
 
 /// The embedded store's file in the state folder of this user or service.
 pub(super) fn default_store(surroundings: &Surroundings) -> Result<String, String> {
+    in_state_folder(surroundings, "offergate.db", "store")
+}
+
+/// Where the journal of a replica is when nobody says.
+///
+/// # Errors
+/// When no state folder is known, in words for an operator.
+pub fn default_journal(demo: bool) -> Result<PathBuf, String> {
+    in_state_folder(&Surroundings::of_process(demo), "journal.db", "journal").map(PathBuf::from)
+}
+
+fn in_state_folder(
+    surroundings: &Surroundings,
+    file: &str,
+    setting: &str,
+) -> Result<String, String> {
     let folder = if let Some(folder) = surroundings.folder("STATE_DIRECTORY") {
         folder.to_owned()
     } else if let Some(folder) = surroundings.folder("XDG_STATE_HOME") {
@@ -43,12 +59,13 @@ pub(super) fn default_store(surroundings: &Surroundings) -> Result<String, Strin
     } else if let Some(home) = surroundings.folder("HOME") {
         home.join(".local/state/offergate")
     } else {
-        return Err("no state folder is known, since none of STATE_DIRECTORY, XDG_STATE_HOME and \
-                    HOME is an absolute path; set `store`"
-            .to_owned());
+        return Err(format!(
+            "no state folder is known, since none of STATE_DIRECTORY, XDG_STATE_HOME and HOME is an \
+             absolute path; set `{setting}`"
+        ));
     };
     let folder = if surroundings.demo { folder.join("demo") } else { folder };
-    let path = folder.join("offergate.db");
+    let path = folder.join(file);
     path.to_str().map(str::to_owned).ok_or_else(|| "the state folder is no UTF-8".to_owned())
 }
 
@@ -58,20 +75,34 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// A path, or `sqlite:` and a path. Other schemes are refused, so that a store that is to come is
-/// not taken for the name of a file.
+/// A path, `sqlite:` and a path, or the URL of a shared store. Other schemes are refused, so that a slip
+/// of the pen is not taken for the name of a file.
 pub(super) fn store(text: &str) -> Result<StoreLocation, String> {
+    const ALLOWED: &str = "write a path, `sqlite:` and a path, or a URL that begins with `redis://`, \
+                           `redis+sentinel://` or `redis+cluster://`, with `rediss` for TLS";
     let path = match text.split_once(':') {
         Some(("sqlite", path)) => path,
+        Some((scheme, rest)) if store_url::is_scheme(scheme) => {
+            return store_url::read(scheme, rest).map(StoreLocation::Redis);
+        }
         Some((scheme, _)) if scheme.bytes().all(is_scheme) && !scheme.is_empty() => {
-            return Err(format!("`{scheme}:` is no store; write a path, or `sqlite:` and a path"));
+            return Err(format!("`{scheme}:` is no store; {ALLOWED}"));
         }
         _ => text,
     };
     if path.is_empty() || path.starts_with("//") || path.contains('\0') {
-        return Err(format!("`{text}` names no file; write a path, or `sqlite:` and a path"));
+        return Err(format!("`{text}` names no file; {ALLOWED}"));
     }
     Ok(StoreLocation::Embedded(PathBuf::from(path)))
+}
+
+/// A namespace of a shared store. Braces would move its keys to other nodes of a cluster.
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{text}` is no namespace; write 1 to 64 letters, digits, `-`, `_`, `.`"))
 }
 
 fn is_scheme(byte: u8) -> bool {
@@ -180,12 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_a_path_and_never_a_scheme_taken_for_one() {
+    fn a_store_is_a_path_or_a_known_scheme_and_never_another_taken_for_a_path() {
         let embedded = |path: &str| Ok(StoreLocation::Embedded(PathBuf::from(path)));
         assert_eq!(store("sqlite:/var/lib/rules.db"), embedded("/var/lib/rules.db"));
         assert_eq!(store("rules.db"), embedded("rules.db"));
         assert_eq!(store("./odd:name.db"), embedded("./odd:name.db"));
-        for refused in ["redis://127.0.0.1:6379", "redis+sentinel://h/m", "sqlite:", "sqlite://x"] {
+        assert!(matches!(store("redis://127.0.0.1:6379"), Ok(StoreLocation::Redis(_))));
+        for refused in ["redi://h", "redis+sentinels://h/m", "redis:h", "sqlite:", "sqlite://x"] {
             assert!(store(refused).is_err(), "{refused}");
         }
     }

@@ -1,9 +1,9 @@
 //! The table of settings: the one place that names them.
 
 use super::read::{
-    Surroundings, address, choice, count, default_store, duration, store, yes_or_no,
+    Surroundings, address, choice, count, default_store, duration, namespace, store, yes_or_no,
 };
-use super::{LogFormat, Settings, StoreLocation};
+use super::{LogFormat, Secret, Settings, StoreLocation};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub(super) enum DefaultValue {
     Fixed(&'static str),
     /// Told in words, and worked out from where the server runs; that can fail.
     Found(&'static str, fn(&Surroundings) -> Result<String, String>),
+    /// Nothing, which these words explain.
+    Unset(&'static str),
 }
 
 impl Setting {
@@ -47,7 +49,7 @@ impl Setting {
     pub(super) fn default_in_words(&self) -> &'static str {
         match self.default {
             DefaultValue::Fixed(value) => value,
-            DefaultValue::Found(words, _) => words,
+            DefaultValue::Found(words, _) | DefaultValue::Unset(words) => words,
         }
     }
 }
@@ -76,8 +78,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "store",
-        effect: "Where rules live: a file of the embedded store, made if it is not there.",
-        form: "PATH or sqlite:PATH",
+        effect: "Where rules live: a file of the embedded store, made if it is not there, or the URL \
+                 of a Redis or Valkey that several servers share.",
+        form: "PATH, sqlite:PATH, redis://HOST, redis+sentinel://HOST/MASTER or redis+cluster://HOST",
         default: DefaultValue::Found(
             "offergate.db in $STATE_DIRECTORY, $XDG_STATE_HOME/offergate or \
              ~/.local/state/offergate; with --demo in its subfolder demo",
@@ -85,6 +88,101 @@ pub(super) const SETTINGS: &[Setting] = &[
         ),
         secret: false,
         read: |settings, text| store(text).map(|value| settings.store = value),
+    },
+    Setting {
+        name: "store_namespace",
+        effect: "Which of the histories in a shared store is this service's.",
+        form: "1 to 64 letters, digits, `-`, `_`, `.`",
+        default: DefaultValue::Fixed("default"),
+        secret: false,
+        read: |settings, text| namespace(text).map(|value| settings.store_namespace = value),
+    },
+    Setting {
+        name: "store_nodes",
+        effect: "How many nodes of a shared store could be promoted, the primary included; a change \
+                 is durable when all of them have it.",
+        form: "count, 1 to 15",
+        default: DefaultValue::Unset("1 for redis://; must be set for sentinels and clusters"),
+        secret: false,
+        read: |settings, text| {
+            let nodes = count(text, 1, 15).map(|value| u32::try_from(value).ok());
+            nodes.map(|value| settings.store_nodes = value)
+        },
+    },
+    Setting {
+        name: "store_password",
+        effect: "The password for a shared store, where its URL gives none.",
+        form: "text",
+        default: DefaultValue::Unset("none"),
+        secret: true,
+        read: |settings, text| {
+            settings.store_password = Some(Secret::new(text.to_owned()));
+            Ok(())
+        },
+    },
+    Setting {
+        name: "store_ca_file",
+        effect: "The authority that signed the certificates of a shared store's servers.",
+        form: "path of a PEM file",
+        default: DefaultValue::Unset("the machine's own list"),
+        secret: false,
+        read: |settings, text| {
+            settings.store_ca_file = Some(PathBuf::from(text));
+            Ok(())
+        },
+    },
+    Setting {
+        name: "store_certificate_file",
+        effect: "The certificate to show to a shared store's servers.",
+        form: "path of a PEM file",
+        default: DefaultValue::Unset("none"),
+        secret: false,
+        read: |settings, text| {
+            settings.store_certificate_file = Some(PathBuf::from(text));
+            Ok(())
+        },
+    },
+    Setting {
+        name: "store_key_file",
+        effect: "The key of that certificate.",
+        form: "path of a PEM file",
+        default: DefaultValue::Unset("none"),
+        secret: false,
+        read: |settings, text| {
+            settings.store_key_file = Some(PathBuf::from(text));
+            Ok(())
+        },
+    },
+    Setting {
+        name: "replica",
+        effect: "The name of this server among the replicas of a shared store.",
+        form: "1 to 64 letters, digits, `-`, `_`, `.`",
+        default: DefaultValue::Unset("the machine's host name"),
+        secret: false,
+        read: |settings, text| namespace(text).map(|value| settings.replica = Some(value)),
+    },
+    Setting {
+        name: "advertise",
+        effect: "Where this replica is said to be reached, in lists of replicas.",
+        form: "text, such as HOST:PORT",
+        default: DefaultValue::Unset("where it listens"),
+        secret: false,
+        read: |settings, text| {
+            settings.advertise = Some(text.to_owned());
+            Ok(())
+        },
+    },
+    Setting {
+        name: "journal",
+        effect: "The file that keeps a shared store's history on this machine: what a replica starts \
+                 from while the store is away. Each replica has its own.",
+        form: "PATH",
+        default: DefaultValue::Unset("journal.db in the folder of the default store"),
+        secret: false,
+        read: |settings, text| {
+            settings.journal = Some(PathBuf::from(text));
+            Ok(())
+        },
     },
     Setting {
         name: "staleness_limit",
@@ -125,6 +223,35 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         read: |settings, text| {
             count(text, 1, 1_000_000).map(|value| settings.max_concurrent_checks = value)
+        },
+    },
+    Setting {
+        name: "max_streams",
+        effect: "How many streams of checks, and how many watchers, may be open at once; more are \
+                 refused as RESOURCE_EXHAUSTED.",
+        form: "count, 1 to 100000",
+        default: DefaultValue::Fixed("1024"),
+        secret: false,
+        read: |settings, text| count(text, 1, 100_000).map(|value| settings.max_streams = value),
+    },
+    Setting {
+        name: "max_connections",
+        effect: "How many clients' connections there may be at once; more are closed.",
+        form: "count, 1 to 1000000",
+        default: DefaultValue::Fixed("8192"),
+        secret: false,
+        read: |settings, text| {
+            count(text, 1, 1_000_000).map(|value| settings.max_connections = value)
+        },
+    },
+    Setting {
+        name: "max_connections_per_peer",
+        effect: "How many of them may come from one address, with IPv6 from one network of 64 bits.",
+        form: "count, 1 to 1000000",
+        default: DefaultValue::Fixed("1024"),
+        secret: false,
+        read: |settings, text| {
+            count(text, 1, 1_000_000).map(|value| settings.max_connections_per_peer = value)
         },
     },
     Setting {
@@ -173,18 +300,30 @@ pub(super) const SETTINGS: &[Setting] = &[
 ];
 
 impl Settings {
-    /// What loading starts from. No value here is ever used: each setting of the table overwrites
-    /// its own, or loading fails.
+    /// What loading starts from. Each setting of the table that has a default overwrites its own, or
+    /// loading fails.
     pub(super) fn unread() -> Self {
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
         Self {
             listen: nowhere,
             management_listen: nowhere,
             store: StoreLocation::Embedded(PathBuf::new()),
+            store_namespace: String::new(),
+            store_nodes: None,
+            store_password: None,
+            store_ca_file: None,
+            store_certificate_file: None,
+            store_key_file: None,
+            replica: None,
+            advertise: None,
+            journal: None,
             staleness_limit: Duration::ZERO,
             workers: 0,
             reflection: false,
             max_concurrent_checks: 0,
+            max_streams: 0,
+            max_connections: 0,
+            max_connections_per_peer: 0,
             check_timeout: Duration::ZERO,
             admin_timeout: Duration::ZERO,
             drain_timeout: Duration::ZERO,

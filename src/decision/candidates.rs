@@ -15,16 +15,18 @@ use super::ownership::Hit;
 use super::scope::CompiledScope;
 use super::snapshot::CompiledSuspension;
 use crate::domain::{Action, Country, Holder, Relationship, Timestamp};
+use std::sync::Arc;
 
 /// One suspension against one product or offer, during one stretch of time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Candidate {
     /// First instant.
     pub(super) from: Timestamp,
     /// First instant no longer; open when `None`.
     pub(super) until: Option<Timestamp>,
-    /// Place of the suspension in the snapshot.
-    pub(super) suspension: u32,
+    pub(super) suspension: Arc<CompiledSuspension>,
+    /// Its place among all suspensions, in the order in which decisions report them.
+    pub(super) place: u32,
     /// How it hits.
     pub(super) hit: Hit,
     /// Whether an exemption names it, or it has a grandfather clause.
@@ -37,14 +39,14 @@ pub(super) struct Candidate {
 
 impl Candidate {
     pub(super) fn new(
-        suspension: u32,
-        compiled: &CompiledSuspension,
+        place: u32,
+        suspension: &Arc<CompiledSuspension>,
         hit: Hit,
         from: Timestamp,
         until: Option<Timestamp>,
     ) -> Self {
-        let scope = &compiled.scope;
-        let has_clause = compiled.suspension.grandfather.is_some();
+        let scope = &suspension.scope;
+        let has_clause = suspension.suspension.grandfather.is_some();
         let stated = [
             scope.segments.is_some(),
             scope.channels.is_some(),
@@ -56,9 +58,10 @@ impl Candidate {
         Self {
             from,
             until,
-            suspension,
+            suspension: Arc::clone(suspension),
+            place,
             hit,
-            can_be_waived: has_clause || !compiled.exemptions.is_empty(),
+            can_be_waived: has_clause || !suspension.exemptions.is_empty(),
             in_rows: scope.is_in_rows(),
             stated: bits(stated),
         }
@@ -120,15 +123,11 @@ impl RowPlan {
 }
 
 impl Candidates {
-    pub(super) fn new<'s>(
-        all: Vec<Candidate>,
-        plan: &RowPlan,
-        scope_of: impl Fn(&Candidate) -> Option<&'s CompiledScope>,
-    ) -> Self {
+    pub(super) fn new(all: Vec<Candidate>, plan: &RowPlan) -> Self {
         if all.is_empty() {
             return Self::default();
         }
-        let scopes: Vec<_> = all.iter().filter_map(scope_of).collect();
+        let scopes: Vec<_> = all.iter().map(|candidate| &candidate.suspension.scope).collect();
         let mut rows = Rows::of(scopes.len());
         let states: [Stated; DIMENSIONS - 1] = [
             |scope| scope.segments,
@@ -171,11 +170,11 @@ impl Candidates {
 
     /// Calls `weigh` with each candidate that no known dimension rules out, in order, and whether
     /// its scope is thereby settled: it matches.
-    pub(super) fn surviving(
-        &self,
+    pub(super) fn surviving<'s>(
+        &'s self,
         facts: &Facts<'_, '_>,
         plan: &RowPlan,
-        mut weigh: impl FnMut(&Candidate, bool),
+        mut weigh: impl FnMut(&'s Candidate, bool),
     ) {
         if self.all.is_empty() {
             return;

@@ -16,7 +16,8 @@ use crate::domain::{
     ComponentReach, Components, Offer, OfferId, Product, ProductId, Reach, Revision, RuleSet,
     Scope, Suspension, SuspensionId, Target, VendorId, Vocabularies, Window,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why a rule set cannot be compiled.
@@ -47,14 +48,12 @@ impl Snapshot {
     /// that is allowed here.
     pub fn compile(rules: &RuleSet, revision: Revision) -> Result<Self, CompileError> {
         let terms = compile_terms(&rules.vocabularies)?;
-        let exemptions = compile_exemptions(rules, &terms)?;
-        let suspensions = compile_suspensions(rules, &terms, &exemptions)?;
+        let waivers = compile_exemptions(rules, &terms)?;
+        let suspensions = compile_suspensions(rules, &terms, &waivers)?;
         let mut found = Found::default();
         found.all(rules, &suspensions)?;
         let candidates = |list: Option<Vec<Candidate>>| {
-            Candidates::new(list.unwrap_or_default(), terms.row_plan(), |candidate| {
-                suspensions.get(candidate.suspension as usize).map(|compiled| &compiled.scope)
-            })
+            Candidates::new(list.unwrap_or_default(), terms.row_plan())
         };
         let mut products = FxHashMap::default();
         for (id, product) in &rules.products {
@@ -67,8 +66,7 @@ impl Snapshot {
             let candidates = candidates(found.on_offers.remove(id));
             offers.insert(id.clone(), compile_offer(rules, offer, &products, candidates)?);
         }
-        let (suspensions, exemptions) = (suspensions.into(), exemptions.into());
-        Ok(Self { revision, terms, offers, suspensions, exemptions })
+        Ok(Self { revision, terms, offers })
     }
 }
 
@@ -98,11 +96,11 @@ fn compile_scope(
     }
 }
 
-fn compile_exemptions(
-    rules: &RuleSet,
-    terms: &Terms,
-) -> Result<Vec<CompiledExemption>, CompileError> {
-    let mut compiled = Vec::with_capacity(rules.exemptions.len());
+/// The exemptions that name each suspension.
+type Waivers<'r> = FxHashMap<&'r SuspensionId, Vec<Arc<CompiledExemption>>>;
+
+fn compile_exemptions<'r>(rules: &'r RuleSet, terms: &Terms) -> Result<Waivers<'r>, CompileError> {
+    let mut waivers = Waivers::default();
     for exemption in rules.exemptions.values() {
         let path = || format!("exemptions.{}", exemption.id);
         if let Some(id) = exemption.waives.iter().find(|id| !rules.suspensions.contains_key(*id)) {
@@ -110,31 +108,28 @@ fn compile_exemptions(
             return Err(CompileError::unknown(path, "suspension", id.as_str()));
         }
         let scope = compile_scope(path, &exemption.scope, terms)?;
-        compiled.push(CompiledExemption { exemption: Arc::clone(exemption), scope });
+        let compiled = Arc::new(CompiledExemption { exemption: Arc::clone(exemption), scope });
+        for waived in &exemption.waives {
+            waivers.entry(waived).or_default().push(Arc::clone(&compiled));
+        }
     }
-    Ok(compiled)
+    Ok(waivers)
 }
 
 fn compile_suspensions(
     rules: &RuleSet,
     terms: &Terms,
-    exemptions: &[CompiledExemption],
-) -> Result<Vec<CompiledSuspension>, CompileError> {
-    let mut waived_by: FxHashMap<&SuspensionId, Vec<usize>> = FxHashMap::default();
-    for (place, compiled) in exemptions.iter().enumerate() {
-        for waived in &compiled.exemption.waives {
-            waived_by.entry(waived).or_default().push(place);
-        }
-    }
+    waivers: &Waivers<'_>,
+) -> Result<Vec<Arc<CompiledSuspension>>, CompileError> {
     let mut ordered: Vec<&Arc<Suspension>> = rules.suspensions.values().collect();
     ordered.sort_by_key(|suspension| (suspension.from, &suspension.id));
     let compile = |suspension: &Arc<Suspension>| {
         let path = || format!("suspensions.{}", suspension.id);
-        Ok(CompiledSuspension {
+        Ok(Arc::new(CompiledSuspension {
             scope: compile_scope(path, &suspension.scope, terms)?,
-            exemptions: waived_by.get(&suspension.id).cloned().unwrap_or_default().into(),
+            exemptions: waivers.get(&suspension.id).cloned().unwrap_or_default().into(),
             suspension: Arc::clone(suspension),
-        })
+        }))
     };
     ordered.into_iter().map(compile).collect()
 }
@@ -177,10 +172,10 @@ struct Found {
 }
 
 impl Found {
-    fn all(
+    fn all<'r>(
         &mut self,
-        rules: &RuleSet,
-        suspensions: &[CompiledSuspension],
+        rules: &'r RuleSet,
+        suspensions: &'r [Arc<CompiledSuspension>],
     ) -> Result<(), CompileError> {
         let mut vendors = VendorHits::new(rules)?;
         for (place, compiled) in (0u32..).zip(suspensions) {
@@ -218,7 +213,7 @@ impl Found {
 fn add(
     list: &mut Vec<Candidate>,
     place: u32,
-    compiled: &CompiledSuspension,
+    compiled: &Arc<CompiledSuspension>,
     times: &[(Window, Hit)],
 ) {
     let suspension = &*compiled.suspension;
@@ -237,69 +232,63 @@ fn add(
 
 type ProductHits = Arc<[(ProductId, HitTimes)]>;
 
+/// A product under the id by which the rule set knows it.
+type ById<'r> = (&'r ProductId, &'r Product);
+
 /// Which products a vendor suspension hits, worked out once for each way to reach.
 struct VendorHits<'r> {
-    rules: &'r RuleSet,
     ownership: Ownership<'r>,
     /// Products by the vendors that supply them or a known component of theirs.
-    involving: FxHashMap<&'r VendorId, FxHashSet<&'r ProductId>>,
-    with_unknown_components: Vec<&'r ProductId>,
+    involving: FxHashMap<&'r VendorId, Vec<ById<'r>>>,
+    with_unknown_components: Vec<ById<'r>>,
     known: FxHashMap<(&'r VendorId, Reach, ComponentReach), ProductHits>,
 }
 
 impl<'r> VendorHits<'r> {
     fn new(rules: &'r RuleSet) -> Result<Self, CompileError> {
-        let mut involving: FxHashMap<_, FxHashSet<_>> = FxHashMap::default();
+        let mut involving: FxHashMap<_, Vec<_>> = FxHashMap::default();
         let mut with_unknown_components = Vec::new();
-        for product in rules.products.values() {
+        for (id, product) in &rules.products {
+            let by_id: ById<'r> = (id, product);
             let components = match &product.components {
                 Components::Known(components) => components.as_slice(),
                 Components::Unknown => {
-                    with_unknown_components.push(&product.id);
+                    with_unknown_components.push(by_id);
                     &[]
                 }
             };
             let behind = components.iter().map(|component| &component.vendor);
             for vendor in product.vendors.iter().chain(behind) {
                 if !rules.vendors.contains_key(vendor) {
-                    let path = format!("products.{}", product.id);
+                    let path = format!("products.{id}");
                     return Err(CompileError::unknown(path, "vendor", vendor.as_str()));
                 }
-                involving.entry(vendor).or_default().insert(&product.id);
+                involving.entry(vendor).or_default().push(by_id);
             }
         }
         let ownership = Ownership::new(rules)?;
         let known = FxHashMap::default();
-        Ok(Self { rules, ownership, involving, with_unknown_components, known })
+        Ok(Self { ownership, involving, with_unknown_components, known })
     }
 
-    fn hits(&mut self, target: &VendorId, reach: Reach, components: ComponentReach) -> ProductHits {
-        // Keyed by the rule set's own copy of the id, which outlives the suspension's.
-        let Some((target, _)) = self.rules.vendors.get_key_value(target) else {
-            return Arc::default();
-        };
+    fn hits(
+        &mut self,
+        target: &'r VendorId,
+        reach: Reach,
+        components: ComponentReach,
+    ) -> ProductHits {
         if let Some(hits) = self.known.get(&(target, reach, components)) {
             return Arc::clone(hits);
         }
         let reached = self.ownership.reached(target, reach);
-        let mut concerned: Vec<&ProductId> = reached
-            .keys()
-            .filter_map(|vendor| self.involving.get(vendor))
-            .flatten()
-            .copied()
-            .collect();
+        let involved = reached.keys().filter_map(|vendor| self.involving.get(vendor)).flatten();
+        let mut concerned: BTreeMap<_, _> = involved.copied().collect();
         if components == ComponentReach::Include {
-            concerned.extend(&self.with_unknown_components);
+            concerned.extend(self.with_unknown_components.iter().copied());
         }
-        concerned.sort_unstable();
-        concerned.dedup();
-        let product = |id: &ProductId| self.rules.products.get(id);
         let hits: ProductHits = concerned
             .into_iter()
-            .filter_map(product)
-            .map(|product: &Arc<Product>| {
-                (product.id.clone(), hit_times(product, &reached, components))
-            })
+            .map(|(id, product)| (id.clone(), hit_times(product, &reached, components)))
             .filter(|(_, times)| !times.is_empty())
             .collect();
         self.known.insert((target, reach, components), Arc::clone(&hits));

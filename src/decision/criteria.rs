@@ -24,12 +24,12 @@ pub(super) struct Criterion {
     concerns: fn(Action) -> bool,
     /// Whether the offer demands it at all.
     is_stated: fn(&CompiledOffer) -> bool,
-    check: fn(&Facts<'_, '_>, &mut Findings),
+    check: fn(&Facts<'_, '_>, &mut Findings<'_>),
 }
 
 impl Criterion {
     /// Notes in `findings` what stands against the customer, if the criterion is asked about.
-    pub(super) fn check(&self, facts: &Facts<'_, '_>, findings: &mut Findings) {
+    pub(super) fn check(&self, facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
         if self.is_asked(facts) {
             (self.check)(facts, findings);
         }
@@ -99,20 +99,20 @@ fn starts_or_renews(action: Action) -> bool {
     action.is_for_new_holders() || action == Action::Renew
 }
 
-fn check_country(facts: &Facts<'_, '_>, findings: &mut Findings) {
+fn check_country(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
     let Some(served) = &facts.offer.countries else { return };
     let lives_there =
         Truth::when(facts.country, Standard::Country, |country| served.contains(country));
     findings.deny_if(lives_there.not(), ReasonCode::CountryNotServed);
 }
 
-fn check_unit_limit(facts: &Facts<'_, '_>, findings: &mut Findings) {
+fn check_unit_limit(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
     if let Some(most) = facts.offer.offer.max_per_unit {
         findings.deny_if(is_at_limit(facts, most), ReasonCode::UnitLimitReached);
     }
 }
 
-fn check_outbound(facts: &Facts<'_, '_>, findings: &mut Findings) {
+fn check_outbound(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
     let outbound =
         Truth::when(facts.channel, Standard::Channel, |channel| facts.terms.is_outbound(channel));
     let vulnerable = || {
@@ -124,7 +124,7 @@ fn check_outbound(facts: &Facts<'_, '_>, findings: &mut Findings) {
 
 /// `RENEW`, `UPDATE` and `USE` need an active holding; a person covered through the unit's holder
 /// may `USE` without one.
-pub(super) fn check_entitlement(facts: &Facts<'_, '_>, findings: &mut Findings) {
+pub(super) fn check_entitlement(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
     let entitled = match facts.request.action {
         Action::Use => facts.is_active().or(|| facts.is_covered()),
         Action::Renew | Action::Update => facts.is_active(),
@@ -145,7 +145,7 @@ pub(super) fn check_entitlement(facts: &Facts<'_, '_>, findings: &mut Findings) 
     }
 }
 
-fn check_window(facts: &Facts<'_, '_>, findings: &mut Findings) {
+fn check_window(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
     let (window, now) = (facts.offer.offer.window, facts.now);
     if !window.contains(now) {
         findings.deny(ReasonCode::OfferNotOpen);
@@ -155,7 +155,7 @@ fn check_window(facts: &Facts<'_, '_>, findings: &mut Findings) {
     }
 }
 
-fn check_requirements(facts: &Facts<'_, '_>, findings: &mut Findings) {
+fn check_requirements(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
     for name in &facts.offer.offer.requires {
         let about = |code| Reason::about(code, AttributeName::Own(name.clone()));
         match facts.request.customer.attribute(name) {
@@ -191,7 +191,7 @@ fn is_at_limit(facts: &Facts<'_, '_>, most: u32) -> Truth {
     }
 }
 
-fn check_condition(facts: &Facts<'_, '_>, findings: &mut Findings) {
+fn check_condition(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
     let Some(condition) = &facts.offer.condition else { return };
     let given = facts.given();
     match condition.verdict(&given) {
@@ -206,7 +206,7 @@ fn check_condition(facts: &Facts<'_, '_>, findings: &mut Findings) {
 
 /// Ages count birthdays in UTC. Somebody born on 29 February has their birthday on 1 March in
 /// years that have none.
-fn check_age(facts: &Facts<'_, '_>, findings: &mut Findings) {
+fn check_age(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
     let offer = &facts.offer.offer;
     let today = TimeZone::UTC.to_datetime(facts.now).date();
     let born = match facts.request.customer.date_of_birth {
@@ -231,7 +231,7 @@ fn check_age(facts: &Facts<'_, '_>, findings: &mut Findings) {
     }
 }
 
-fn touch_day(day: Date, findings: &mut Findings) {
+fn touch_day(day: Date, findings: &mut Findings<'_>) {
     if let Some(midnight) = midnight(day) {
         findings.touch(midnight);
     }

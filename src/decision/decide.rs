@@ -3,8 +3,8 @@
 //! One function, [`decide`], over values. It cannot fail: "no" and "cannot tell" are answers, not
 //! errors.
 //!
-//! Invariant: equal arguments give an equal [`Decision`], reasons and their order included. The
-//! audit log depends on it, since a record is verified by deciding it again.
+//! Invariant: equal arguments give an equal [`Decision`], reasons and their order included, so that
+//! an answer can be checked by asking again.
 
 use super::candidates::Candidate;
 use super::criteria::{CRITERIA, check_entitlement};
@@ -22,6 +22,9 @@ use crate::domain::{
 ///
 /// Reports every suspension that applies, not the first: lifting one must not bring to light a
 /// second that nobody had been told of.
+///
+/// An offer that does not exist is `OFFER_UNKNOWN` for `NOTIFY` too: R10 frees a notice from
+/// suspensions, criteria, missing data and age, and about nothing there is nothing to tell.
 #[must_use]
 pub fn decide<'s>(
     request: &CheckRequest<'_>,
@@ -36,7 +39,7 @@ pub fn decide<'s>(
         let not_gated = Reason::plain(ReasonCode::NotGated);
         return Decision::because(not_gated, snapshot.revision(), now);
     }
-    let holding = given_holding(request, asked.product());
+    let holding = request.customer.holding.as_ref();
     let mut decision = judge(asked, holding, request, snapshot, now);
     if decision.outcome != Outcome::Eligible {
         suggest_alternate(&mut decision, asked, request, snapshot);
@@ -44,23 +47,9 @@ pub fn decide<'s>(
     decision
 }
 
-/// What the request says of the asked offer's product: `holding`, or else its entry in `holdings`.
-pub(super) fn given_holding<'r, 't>(
-    request: &'r CheckRequest<'t>,
-    product: &Product,
-) -> Attribute<&'r Holding<'t>> {
-    match request.customer.holding.as_ref() {
-        Attribute::Missing => request
-            .customer
-            .holding_of(product.id.as_str())
-            .map_or(Attribute::Missing, Attribute::Known),
-        given => given,
-    }
-}
-
 /// One offer, without its alternates.
 fn judge<'s: 'r, 'r, 't>(
-    offer: &'r CompiledOffer,
+    offer: &'s CompiledOffer,
     holding: Attribute<&'r Holding<'t>>,
     request: &'r CheckRequest<'t>,
     snapshot: &'s Snapshot,
@@ -70,7 +59,7 @@ fn judge<'s: 'r, 'r, 't>(
     let mut findings = Findings::default();
     for candidates in offer.candidates() {
         candidates.surviving(&facts, facts.terms.row_plan(), |candidate, is_settled| {
-            weigh(candidate, is_settled, snapshot, &facts, &mut findings);
+            weigh(candidate, is_settled, &facts, &mut findings);
         });
     }
     CRITERIA.iter().for_each(|criterion| criterion.check(&facts, &mut findings));
@@ -78,21 +67,20 @@ fn judge<'s: 'r, 'r, 't>(
     if let Some(term_end) = facts.coming_term_end() {
         findings.touch(term_end);
     }
-    findings.conclude(snapshot, now)
+    findings.conclude(snapshot.revision(), now)
 }
 
 /// One suspension that targets the offer: whether it matches, and whether anything waives it.
-fn weigh(
-    candidate: &Candidate,
+fn weigh<'s>(
+    candidate: &'s Candidate,
     is_settled: bool,
-    snapshot: &Snapshot,
     facts: &Facts<'_, '_>,
-    findings: &mut Findings,
+    findings: &mut Findings<'s>,
 ) {
     if candidate.until.is_some_and(|until| until <= facts.now) {
         return;
     }
-    let Some(compiled) = snapshot.suspension(candidate.suspension) else { return };
+    let compiled = &*candidate.suspension;
     let in_scope = if is_settled { Truth::Yes } else { compiled.scope.matches(facts) };
     if in_scope == Truth::No {
         return;
@@ -109,11 +97,8 @@ fn weigh(
         }
         Hit::Vendor | Hit::Component | Hit::Product | Hit::Offer => in_scope,
     };
-    let waived = if candidate.can_be_waived {
-        waiver(compiled, snapshot, facts, findings)
-    } else {
-        Truth::No
-    };
+    let waived =
+        if candidate.can_be_waived { waiver(compiled, facts, findings) } else { Truth::No };
     match (matched, waived) {
         (_, Truth::Yes) => return,
         (Truth::Unknown(gaps), Truth::Unknown(more)) => findings.lack(gaps.with(more)),
@@ -122,7 +107,7 @@ fn weigh(
         (Truth::No, _) => {}
     }
     if matched == Truth::Yes {
-        findings.report(candidate.suspension, code_of(candidate.hit));
+        findings.report(candidate, code_of(candidate.hit));
     }
 }
 
@@ -130,12 +115,11 @@ fn weigh(
 /// are noted as used.
 fn waiver(
     compiled: &CompiledSuspension,
-    snapshot: &Snapshot,
     facts: &Facts<'_, '_>,
-    findings: &mut Findings,
+    findings: &mut Findings<'_>,
 ) -> Truth {
     let mut waived = Truth::No;
-    for exemption in snapshot.exemptions_of(compiled) {
+    for exemption in &compiled.exemptions {
         let window = exemption.exemption.in_force();
         let (holds, edge) = (window.contains(facts.now), window.next_edge(facts.now));
         let Some(edge) = edge else { continue };
@@ -163,7 +147,7 @@ fn waiver(
 pub(super) fn grandfather(
     compiled: &CompiledSuspension,
     facts: &Facts<'_, '_>,
-    findings: &mut Findings,
+    findings: &mut Findings<'_>,
 ) -> Truth {
     let Some(clause) = compiled.suspension.grandfather else { return Truth::No };
     if clause.until <= facts.now {
@@ -214,8 +198,8 @@ fn suggest_alternate(
     }
 }
 
-/// The holding that the request gives for the alternate's product, else `NONE`. For another offer
-/// of the asked product it is the asked one's: what is missing there stays missing.
+/// The asked product's `holding` for another offer of that product: what is missing there stays
+/// missing. For another product its entry in `holdings`, else `NONE` (R13).
 fn alternate_holding<'r, 't>(
     request: &'r CheckRequest<'t>,
     asked: &Product,
@@ -223,7 +207,7 @@ fn alternate_holding<'r, 't>(
 ) -> Attribute<&'r Holding<'t>> {
     let product = alternate.product();
     if product.id == asked.id {
-        return given_holding(request, asked);
+        return request.customer.holding.as_ref();
     }
     Attribute::Known(request.customer.holding_of(product.id.as_str()).unwrap_or(&Holding::NONE))
 }

@@ -1,13 +1,18 @@
 //! What a decision has found so far, and the outcome that follows from it.
 
-use super::snapshot::Snapshot;
+use super::candidates::Candidate;
 use super::truth::{Gaps, Truth};
-use crate::domain::{Decision, Exemption, Outcome, Reason, ReasonCode, SuspensionId, Timestamp};
+use crate::domain::{
+    Decision, Exemption, Outcome, Reason, ReasonCode, ReportedSuspension, Revision, SuspensionId,
+    Timestamp,
+};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::sync::Arc;
 
+/// Borrows the snapshot's suspensions for `'s`.
 #[derive(Default)]
-pub(super) struct Findings {
+pub(super) struct Findings<'s> {
     /// What denies and is about no attribute, one bit a code.
     denials: u32,
     /// What denies and is about one of the bank's own attributes.
@@ -15,14 +20,14 @@ pub(super) struct Findings {
     gaps: Gaps,
     /// Gaps in the bank's own attributes.
     own_gaps: SmallVec<[Reason; 2]>,
-    /// Places in the snapshot, and how each hits.
-    suspensions: SmallVec<[(u32, ReasonCode); 8]>,
+    /// What is reported, and how each hits.
+    suspensions: SmallVec<[(&'s Candidate, ReasonCode); 8]>,
     exemptions: SmallVec<[Arc<Exemption>; 1]>,
     grandfathered: SmallVec<[SuspensionId; 1]>,
     valid_until: Option<Timestamp>,
 }
 
-impl Findings {
+impl<'s> Findings<'s> {
     pub(super) fn deny(&mut self, code: ReasonCode) {
         self.denials |= 1 << (code as u32);
     }
@@ -52,8 +57,8 @@ impl Findings {
         }
     }
 
-    pub(super) fn report(&mut self, place: u32, code: ReasonCode) {
-        self.suspensions.push((place, code));
+    pub(super) fn report(&mut self, candidate: &'s Candidate, code: ReasonCode) {
+        self.suspensions.push((candidate, code));
     }
 
     pub(super) fn exempt(&mut self, exemption: &Arc<Exemption>) {
@@ -72,26 +77,34 @@ impl Findings {
     }
 
     /// A definite no outranks missing data, and missing data outranks what allows.
-    pub(super) fn conclude(mut self, snapshot: &Snapshot, as_of: Timestamp) -> Decision<'_> {
-        let (outcome, reasons) = if self.denials != 0 || !self.own_denials.is_empty() {
+    pub(super) fn outcome(&mut self) -> (Outcome, SmallVec<[Reason; 2]>) {
+        if self.denials != 0 || !self.own_denials.is_empty() {
             (Outcome::Ineligible, self.denied())
         } else if !self.gaps.is_empty() || !self.own_gaps.is_empty() {
             (Outcome::Indeterminate, self.lacking())
         } else {
             (Outcome::Eligible, self.allowances())
-        };
-        // Places are in the order of reports, so no suspension need be looked at.
-        if !self.suspensions.is_sorted_by_key(|(place, _)| *place) {
-            self.suspensions.sort_unstable_by_key(|(place, _)| *place);
         }
-        let reported = |(place, code)| snapshot.reported(place, code);
+    }
+
+    /// The decision that follows.
+    pub(super) fn conclude(mut self, revision: Revision, as_of: Timestamp) -> Decision<'s> {
+        let (outcome, reasons) = self.outcome();
+        // Places are in the order of reports, so no suspension need be looked at.
+        if !self.suspensions.is_sorted_by_key(|(candidate, _)| candidate.place) {
+            self.suspensions.sort_unstable_by_key(|(candidate, _)| candidate.place);
+        }
+        let reported = |(candidate, code): (&'s Candidate, _)| {
+            let suspension = Cow::Borrowed(&candidate.suspension.suspension);
+            ReportedSuspension { suspension, code }
+        };
         self.exemptions.sort_by(|a, b| (a.from, &a.id).cmp(&(b.from, &b.id)));
         Decision {
-            revision: snapshot.revision(),
+            revision,
             as_of,
             outcome,
             reasons,
-            suspensions: self.suspensions.into_iter().filter_map(reported).collect(),
+            suspensions: self.suspensions.into_iter().map(reported).collect(),
             exemptions: self.exemptions,
             grandfathered: self.grandfathered,
             alternate: None,

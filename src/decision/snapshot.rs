@@ -4,11 +4,8 @@ use super::candidates::Candidates;
 use super::condition::Condition;
 use super::scope::{CompiledScope, CountrySet};
 use super::terms::Terms;
-use crate::domain::{
-    Exemption, Offer, OfferId, Product, ReasonCode, ReportedSuspension, Revision, Suspension,
-};
+use crate::domain::{Exemption, Offer, OfferId, Product, Revision, Suspension};
 use rustc_hash::FxHashMap;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The compiled rules of one revision. Immutable: a change makes a new one, by
@@ -18,9 +15,6 @@ pub struct Snapshot {
     pub(super) revision: Revision,
     pub(super) terms: Terms,
     pub(super) offers: FxHashMap<OfferId, CompiledOffer>,
-    /// In the order in which decisions report them: by `from`, then id.
-    pub(super) suspensions: Box<[CompiledSuspension]>,
-    pub(super) exemptions: Box<[CompiledExemption]>,
 }
 
 #[derive(Debug)]
@@ -44,8 +38,8 @@ pub(super) struct CompiledProduct {
 pub(super) struct CompiledSuspension {
     pub(super) suspension: Arc<Suspension>,
     pub(super) scope: CompiledScope,
-    /// Places of the exemptions that name it.
-    pub(super) exemptions: Box<[usize]>,
+    /// The exemptions that name it.
+    pub(super) exemptions: Box<[Arc<CompiledExemption>]>,
 }
 
 #[derive(Debug)]
@@ -61,31 +55,8 @@ impl Snapshot {
         self.revision
     }
 
-    /// Whether the rules know this offer.
-    #[must_use]
-    pub fn knows_offer(&self, id: &str) -> bool {
-        self.offers.contains_key(id)
-    }
-
     pub(super) fn offer(&self, id: &str) -> Option<&CompiledOffer> {
         self.offers.get(id)
-    }
-
-    pub(super) fn suspension(&self, place: u32) -> Option<&CompiledSuspension> {
-        self.suspensions.get(place as usize)
-    }
-
-    /// A suspension as a decision reports it.
-    pub(super) fn reported(&self, place: u32, code: ReasonCode) -> Option<ReportedSuspension<'_>> {
-        let suspension = Cow::Borrowed(&self.suspension(place)?.suspension);
-        Some(ReportedSuspension { suspension, code })
-    }
-
-    pub(super) fn exemptions_of(
-        &self,
-        suspension: &CompiledSuspension,
-    ) -> impl Iterator<Item = &CompiledExemption> {
-        suspension.exemptions.iter().filter_map(|place| self.exemptions.get(*place))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::candidates::Candidate;
 use super::criteria::CRITERIA;
-use super::decide::{code_of, decide, given_holding, grandfather};
+use super::decide::{code_of, decide, grandfather};
 use super::facts::Facts;
 use super::findings::Findings;
 use super::ownership::Hit;
@@ -121,31 +121,27 @@ pub fn explain<'s>(
     if trace.decision.reasons.iter().any(|reason| reason.code == ReasonCode::NotGated) {
         return trace;
     }
-    let holding = given_holding(request, offer.product());
+    let holding = request.customer.holding.as_ref();
     let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
     for candidates in offer.candidates() {
-        for stretches in candidates.all().chunk_by(|a, b| a.suspension == b.suspension) {
-            trace.suspensions.extend(trace_suspension(stretches, snapshot, &facts));
+        for stretches in candidates.all().chunk_by(|a, b| a.place == b.place) {
+            trace.suspensions.extend(trace_suspension(stretches, &facts));
         }
     }
     trace.suspensions.sort_by(|a, b| {
         (a.suspension.from, &a.suspension.id).cmp(&(b.suspension.from, &b.suspension.id))
     });
-    trace.criteria = trace_criteria(snapshot, &facts);
+    trace.criteria = trace_criteria(&facts);
     trace
 }
 
 /// `stretches` are the times at which one suspension hits, in order.
-fn trace_suspension(
-    stretches: &[Candidate],
-    snapshot: &Snapshot,
-    facts: &Facts<'_, '_>,
-) -> Option<SuspensionTrace> {
+fn trace_suspension(stretches: &[Candidate], facts: &Facts<'_, '_>) -> Option<SuspensionTrace> {
     let relevant = stretches
         .iter()
         .find(|stretch| stretch.until.is_none_or(|until| facts.now < until))
         .or(stretches.last())?;
-    let compiled = snapshot.suspension(relevant.suspension)?;
+    let compiled = &*relevant.suspension;
     let window = Window { from: Some(relevant.from), until: relevant.until };
     let timing = timing(window, facts.now);
     let mut dimensions = trace_scope(&compiled.scope, facts);
@@ -155,7 +151,7 @@ fn trace_suspension(
     }
     let clause = compiled.suspension.grandfather;
     let helped = grandfather(compiled, facts, &mut Findings::default());
-    let exemptions = trace_exemptions(compiled, snapshot, facts);
+    let exemptions = trace_exemptions(compiled, facts);
     let matched = dimensions.iter().map(|(_, verdict)| verdict);
     let holding_now = exemptions.iter().filter(|it| matches!(it.timing, Timing::Now(_)));
     let helped = verdict(helped);
@@ -191,13 +187,10 @@ fn effect<'v>(
     }
 }
 
-fn trace_exemptions(
-    compiled: &CompiledSuspension,
-    snapshot: &Snapshot,
-    facts: &Facts<'_, '_>,
-) -> Vec<ExemptionTrace> {
-    snapshot
-        .exemptions_of(compiled)
+fn trace_exemptions(compiled: &CompiledSuspension, facts: &Facts<'_, '_>) -> Vec<ExemptionTrace> {
+    compiled
+        .exemptions
+        .iter()
         .map(|exemption| ExemptionTrace {
             exemption: Arc::clone(&exemption.exemption),
             timing: timing(exemption.exemption.in_force(), facts.now),
@@ -210,15 +203,15 @@ fn trace_scope(scope: &CompiledScope, facts: &Facts<'_, '_>) -> Vec<(&'static st
     scope.stated(facts).into_iter().map(|(name, truth)| (name, verdict(truth))).collect()
 }
 
-fn trace_criteria(snapshot: &Snapshot, facts: &Facts<'_, '_>) -> Vec<CriterionTrace> {
+fn trace_criteria(facts: &Facts<'_, '_>) -> Vec<CriterionTrace> {
     let asked = CRITERIA.iter().filter(|criterion| criterion.is_asked(facts));
     asked
         .map(|criterion| {
             let mut findings = Findings::default();
             criterion.check(facts, &mut findings);
-            let found = findings.conclude(snapshot, facts.now);
-            let reasons: Vec<Reason> = found.reasons.into_iter().collect();
-            let met = match found.outcome {
+            let (outcome, reasons) = findings.outcome();
+            let reasons: Vec<Reason> = reasons.into_iter().collect();
+            let met = match outcome {
                 Outcome::Eligible => Verdict::Yes,
                 Outcome::Ineligible => Verdict::No,
                 Outcome::Indeterminate => Verdict::Unknown(reasons.clone()),

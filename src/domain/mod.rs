@@ -40,7 +40,7 @@ pub use rule_change::{RuleChange, RuleEdit};
 pub use rule_set::{RuleSet, Vocabularies};
 pub use scope::{Action, Holder, PersonNexus, Scope};
 pub use suspension::{
-    ComponentReach, CustomerMessage, Exemption, Grandfather, Reach, Suspension, Target,
+    ComponentReach, CustomerMessage, Exemption, Grandfather, Reach, Suspension, Target, Unalterable,
 };
 pub use vendor::{FormerName, Parent, Vendor};
 pub use window::Window;

@@ -34,6 +34,11 @@ pub struct Offer {
     pub condition: Option<Arc<str>>,
 }
 
+impl Offer {
+    /// Most characters that a condition may have. Compiling one is not bounded otherwise.
+    pub const LONGEST_CONDITION: usize = 1_000;
+}
+
 /// What an entitlement counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unit {

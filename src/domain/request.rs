@@ -57,9 +57,9 @@ pub struct Customer<'a> {
     pub date_of_birth: Attribute<Date>,
     /// Whether the bank treats this customer as vulnerable.
     pub vulnerable: Attribute<bool>,
-    /// The holding of the asked offer's product.
+    /// The holding of the asked offer's product; nothing else speaks for it.
     pub holding: Attribute<Holding<'a>>,
-    /// Holdings by product id, for alternates and for the list of eligible offers.
+    /// Holdings by product id, for alternates of another product and for the list of eligible offers.
     pub holdings: SmallVec<[(&'a str, Holding<'a>); 2]>,
     /// The bank's own attributes, each name once.
     pub attributes: SmallVec<[(&'a str, AttributeValue<'a>); 8]>,

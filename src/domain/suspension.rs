@@ -48,6 +48,97 @@ impl Suspension {
         };
         Window { from: Some(self.from), until }
     }
+
+    /// Since when it is over, at `now`, and by which field. One that was lifted before it began is
+    /// over too.
+    #[must_use]
+    pub fn over_since(&self, now: Timestamp) -> Option<(&'static str, Timestamp)> {
+        let end = self.in_force().until.filter(|end| *end <= now)?;
+        Some((if self.lifted_at == Some(end) { "lifted_at" } else { "until" }, end))
+    }
+
+    /// Whether this may become `wanted` at `now`. What was in force was in force: people were told
+    /// so, and decisions rest on it.
+    ///
+    /// # Errors
+    /// When it would say something else about the past, or is over, so that what was wanted of it
+    /// would never come true.
+    pub fn may_become(&self, wanted: &Self, now: Timestamp) -> Result<(), Unalterable> {
+        if self == wanted {
+            return Ok(());
+        }
+        if let Some((field, since)) = self.over_since(now) {
+            return Err(Unalterable::Over { field, since });
+        }
+        if self.from <= now && self.from != wanted.from {
+            return Err(Unalterable::Begun { from: self.from });
+        }
+        let ends =
+            [("until", self.until, wanted.until), ("lifted_at", self.lifted_at, wanted.lifted_at)];
+        for (field, held, wanted) in ends {
+            if let Some(wanted) = wanted.filter(|end| held != Some(*end) && *end < now) {
+                return Err(Unalterable::Past { field, held, wanted, now });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a suspension may not become what was wanted of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unalterable {
+    /// It has begun, so that its start stays.
+    #[error(
+        "it has been in force since {from}, and what has begun keeps its `from`: change the rest, or \
+         lift it and create another"
+    )]
+    Begun {
+        /// The start that it keeps.
+        from: Timestamp,
+    },
+
+    /// It is over, so that all of it stays.
+    #[error(
+        "it is over since its `{field}`, {since}, and stays as it was: create another; a rule file \
+         may leave it out"
+    )]
+    Over {
+        /// What ended it: `until` or `lifted_at`.
+        field: &'static str,
+        /// When it ended.
+        since: Timestamp,
+    },
+
+    /// It would have ended before anybody said so.
+    #[error(
+        "`{wanted}` is past, and {} is held; `{field}` may be {now} or later, or stay as it is",
+        told(*.held)
+    )]
+    Past {
+        /// Which end: `until` or `lifted_at`.
+        field: &'static str,
+        /// What it is.
+        held: Option<Timestamp>,
+        /// What was wanted.
+        wanted: Timestamp,
+        /// The earliest that it may be.
+        now: Timestamp,
+    },
+}
+
+impl Unalterable {
+    /// The field that stands in the way, as rule files spell it.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Begun { .. } => "from",
+            Self::Over { field, .. } | Self::Past { field, .. } => field,
+        }
+    }
+}
+
+fn told(held: Option<Timestamp>) -> String {
+    held.map_or_else(|| "none".to_owned(), |held| format!("`{held}`"))
 }
 
 /// What a suspension stops. There is no target "everything".

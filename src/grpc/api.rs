@@ -6,9 +6,11 @@ use super::sizes::{EligibilityBySize, MOST_ADMIN, MOST_ANSWER, MOST_DOCUMENT};
 use crate::service::Service;
 use crate::wire::proto;
 use proto::catalog_service_server::CatalogServiceServer;
+use proto::fleet_service_server::FleetServiceServer;
 use proto::rule_service_server::RuleServiceServer;
 use proto::suspension_service_server::SuspensionServiceServer;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
@@ -44,6 +46,9 @@ pub const METHODS: &[&str] = &[
     "offergate.v1.SuspensionService/GetSuspension",
     "offergate.v1.SuspensionService/ListSuspensions",
     "offergate.v1.SuspensionService/PreviewChange",
+    "offergate.v1.FleetService/ListReplicas",
+    "offergate.v1.FleetService/AwaitEnforcement",
+    "offergate.v1.FleetService/AcceptHistory",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -51,7 +56,8 @@ pub const METHODS: &[&str] = &[
 ];
 
 /// The services. Turning `switch` off makes health say so; `reflection` lets clients ask for the
-/// protos, in both versions of that protocol.
+/// protos, in both versions of that protocol. What people and replicas ask for runs on `admin`, if that
+/// is given, so that no load of checks can hold it up.
 ///
 /// # Errors
 /// When the descriptors do not read, which is a bug in the build.
@@ -59,6 +65,7 @@ pub fn routes(
     service: &Arc<Service>,
     switch: &Switch,
     reflection: bool,
+    admin: Option<Handle>,
 ) -> Result<Front, tonic_reflection::server::Error> {
     let api = Api { service: Arc::clone(service), switch: switch.clone() };
     let rules = RuleServiceServer::new(api.clone())
@@ -71,11 +78,15 @@ pub fn routes(
         // A preview may carry a rule file.
         .max_decoding_message_size(MOST_DOCUMENT)
         .max_encoding_message_size(MOST_ANSWER);
+    let fleet = FleetServiceServer::new(api.clone())
+        .max_decoding_message_size(MOST_ADMIN)
+        .max_encoding_message_size(MOST_ANSWER);
     let health = HealthServer::new(HealthOf::new(Arc::clone(service), switch.clone()));
     let mut routes = Routes::new(EligibilityBySize::new(&api))
         .add_service(rules)
         .add_service(catalog)
         .add_service(suspensions)
+        .add_service(fleet)
         .add_service(health);
     if reflection {
         let builder = || {
@@ -85,5 +96,5 @@ pub fn routes(
         };
         routes = routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
     }
-    Ok(Front::new(api, routes.prepare()))
+    Ok(Front::new(api, routes.prepare(), admin))
 }

@@ -30,8 +30,12 @@ impl CatalogService for Api {
         let held = self.rules()?;
         let found = search(&held.rules, &message.query);
         let left = found.iter().enumerate().skip(skipped);
-        let (page, next_page_token) = paging::cut(left, size, |(place, _)| (place + 1).to_string());
-        let results = page.into_iter().map(|(_, found)| write_match(found)).collect();
+        let (results, next_page_token) = paging::cut(
+            left,
+            size,
+            |(place, _)| (place + 1).to_string(),
+            |(_, found)| write_match(found),
+        );
         Ok(Response::new(proto::SearchResponse { results, next_page_token }))
     }
 
@@ -99,8 +103,8 @@ impl CatalogService for Api {
         let after = |id: &OfferId| after.as_ref().is_none_or(|after| after < id);
         let left = held.rules.offers.values();
         let left = left.filter(|offer| after(&offer.id) && of_product(&offer.product));
-        let (page, next_page_token) = paging::cut(left, size, |last| last.id.to_string());
-        let offers = page.into_iter().map(|offer| write_offer(offer)).collect();
+        let (offers, next_page_token) =
+            paging::cut(left, size, |last| last.id.to_string(), |offer| write_offer(offer));
         Ok(Response::new(proto::ListOffersResponse { offers, next_page_token }))
     }
 }

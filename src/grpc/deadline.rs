@@ -2,6 +2,7 @@
 //!
 //! A call that runs out of time ends in `DEADLINE_EXCEEDED`, where tonic would say `CANCELLED`.
 
+use super::fleet::LONGEST_WAIT;
 use super::status::{refusal, too_late};
 use futures_util::Stream;
 use futures_util::stream::poll_fn;
@@ -58,7 +59,13 @@ where
 
     fn call(&mut self, request: Request<Body>) -> InTime<S::Future> {
         let is_check = request.uri().path().ends_with("/CheckEligibility");
-        let ours = if is_check { self.limits.check } else { self.limits.admin };
+        let is_wait = request.uri().path().ends_with("/AwaitEnforcement");
+        let ours = match (is_check, is_wait) {
+            (true, _) => self.limits.check,
+            // A wait that was asked for is no slow answer.
+            (_, true) => self.limits.admin + LONGEST_WAIT,
+            _ => self.limits.admin,
+        };
         let limit = match timeout(request.headers()) {
             Ok(theirs) => theirs.map_or(ours, |theirs| theirs.min(ours)),
             Err(BadTimeout) => return InTime { inner: None, limit: ours, sleep: None },

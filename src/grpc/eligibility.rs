@@ -5,10 +5,10 @@ use super::deadline;
 use super::explanation;
 use super::refusals::shape;
 use super::status::{invalid, item_error, status_of};
-use crate::domain::{Advisory, AdvisoryId, Outcome};
-use crate::service::{Answer, OfferAnswer, RuleFile, RulesAsked, View};
+use crate::domain::{Advisory, AdvisoryId, Outcome, Timestamp};
+use crate::service::{Answer, OfferAnswer, RuleFile, RulesAsked, Service, View};
 use crate::wire::decision::Evidence;
-use crate::wire::{FieldErrors, check_request, decision, proto, request, suspension};
+use crate::wire::{FieldErrors, check_request, decision, proto, request, suspension, time};
 use futures_util::{Stream, StreamExt};
 use proto::eligibility_result::Result as Item;
 use proto::eligibility_service_server::EligibilityService;
@@ -21,6 +21,12 @@ use uuid::Uuid;
 /// Most checks in one batch.
 const MOST_IN_BATCH: usize = 1000;
 
+/// How many of them are decided before others have their turn.
+const AT_A_TIME: usize = 100;
+
+/// Most bytes of a stream's correlation id: it goes back as it came, with every answer.
+const MOST_CORRELATION: usize = 256;
+
 /// The answers of a stream.
 pub(super) type Answers =
     Pin<Box<dyn Stream<Item = Result<proto::StreamEligibilityResponse, Status>> + Send>>;
@@ -32,7 +38,7 @@ impl EligibilityService for Api {
         request: Request<proto::CheckEligibilityRequest>,
     ) -> Result<Response<proto::CheckEligibilityResponse>, Status> {
         let message = request.get_ref();
-        let view = self.service.view();
+        let view = view_for(&self.service, [message]).await;
         let answer = answer(&view, message).map_err(|errors| invalid(&errors))?;
         Ok(Response::new(proto::CheckEligibilityResponse { decision: Some(write(&answer)) }))
     }
@@ -47,8 +53,15 @@ impl EligibilityService for Api {
             let what = format!("holds {given} checks, and 1 to {MOST_IN_BATCH} are allowed");
             return Err(invalid(&FieldErrors::one("requests", what)));
         }
-        let view = self.service.view();
-        let results = requests.iter().map(|message| result(&view, message)).collect();
+        let view = view_for(&self.service, requests).await;
+        let mut results = Vec::with_capacity(requests.len());
+        for some in requests.chunks(AT_A_TIME) {
+            if !results.is_empty() {
+                // Others shall not wait for a whole batch.
+                tokio::task::yield_now().await;
+            }
+            results.extend(some.iter().map(|message| result(&view, message)));
+        }
         Ok(Response::new(proto::BatchCheckEligibilityResponse { results }))
     }
 
@@ -60,14 +73,20 @@ impl EligibilityService for Api {
     ) -> Result<Response<Answers>, Status> {
         let deadline = deadline::of(&request);
         let service = Arc::clone(&self.service);
-        let answers = request.into_inner().map(move |message| {
-            let message = message.map_err(|status| shape(&status))?;
-            let result = match checked(&message) {
-                Ok(check) => result(&service.view(), check),
-                Err(errors) => failed(&errors),
-            };
-            let correlation_id = message.correlation_id;
-            Ok(proto::StreamEligibilityResponse { correlation_id, result: Some(result) })
+        let answers = request.into_inner().then(move |message| {
+            let service = Arc::clone(&service);
+            async move {
+                let mut message = message.map_err(|status| shape(&status))?;
+                let result = match checked(&message) {
+                    Ok(check) => result(&view_for(&service, [check]).await, check),
+                    Err(errors) => failed(&errors),
+                };
+                if MOST_CORRELATION < message.correlation_id.len() {
+                    message.correlation_id.clear();
+                }
+                let correlation_id = message.correlation_id;
+                Ok(proto::StreamEligibilityResponse { correlation_id, result: Some(result) })
+            }
         });
         Ok(Response::new(deadline::end(answers, deadline)))
     }
@@ -82,19 +101,20 @@ impl EligibilityService for Api {
             request::consistency(message.consistency.as_ref()),
         )
         .map_err(|errors| invalid(&errors))?;
-        let view = self.service.view();
+        let view = self.service.view_for(&consistency).await;
         if !view.has_rules() {
             return Err(status_of(crate::service::ServiceError::NotLoaded));
         }
-        let answers = view.check_all(&asked, message.holdings_are_complete, &consistency);
-        let (eligible, others): (Vec<_>, Vec<_>) =
-            answers.iter().partition(|found| found.answer.decision.outcome == Outcome::Eligible);
-        let others = if message.include_others { others } else { Vec::new() };
-        let written = |found: Vec<&OfferAnswer>| found.into_iter().map(offer_decision).collect();
-        Ok(Response::new(proto::ListEligibleOffersResponse {
-            eligible: written(eligible),
-            others: written(others),
-        }))
+        let answers = view.check_all(&asked, message.holdings_are_complete, &consistency).await;
+        let mut response = proto::ListEligibleOffersResponse::default();
+        for found in &answers {
+            if found.answer.decision.outcome == Outcome::Eligible {
+                response.eligible.push(offer_decision(found));
+            } else if message.include_others {
+                response.others.push(offer_decision(found));
+            }
+        }
+        Ok(Response::new(response))
     }
 
     async fn explain_eligibility(
@@ -104,7 +124,7 @@ impl EligibilityService for Api {
         use proto::explain_eligibility_request::Rules;
         let message = request.into_inner();
         let mut errors = FieldErrors::default();
-        let as_of = suspension::instant(message.as_of.as_ref(), "as_of", &mut errors);
+        let as_of = as_of(message.as_of.as_ref(), &mut errors);
         let check = message.request.as_ref();
         if check.is_some_and(|check| check.consistency.is_some()) {
             errors.add("request.consistency", "must not be set: say `as_of` or `rules`");
@@ -128,6 +148,36 @@ impl EligibilityService for Api {
 pub(super) fn rule_file(document: proto::RuleDocument) -> RuleFile {
     let name = if document.name.is_empty() { "rules".to_owned() } else { document.name };
     RuleFile { text: document.yaml, name }
+}
+
+/// Reads the instant to decide at. The last hours of 9999 mean "never" elsewhere, and are cut to the
+/// last instant that there is; a question about them would be answered for another instant.
+pub(super) fn as_of(
+    given: Option<&prost_types::Timestamp>,
+    errors: &mut FieldErrors,
+) -> Option<Timestamp> {
+    let read = suspension::instant(given, "as_of", errors)?;
+    if given.is_some_and(|given| time::write(read) != *given) {
+        let last = Timestamp::MAX;
+        errors.add("as_of", format_args!("is later than {last}, the last instant there is"));
+        return None;
+    }
+    Some(read)
+}
+
+/// One view for several checks, as fresh as the most demanding of them wants it.
+async fn view_for<'a>(
+    service: &'a Service,
+    checks: impl IntoIterator<Item = &proto::CheckEligibilityRequest>,
+) -> View<'a> {
+    let wanted = checks
+        .into_iter()
+        .filter_map(|check| request::consistency(check.consistency.as_ref()).ok())
+        .find(|consistency| service.view_at_once(consistency).is_none());
+    match wanted {
+        Some(consistency) => service.view_for(&consistency).await,
+        None => service.view(),
+    }
 }
 
 /// Both values, or all errors of both.
@@ -188,9 +238,8 @@ fn failed(errors: &FieldErrors) -> proto::EligibilityResult {
 fn checked(
     message: &proto::StreamEligibilityRequest,
 ) -> Result<&proto::CheckEligibilityRequest, FieldErrors> {
-    if crate::wire::MOST_TEXT < message.correlation_id.len() {
-        let most = crate::wire::MOST_TEXT;
-        let what = format!("is longer than the {most} bytes that are allowed");
+    if MOST_CORRELATION < message.correlation_id.len() {
+        let what = format!("is longer than the {MOST_CORRELATION} bytes that are allowed");
         return Err(FieldErrors::one("correlation_id", what));
     }
     message.request.as_ref().ok_or_else(|| FieldErrors::one("request", "is required"))

@@ -1,5 +1,5 @@
 //! Where calls come in: the check that every page makes goes its own way at once, and everything else
-//! to the router.
+//! to the router; what is no check runs on another runtime, so that no load of checks holds it up.
 
 use super::api::Api;
 use super::hot_check;
@@ -9,22 +9,27 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service;
 
 const CHECK: &str = "/offergate.v1.EligibilityService/CheckEligibility";
+const CHECKS: &str = "/offergate.v1.EligibilityService/";
 
 /// All that is served.
 #[derive(Debug, Clone)]
 pub struct Front {
     api: Api,
     others: Routes,
+    admin: Option<Handle>,
 }
 
 impl Front {
-    pub(super) fn new(api: Api, others: Routes) -> Self {
-        Self { api, others }
+    pub(super) fn new(api: Api, others: Routes, admin: Option<Handle>) -> Self {
+        Self { api, others, admin }
     }
 }
 
@@ -48,7 +53,20 @@ impl Service<Request<Body>> for Front {
             let api = self.api.clone();
             return Box::pin(async move { Ok(hot_check::serve(api, request, MOST_CHECK).await) });
         }
-        Box::pin(Service::call(&mut self.others, request))
+        match &self.admin {
+            Some(admin) if !request.uri().path().starts_with(CHECKS) => {
+                let answer = admin.spawn(Service::call(&mut self.others, request));
+                // A caller who goes away takes the call along, as on this runtime.
+                let answer = AbortOnDropHandle::new(answer);
+                Box::pin(async move {
+                    answer.await.unwrap_or_else(|ended| match ended.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => Ok(Status::unavailable("the server is stopping").into_http()),
+                    })
+                })
+            }
+            _ => Box::pin(Service::call(&mut self.others, request)),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::wire::proto;
 use futures_util::{Stream, StreamExt};
 use proto::catalog_service_server::CatalogServiceServer;
 use proto::eligibility_service_server::EligibilityServiceServer;
+use proto::fleet_service_server::FleetServiceServer;
 use proto::rule_service_server::RuleServiceServer;
 use proto::suspension_service_server::SuspensionServiceServer;
 use std::pin::Pin;
@@ -16,6 +17,9 @@ use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+/// The name under which to ask whether `ELIGIBLE` can be answered at all.
+const FRESHNESS: &str = "freshness";
 
 /// How soon a change of health is seen by those who watch it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -62,14 +66,17 @@ impl HealthOf {
         Self { service, switch }
     }
 
-    /// What is served; `None` for a service that is not ours. Checks need rules that are known to be
-    /// the newest, and so does the server as a whole; people's services need to be up.
+    /// What is served; `None` for a service that is not ours. Checks need rules; that these are known
+    /// to be the newest is asked under a name of its own, since a balancer that goes by it would empty
+    /// itself when one store is away.
     fn status_of(&self, name: &str) -> Option<ServingStatus> {
         let serving = match name {
             "" | EligibilityServiceServer::<super::api::Api>::NAME => self.service.ready().is_ok(),
+            FRESHNESS => self.service.fresh().is_ok(),
             RuleServiceServer::<super::api::Api>::NAME
             | CatalogServiceServer::<super::api::Api>::NAME
-            | SuspensionServiceServer::<super::api::Api>::NAME => self.service.held().is_some(),
+            | SuspensionServiceServer::<super::api::Api>::NAME
+            | FleetServiceServer::<super::api::Api>::NAME => self.service.held().is_some(),
             _ => return None,
         };
         let serving = serving && self.switch.is_on();

@@ -5,13 +5,14 @@
 //! writes the answer once. An unusual one is decoded as everywhere else.
 
 use super::api::Api;
-use super::eligibility::{answer, evidence};
+use super::eligibility::{both, evidence};
 use super::status::invalid;
+use crate::domain::{CheckRequest, Consistency};
 use crate::service::Answer;
-use crate::wire::{hot, proto};
+use crate::wire::{check_request, hot, proto, request};
 use bytes::{Buf, BufMut, Bytes};
+use futures_util::future::{BoxFuture, Either, Ready, ready};
 use prost::Message;
-use std::future::{Ready, ready};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Request, Response, Status, body::Body};
@@ -34,25 +35,56 @@ struct Check(Api);
 
 impl UnaryService<Bytes> for Check {
     type Response = Vec<u8>;
-    type Future = Ready<Result<Response<Vec<u8>>, Status>>;
+    type Future = Either<Ready<Answered>, BoxFuture<'static, Answered>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        ready(self.check(request.get_ref()).map(Response::new))
+        match self.check(request.get_ref()) {
+            Ok(Some(bytes)) => Either::Left(ready(Ok(Response::new(bytes)))),
+            Err(status) => Either::Left(ready(Err(status))),
+            Ok(None) => {
+                let (api, bytes) = (self.0.clone(), request.into_inner());
+                Either::Right(Box::pin(async move { ask_and_check(&api, &bytes).await }))
+            }
+        }
     }
 }
 
+type Answered = Result<Response<Vec<u8>>, Status>;
+
 impl Check {
-    fn check(&self, bytes: &[u8]) -> Result<Vec<u8>, Status> {
-        let view = self.0.service.view();
+    /// Answers at once; `None` if the store has to be asked first.
+    fn check(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Status> {
+        let service = &self.0.service;
         if let Some((asked, consistency)) = hot::read_check(bytes) {
-            return Ok(write(&view.check(&asked, &consistency)));
+            let view = service.view_at_once(&consistency);
+            return Ok(view.map(|view| write(&view.check(&asked, &consistency))));
         }
-        // As tonic's own decoder says it.
-        let message = proto::CheckEligibilityRequest::decode(bytes)
-            .map_err(|error| Status::internal(error.to_string()))?;
-        let answer = answer(&view, &message).map_err(|errors| invalid(&errors))?;
-        Ok(write(&answer))
+        let message = decode(bytes)?;
+        let (asked, consistency) = read(&message)?;
+        let view = service.view_at_once(&consistency);
+        Ok(view.map(|view| write(&view.check(&asked, &consistency))))
     }
+}
+
+/// Answers a check whose caller wants more than what this replica knows by itself.
+async fn ask_and_check(api: &Api, bytes: &[u8]) -> Answered {
+    let message = decode(bytes)?;
+    let (asked, consistency) = read(&message)?;
+    let view = api.service.view_for(&consistency).await;
+    Ok(Response::new(write(&view.check(&asked, &consistency))))
+}
+
+fn decode(bytes: &[u8]) -> Result<proto::CheckEligibilityRequest, Status> {
+    // As tonic's own decoder says it.
+    proto::CheckEligibilityRequest::decode(bytes)
+        .map_err(|error| Status::internal(error.to_string()))
+}
+
+fn read(
+    message: &proto::CheckEligibilityRequest,
+) -> Result<(CheckRequest<'_>, Consistency), Status> {
+    both(check_request(message), request::consistency(message.consistency.as_ref()))
+        .map_err(|errors| invalid(&errors))
 }
 
 fn write(answer: &Answer<'_>) -> Vec<u8> {

@@ -1,21 +1,22 @@
-//! Listeners and their connections: one listener a core on the same port, a limit of connections,
-//! and an accept loop that does not spin when the process runs out of files.
+//! Listeners and their connections: one listener a core on the same port, a limit of connections in
+//! all and for each peer, and an accept loop that does not spin when the process runs out of files.
+//!
+//! Invariant: a connection that there is no room for is closed at once and counted. It never waits,
+//! so that its client goes elsewhere, and a full server still shows that it is there.
 
+use crate::telemetry::{Incidents, TurnedAway};
 use futures_util::Stream;
+use rustc_hash::FxHashMap;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::server::{Connected, TcpConnectInfo};
-
-/// Most connections at once that one listener serves.
-const MOST_CONNECTIONS: usize = 8192;
 
 /// How long to wait after an accept that failed for want of something.
 const AFTER_A_FAILURE: Duration = Duration::from_millis(50);
@@ -45,27 +46,27 @@ fn shared_listener(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// The connections of a listener, as they come, without an end.
+/// The connections of a listener that there is room for, as they come, without an end.
 pub(super) fn connections(
     listener: StdListener,
+    room: Arc<Room>,
 ) -> io::Result<impl Stream<Item = io::Result<Connection>>> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     Ok(futures_util::stream::unfold((listener, room), |(listener, room)| async move {
-        let permit = Arc::clone(&room).acquire_owned().await.ok()?;
-        let stream = accept(&listener).await;
-        Some((Ok(Connection { stream, _permit: permit }), (listener, room)))
+        let connection = accept(&listener, &room).await;
+        Some((Ok(connection), (listener, room)))
     }))
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, room: &Arc<Room>) -> Connection {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
+                let Some(place) = room.place_for(peer.ip()) else { continue };
                 // Without it small answers wait for the peer's acknowledgement.
                 if stream.set_nodelay(true).is_ok() {
-                    return stream;
+                    return Connection { stream, _place: place };
                 }
             }
             Err(error) if is_the_peers(&error) => {}
@@ -73,6 +74,80 @@ async fn accept(listener: &TcpListener) -> TcpStream {
                 tracing::warn!(error = &error as &dyn std::error::Error, "Accept failed");
                 tokio::time::sleep(AFTER_A_FAILURE).await;
             }
+        }
+    }
+}
+
+/// Room for connections, shared by all listeners of a server.
+#[derive(Debug)]
+pub(super) struct Room {
+    most: usize,
+    most_of_a_peer: usize,
+    taken: Mutex<Taken>,
+    incidents: Incidents,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    /// Never holds a zero, so that it is no larger than there are connections.
+    by_peer: FxHashMap<IpAddr, usize>,
+}
+
+/// A connection's place, free again when it is dropped.
+#[derive(Debug)]
+struct Place {
+    room: Arc<Room>,
+    peer: IpAddr,
+}
+
+impl Room {
+    pub(super) fn new(most: usize, most_of_a_peer: usize, incidents: Incidents) -> Arc<Self> {
+        Arc::new(Self { most, most_of_a_peer, taken: Mutex::default(), incidents })
+    }
+
+    /// A place for one more connection; counts the refusal if there is none.
+    fn place_for(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let peer = holder(peer);
+        let mut taken = self.taken();
+        if self.most <= taken.all {
+            self.incidents.turned_away(TurnedAway::Full);
+            return None;
+        }
+        let of_peer = taken.by_peer.get(&peer).copied().unwrap_or_default();
+        if self.most_of_a_peer <= of_peer {
+            self.incidents.turned_away(TurnedAway::PeerFull);
+            return None;
+        }
+        taken.all += 1;
+        taken.by_peer.insert(peer, of_peer + 1);
+        Some(Place { room: Arc::clone(self), peer })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.room.taken();
+        taken.all = taken.all.saturating_sub(1);
+        if let Some(of_peer) = taken.by_peer.get_mut(&self.peer) {
+            *of_peer -= 1;
+            if *of_peer == 0 {
+                taken.by_peer.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// Whom an address belongs to: with IPv6 one host has a whole network of 64 bits to call from.
+fn holder(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
         }
     }
 }
@@ -91,7 +166,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 /// A connection, and its place among those that are allowed.
 pub(super) struct Connection {
     stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connected for Connection {

@@ -1,43 +1,70 @@
-//! Refuses checks that there is no time for: an answer that comes too late helps nobody, and a queue
-//! of them delays those that would be in time.
+//! Refuses calls that there is no room for: an answer that comes too late helps nobody, and a queue of
+//! them delays those that would be in time.
+//!
+//! Invariant: a call keeps its place until the last byte of its answer is on its way, so that a stream
+//! counts for as long as it is open.
 
 use super::status::too_busy;
 use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::body::Body;
 use tower::{Layer, Service};
 
-/// Limits the checks in work at once, over all listeners. What people do is not limited: they must
-/// be able to suspend when it matters most.
+/// Limits calls at once, over all listeners. What people ask for is not limited here, since they must
+/// be able to suspend when it matters most; how many changes may wait, `service/` knows.
 #[derive(Debug, Clone)]
-pub(super) struct OverloadLayer(pub(super) Arc<Semaphore>);
+pub(super) struct OverloadLayer {
+    checks: Arc<Semaphore>,
+    /// Apart from the checks, since a stream that is open and idle must not cost a page its check.
+    streams: Arc<Semaphore>,
+    watchers: Arc<Semaphore>,
+}
 
-/// A service that refuses checks when there are too many.
+impl OverloadLayer {
+    /// Room for so many checks, and for so many of either kind of stream.
+    pub(super) fn new(checks: usize, streams: usize) -> Self {
+        let room = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Self { checks: room(checks), streams: room(streams), watchers: room(streams) }
+    }
+
+    /// The room that a call takes a place in; `None` for one that needs none.
+    fn room_for(&self, path: &str) -> Option<&Arc<Semaphore>> {
+        let (service, method) = path.rsplit_once('/')?;
+        match (service, method) {
+            ("/offergate.v1.EligibilityService", "StreamEligibility") => Some(&self.streams),
+            ("/offergate.v1.EligibilityService", _) => Some(&self.checks),
+            (_, "WatchRevisions" | "Watch" | "ServerReflectionInfo") => Some(&self.watchers),
+            _ => None,
+        }
+    }
+}
+
+/// A service that refuses calls when there are too many.
 #[derive(Debug, Clone)]
 pub(super) struct OverloadService<S> {
     inner: S,
-    room: Arc<Semaphore>,
+    rooms: OverloadLayer,
 }
 
 impl<S> Layer<S> for OverloadLayer {
     type Service = OverloadService<S>;
 
     fn layer(&self, inner: S) -> OverloadService<S> {
-        OverloadService { inner, room: Arc::clone(&self.0) }
+        OverloadService { inner, rooms: self.clone() }
     }
 }
 
-impl<S> Service<Request<Body>> for OverloadService<S>
+impl<S, A, B> Service<Request<A>> for OverloadService<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<A>, Response = Response<B>, Error = Infallible>,
 {
-    type Response = Response<Body>;
+    type Response = Response<Placed<B>>;
     type Error = Infallible;
     type Future = Admitted<S::Future>;
 
@@ -45,16 +72,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Admitted<S::Future> {
-        let is_check = request.uri().path().starts_with("/offergate.v1.EligibilityService/");
-        let permit = match is_check {
-            false => None,
-            true => match Arc::clone(&self.room).try_acquire_owned() {
-                Ok(permit) => Some(permit),
-                Err(_) => return Admitted { inner: None, _permit: None },
+    fn call(&mut self, request: Request<A>) -> Admitted<S::Future> {
+        let place = match self.rooms.room_for(request.uri().path()) {
+            None => None,
+            Some(room) => match Arc::clone(room).try_acquire_owned() {
+                Ok(place) => Some(place),
+                Err(_) => return Admitted { inner: None, place: None },
             },
         };
-        Admitted { inner: Some(self.inner.call(request)), _permit: permit }
+        Admitted { inner: Some(self.inner.call(request)), place }
     }
 }
 
@@ -64,20 +90,58 @@ pin_project! {
     pub(super) struct Admitted<F> {
         #[pin]
         inner: Option<F>,
-        _permit: Option<OwnedSemaphorePermit>,
+        place: Option<OwnedSemaphorePermit>,
     }
 }
 
-impl<F> Future for Admitted<F>
+impl<F, B> Future for Admitted<F>
 where
-    F: Future<Output = Result<Response<Body>, Infallible>>,
+    F: Future<Output = Result<Response<B>, Infallible>>,
 {
-    type Output = Result<Response<Body>, Infallible>;
+    type Output = Result<Response<Placed<B>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(inner) = this.inner.as_pin_mut() else {
+            let refused = too_busy("too many calls of this kind at once").into_http::<()>();
+            return Poll::Ready(Ok(refused.map(|()| Placed { inner: None, _place: None })));
+        };
+        let answer = ready!(inner.poll(cx))?;
+        let place = this.place.take();
+        Poll::Ready(Ok(answer.map(|inner| Placed { inner: Some(inner), _place: place })))
+    }
+}
+
+pin_project! {
+    /// A response's body, with its call's place. It is dropped once its last frame is taken.
+    #[derive(Debug)]
+    pub(super) struct Placed<B> {
+        // `None` for a refusal, which is headers alone.
+        #[pin]
+        inner: Option<B>,
+        _place: Option<OwnedSemaphorePermit>,
+    }
+}
+
+impl<B: Body> Body for Placed<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         match self.project().inner.as_pin_mut() {
-            Some(inner) => inner.poll(cx),
-            None => Poll::Ready(Ok(too_busy().into_http())),
+            Some(inner) => inner.poll_frame(cx),
+            None => Poll::Ready(None),
         }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

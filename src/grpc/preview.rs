@@ -1,6 +1,6 @@
 //! Previews over gRPC: reads what is proposed and for whom, and writes what it would touch.
 
-use super::eligibility::{both, rule_file, write as write_answer};
+use super::eligibility::{as_of, both, rule_file, write as write_answer};
 use super::status::{invalid, status_of_rule};
 use super::suspensions::{read_exemption, read_suspension, suspension_id};
 use crate::domain::{Customer, Timestamp};
@@ -59,7 +59,7 @@ fn preview_request(
         }
     }
     let actions = suspension::actions(&message.actions, "actions", &mut errors);
-    let as_of = suspension::instant(message.as_of.as_ref(), "as_of", &mut errors);
+    let as_of = as_of(message.as_of.as_ref(), &mut errors);
     let samples = match usize::try_from(message.sample_size) {
         Ok(0) => USUAL_SAMPLES,
         Ok(samples) if samples <= MOST_SAMPLES => samples,

@@ -1,9 +1,9 @@
 //! Gives refusals that tonic makes by itself the shape of ours: the right code, and an `ErrorInfo`.
 //!
 //! tonic calls a message that does not read an internal error. It is the caller's, and must not wake
-//! the people who look after the server.
+//! the people who look after the server. Any other internal error must.
 
-use super::status::refusal;
+use super::status::{broken, refusal};
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
@@ -83,8 +83,12 @@ pub(super) fn shape(status: &Status) -> Status {
         return status.clone();
     }
     match status.code() {
-        Code::Internal | Code::InvalidArgument => {
-            refusal(Code::InvalidArgument, "MALFORMED_MESSAGE", status.message())
+        Code::InvalidArgument => malformed(status),
+        Code::Internal if is_the_callers(status.message()) => malformed(status),
+        Code::Internal => {
+            // Not what it says: that is a library's text, which may quote what it could not handle.
+            tracing::error!("A call failed inside of the server's framework");
+            broken()
         }
         Code::OutOfRange | Code::ResourceExhausted => {
             refusal(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", status.message())
@@ -104,5 +108,47 @@ pub(super) fn shape(status: &Status) -> Status {
         | Code::Unavailable
         | Code::DataLoss
         | Code::Unauthenticated => status.clone(),
+    }
+}
+
+fn malformed(status: &Status) -> Status {
+    refusal(Code::InvalidArgument, "MALFORMED_MESSAGE", status.message())
+}
+
+/// Whether an internal error of tonic is about the bytes that the caller sent. It is told by its text,
+/// since nothing else tells it.
+fn is_the_callers(message: &str) -> bool {
+    const BEGINNINGS: [&str; 6] = [
+        "failed to decode Protobuf message",
+        "protocol error: received message with",
+        "Error decompressing",
+        "Missing request message",
+        "Unexpected EOF decoding stream",
+        "h2 protocol error",
+    ];
+    BEGINNINGS.iter().any(|beginning| message.starts_with(beginning))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use tonic_types::StatusExt;
+
+    #[test]
+    fn a_message_that_does_not_read_is_the_callers_fault_and_any_other_failure_ours() {
+        let unreadable = <() as prost::Message>::decode(&[0xff][..]).unwrap_err();
+        for (message, code, reason) in [
+            (unreadable.to_string().as_str(), Code::InvalidArgument, "MALFORMED_MESSAGE"),
+            ("Missing request message.", Code::InvalidArgument, "MALFORMED_MESSAGE"),
+            ("Error encoding: no room for c-1", Code::Internal, "INTERNAL"),
+            ("", Code::Internal, "INTERNAL"),
+        ] {
+            let shaped = shape(&Status::internal(message));
+            assert_eq!(shaped.code(), code, "{message}");
+            let details = shaped.get_error_details();
+            assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some(reason));
+            assert!(!shaped.message().contains("c-1"));
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Adapts `RuleService`.
 
 use super::api::Api;
+use super::deadline;
 use super::eligibility::rule_file;
-use super::paging;
+use super::paging::{self, Page};
+use super::requester::{Why, asked};
 use super::status::{invalid, status_of};
-use super::{deadline, suspensions::requester};
+
 use crate::domain::Revision;
 use crate::service::{DifferenceKind, Plan, Revised};
 use crate::wire::{FieldErrors, proto, time};
@@ -12,6 +14,9 @@ use futures_util::{Stream, StreamExt};
 use proto::rule_service_server::RuleService;
 use std::pin::Pin;
 use tonic::{Request, Response, Status};
+
+/// How many records of the history are in memory at once: each can hold a whole rule file.
+const AT_A_TIME: usize = 10;
 
 #[tonic::async_trait]
 impl RuleService for Api {
@@ -36,16 +41,8 @@ impl RuleService for Api {
         if message.expected_revision.is_none() {
             errors.add("expected_revision", "is required: the revision that was planned against");
         }
-        let requester = requester(
-            &message.request_id,
-            &message.author,
-            Some((&message.reason, &message.ticket)),
-            true,
-            message.expected_revision,
-            message.validate_only,
-            errors,
-        )
-        .map_err(|errors| invalid(&errors))?;
+        let why = Why::OfAFile { reason: &message.reason, ticket: &message.ticket };
+        let requester = asked!(message).read(why, errors).map_err(|errors| invalid(&errors))?;
         let file = rule_file(message.document.ok_or_else(no_document)?);
         let (changed, plan) = self.service.apply(requester, file).await.map_err(status_of)?;
         let revision = match changed.revised {
@@ -97,12 +94,11 @@ impl RuleService for Api {
         let before = paging::token(&message.page_token, number);
         let (size, before) =
             super::eligibility::both(size, before).map_err(|errors| invalid(&errors))?;
-        let found = self.service.revisions(before, size).await.map_err(status_of)?;
-        let next_page_token = match found.last() {
-            Some(last) if Revision(1) < last.record.revision => last.record.revision.to_string(),
+        let revisions = self.revisions(before, size).await?;
+        let next_page_token = match revisions.last() {
+            Some(last) if 1 < last.number => last.number.to_string(),
             Some(_) | None => String::new(),
         };
-        let revisions = found.iter().map(revision).collect();
         Ok(Response::new(proto::ListRevisionsResponse { revisions, next_page_token }))
     }
 
@@ -134,6 +130,27 @@ impl Api {
             || proto::Revision { token: head.token().to_string(), ..<_>::default() },
             |revised| revision(&revised),
         ))
+    }
+}
+
+impl Api {
+    /// Up to `most` revisions below `before`, newest first, as many as fit into an answer.
+    async fn revisions(
+        &self,
+        mut before: Option<Revision>,
+        most: usize,
+    ) -> Result<Vec<proto::Revision>, Status> {
+        let mut page = Page::of(most);
+        while 0 < page.left() {
+            let some = page.left().min(AT_A_TIME);
+            let found = self.service.revisions(before, some).await.map_err(status_of)?;
+            let Some(last) = found.last() else { break };
+            before = Some(last.record.revision);
+            if !found.iter().all(|revised| page.take(revision(revised))) {
+                break;
+            }
+        }
+        Ok(page.into_things())
     }
 }
 

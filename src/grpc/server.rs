@@ -2,16 +2,16 @@
 
 use super::deadline::DeadlineLayer;
 use super::front::Front;
-use super::incoming::connections;
+use super::incoming::{Room, connections};
 use super::overload::OverloadLayer;
+use super::panics::PanicLayer;
 use super::refusals::RefusalLayer;
-use crate::telemetry::RpcLayer;
+use crate::telemetry::{Incidents, RpcLayer};
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tonic::transport::Server;
 
 /// Calls at once on one connection.
@@ -37,20 +37,44 @@ const FRAME: u32 = 16 * 1024;
 const ASK_AFTER: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// What calls may take and how many there may be. Shared by all listeners of a server.
+/// How long calls may take, and how many there may be at once over all listeners.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitSettings {
+    /// How long a check may take when its caller sets no earlier deadline.
+    pub check_timeout: Duration,
+    /// How long anything else may take when its caller sets no earlier deadline.
+    pub admin_timeout: Duration,
+    /// Checks in work.
+    pub checks: usize,
+    /// Open streams of checks, and as many that wait for news.
+    pub streams: usize,
+    /// Connections.
+    pub connections: usize,
+    /// Connections from one address.
+    pub connections_per_peer: usize,
+}
+
+/// The limits of a server, shared by all its listeners.
 #[derive(Debug, Clone)]
 pub struct Limits {
     deadlines: DeadlineLayer,
     overload: OverloadLayer,
+    panics: PanicLayer,
+    room: Arc<Room>,
 }
 
 impl Limits {
-    /// `check` and `admin` say how long a check and anything else may take when the caller sets no
-    /// earlier deadline; `most_checks` how many checks may be in work at once.
+    /// Counts in `incidents` what goes past them.
     #[must_use]
-    pub fn new(check: Duration, admin: Duration, most_checks: usize) -> Self {
-        let room = Arc::new(Semaphore::new(most_checks.min(Semaphore::MAX_PERMITS)));
-        Self { deadlines: DeadlineLayer { check, admin }, overload: OverloadLayer(room) }
+    pub fn new(settings: LimitSettings, incidents: Incidents) -> Self {
+        let LimitSettings { check_timeout: check, admin_timeout: admin, .. } = settings;
+        let (connections, of_a_peer) = (settings.connections, settings.connections_per_peer);
+        Self {
+            deadlines: DeadlineLayer { check, admin },
+            overload: OverloadLayer::new(settings.checks, settings.streams),
+            panics: PanicLayer(incidents.clone()),
+            room: Room::new(connections, of_a_peer, incidents),
+        }
     }
 }
 
@@ -77,7 +101,7 @@ pub async fn serve(
     telemetry: RpcLayer,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let incoming = connections(listener)?;
+    let incoming = connections(listener, limits.room)?;
     Server::builder()
         .accept_http1(false)
         .max_concurrent_streams(MOST_STREAMS)
@@ -92,6 +116,7 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(ANSWER_WITHIN))
         .max_connection_age(connection_age())
         .layer(telemetry)
+        .layer(limits.panics)
         .layer(limits.overload)
         .layer(limits.deadlines)
         .layer(RefusalLayer)

@@ -3,6 +3,7 @@
 //! Every status carries an `ErrorInfo`; bad fields come as a `BadRequest`. The caller learns what to
 //! do; hosts, files and causes stay in the log line that is written here.
 
+use crate::domain::Unalterable;
 use crate::service::{Problem, ServiceError, StoreError};
 use crate::wire::{FieldErrors, proto};
 use std::collections::HashMap;
@@ -121,18 +122,25 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("kind", kind.to_owned()), ("id", id)];
             failed(Code::AlreadyExists, "ALREADY_EXISTS", &message, about, None)
         }
-        ServiceError::EndedAlready { id } => {
-            let about = [("id", id.to_string())];
-            failed(Code::FailedPrecondition, "SUSPENSION_OVER", &message, about, None)
-        }
-        ServiceError::BegunAlready { id, from } => {
-            let about = [("id", id.to_string()), ("from", from.to_string())];
-            failed(Code::FailedPrecondition, "SUSPENSION_BEGUN", &message, about, None)
-        }
+        ServiceError::Unalterable { id, why } => match why {
+            Unalterable::Begun { from } => {
+                let about = [("id", id.to_string()), ("from", from.to_string())];
+                failed(Code::FailedPrecondition, "SUSPENSION_BEGUN", &message, about, None)
+            }
+            Unalterable::Over { .. } => {
+                let about = [("id", id.to_string())];
+                failed(Code::FailedPrecondition, "SUSPENSION_OVER", &message, about, None)
+            }
+            Unalterable::Past { field, .. } => {
+                let path = path_of(&format!("suspensions.{id}.{field}"));
+                bad_request("RULES_INVALID", &message, [(path, why.to_string())].into_iter())
+            }
+        },
         ServiceError::RevisionAhead { newest, .. } => {
             let about = [("newest", newest.to_string())];
             failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)
         }
+        ServiceError::Overloaded { .. } => too_busy(&message),
         ServiceError::NotLoaded => {
             failed(Code::Unavailable, "RULES_UNAVAILABLE", &message, [], Some(RETRY_AFTER))
         }
@@ -144,6 +152,13 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
         ServiceError::BrokenOff => {
             tracing::error!("Work was broken off");
             failed(Code::Unavailable, "BROKEN_OFF", &message, [], Some(RETRY_AFTER))
+        }
+        ServiceError::Lost { revision } => {
+            let about = [("revision", revision.to_string())];
+            failed(Code::DataLoss, "CHANGE_LOST", &message, about, None)
+        }
+        ServiceError::NotForked => {
+            failed(Code::FailedPrecondition, "NOT_FORKED", &message, [], None)
         }
         ServiceError::Store(cause) => store_status(&cause),
     }
@@ -231,10 +246,15 @@ pub(super) fn refusal(code: Code, reason: &str, message: &str) -> Status {
     failed(code, reason, message, [], None)
 }
 
-/// A check that there is no time for.
-pub(super) fn too_busy() -> Status {
-    let message = "too many checks at once";
+/// A call that there is no room for now.
+pub(super) fn too_busy(message: &str) -> Status {
     failed(Code::ResourceExhausted, "TOO_BUSY", message, [], Some(RETRY_AFTER))
+}
+
+/// A call that met a fault of ours.
+pub(super) fn broken() -> Status {
+    let message = "the call was broken off by a fault of the server";
+    failed(Code::Internal, "INTERNAL", message, [], None)
 }
 
 #[cfg(test)]

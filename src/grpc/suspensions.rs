@@ -2,16 +2,18 @@
 
 use super::api::Api;
 use super::eligibility::both;
+use super::requester::{Why, asked, because};
 use super::rules::revision;
 use super::status::{invalid, status_of, status_of_rule};
 use super::{paging, preview};
 use crate::domain::{
-    Exemption, OfferId, ProductId, Revision, Suspension, SuspensionId, Target, Timestamp, VendorId,
+    Exemption, OfferId, ProductId, Suspension, SuspensionId, Target, Timestamp, VendorId,
 };
-use crate::service::{Changed, RequestId, Requester, ServiceError};
+use crate::service::{Changed, ServiceError};
 use crate::wire::suspension::{self, write_exemption, write_suspension};
-use crate::wire::{FieldErrors, MOST_TEXT, proto};
+use crate::wire::{FieldErrors, proto};
 use proto::suspension_service_server::SuspensionService;
+use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
@@ -21,31 +23,15 @@ impl SuspensionService for Api {
         request: Request<proto::CreateSuspensionRequest>,
     ) -> Result<Response<proto::CreateSuspensionResponse>, Status> {
         let message = request.into_inner();
-        let now = self.service.now();
+        let requester = asked!(message).read(Why::InTheRule, FieldErrors::default());
         let given = message.suspension.unwrap_or_default();
         let starts_now = given.from_time.is_none();
-        let (suspension, requester) = both(
-            read_suspension(&given, now),
-            requester(
-                &message.request_id,
-                &message.author,
-                None,
-                false,
-                message.expected_revision,
-                message.validate_only,
-                FieldErrors::default(),
-            ),
-        )
-        .map_err(|errors| invalid(&errors))?;
-        let requester = Requester {
-            reason: suspension.reason.clone(),
-            ticket: suspension.ticket.clone(),
-            ..requester
-        };
+        let (suspension, requester) = both(read_suspension(&given, self.service.now()), requester)
+            .map_err(|errors| invalid(&errors))?;
+        let requester = because(requester, &suspension.reason, &suspension.ticket);
         let id = suspension.id.clone();
         let changed = self.service.suspend(requester, suspension, starts_now).await;
-        let changed = changed.map_err(|error| about_suspension(error, &id))?;
-        let (suspension, revision) = outcome(&changed, &id, self.service.now());
+        let (suspension, revision) = self.outcome(&id, changed)?;
         Ok(Response::new(proto::CreateSuspensionResponse { suspension, revision }))
     }
 
@@ -54,7 +40,6 @@ impl SuspensionService for Api {
         request: Request<proto::AmendSuspensionRequest>,
     ) -> Result<Response<proto::AmendSuspensionResponse>, Status> {
         let message = request.into_inner();
-        let now = self.service.now();
         let given = message.suspension.unwrap_or_default();
         let mut errors = FieldErrors::default();
         if given.from_time.is_none() {
@@ -66,23 +51,13 @@ impl SuspensionService for Api {
                 "is required: the revision in which the suspension was read",
             );
         }
-        let (suspension, requester) = both(
-            read_suspension(&given, now),
-            requester(
-                &message.request_id,
-                &message.author,
-                Some((&message.reason, &message.ticket)),
-                false,
-                message.expected_revision,
-                message.validate_only,
-                errors,
-            ),
-        )
-        .map_err(|errors| invalid(&errors))?;
+        let why = Why::Given { reason: &message.reason, ticket: &message.ticket };
+        let requester = asked!(message).read(why, errors);
+        let (suspension, requester) = both(read_suspension(&given, self.service.now()), requester)
+            .map_err(|errors| invalid(&errors))?;
         let id = suspension.id.clone();
         let changed = self.service.amend(requester, suspension).await;
-        let changed = changed.map_err(|error| about_suspension(error, &id))?;
-        let (suspension, revision) = outcome(&changed, &id, self.service.now());
+        let (suspension, revision) = self.outcome(&id, changed)?;
         Ok(Response::new(proto::AmendSuspensionResponse { suspension, revision }))
     }
 
@@ -91,20 +66,12 @@ impl SuspensionService for Api {
         request: Request<proto::LiftSuspensionRequest>,
     ) -> Result<Response<proto::LiftSuspensionResponse>, Status> {
         let message = request.into_inner();
-        let requester = requester(
-            &message.request_id,
-            &message.author,
-            Some((&message.reason, &message.ticket)),
-            false,
-            message.expected_revision,
-            message.validate_only,
-            FieldErrors::default(),
-        );
+        let why = Why::Given { reason: &message.reason, ticket: &message.ticket };
+        let requester = asked!(message).read(why, FieldErrors::default());
         let (id, requester) =
             both(suspension_id("id", &message.id), requester).map_err(|errors| invalid(&errors))?;
         let changed = self.service.lift(requester, id.clone()).await;
-        let changed = changed.map_err(|error| about_suspension(error, &id))?;
-        let (suspension, revision) = outcome(&changed, &id, self.service.now());
+        let (suspension, revision) = self.outcome(&id, changed)?;
         Ok(Response::new(proto::LiftSuspensionResponse { suspension, revision }))
     }
 
@@ -113,26 +80,12 @@ impl SuspensionService for Api {
         request: Request<proto::CreateExemptionRequest>,
     ) -> Result<Response<proto::CreateExemptionResponse>, Status> {
         let message = request.into_inner();
+        let requester = asked!(message).read(Why::InTheRule, FieldErrors::default());
         let given = message.exemption.unwrap_or_default();
         let starts_now = given.from_time.is_none();
-        let (exemption, requester) = both(
-            read_exemption(&given, self.service.now()),
-            requester(
-                &message.request_id,
-                &message.author,
-                None,
-                false,
-                message.expected_revision,
-                message.validate_only,
-                FieldErrors::default(),
-            ),
-        )
-        .map_err(|errors| invalid(&errors))?;
-        let requester = Requester {
-            reason: exemption.reason.clone(),
-            ticket: exemption.ticket.clone(),
-            ..requester
-        };
+        let (exemption, requester) = both(read_exemption(&given, self.service.now()), requester)
+            .map_err(|errors| invalid(&errors))?;
+        let requester = because(requester, &exemption.reason, &exemption.ticket);
         let id = exemption.id.clone();
         let changed = self.service.exempt(requester, exemption, starts_now).await;
         let changed = changed
@@ -173,9 +126,14 @@ impl SuspensionService for Api {
         let after = |id: &SuspensionId| after.as_ref().is_none_or(|after| after < id);
         let left = held.rules.suspensions.values();
         let left = left.filter(|found| after(&found.id) && filter.allows(found, now));
-        let (page, next_page_token) = paging::cut(left, size, |last| last.id.to_string());
+        let (suspensions, next_page_token) = paging::cut(
+            left,
+            size,
+            |last| last.id.to_string(),
+            |found| write_suspension(found, now),
+        );
         Ok(Response::new(proto::ListSuspensionsResponse {
-            suspensions: page.iter().map(|found| write_suspension(found, now)).collect(),
+            suspensions,
             next_page_token,
             revision: held.head.revision.0,
         }))
@@ -191,54 +149,27 @@ impl SuspensionService for Api {
 
 impl Api {
     /// The rules in force.
-    pub(super) fn rules(&self) -> Result<std::sync::Arc<crate::service::Held>, Status> {
+    pub(super) fn rules(&self) -> Result<Arc<crate::service::Held>, Status> {
         self.service.held().ok_or_else(|| status_of(ServiceError::NotLoaded))
+    }
+
+    /// A suspension after a change to it, and the change's revision.
+    fn outcome(
+        &self,
+        id: &SuspensionId,
+        changed: Result<Changed, ServiceError>,
+    ) -> Result<(Option<proto::Suspension>, Option<proto::Revision>), Status> {
+        let changed = changed
+            .map_err(|error| status_of_rule(error, "suspensions", id.as_str(), "suspension"))?;
+        let found = changed.rules.suspensions.get(id);
+        let suspension = found.map(|found| write_suspension(found, self.service.now()));
+        Ok((suspension, changed.revised.as_ref().map(revision)))
     }
 }
 
 /// The error for an id that the rules do not know.
 pub(super) fn none(kind: &'static str, id: &str) -> Status {
     status_of(ServiceError::NotFound { kind, id: id.to_owned() })
-}
-
-/// Reads who asks for a change; `why` holds reason and ticket where the request has them. Only a rule
-/// file needs no ticket.
-pub(super) fn requester(
-    request_id: &str,
-    author: &str,
-    why: Option<(&str, &str)>,
-    is_rule_file: bool,
-    expected: Option<u64>,
-    validate_only: bool,
-    mut errors: FieldErrors,
-) -> Result<Requester, FieldErrors> {
-    let parsed = RequestId::parse(request_id);
-    if parsed.is_none() {
-        errors.add("request_id", "is required: 1 to 128 printable ASCII characters, no space");
-    }
-    let mut text = |path: &str, text: &str, required: bool| {
-        if required && text.trim().is_empty() {
-            errors.add(path, "is required");
-        }
-        if MOST_TEXT < text.len() {
-            errors.add(path, format_args!("is longer than the {MOST_TEXT} bytes that are allowed"));
-        }
-    };
-    text("author", author, true);
-    let (reason, ticket) = why.unwrap_or_default();
-    if why.is_some() {
-        text("reason", reason, true);
-        text("ticket", ticket, !is_rule_file);
-    }
-    let Some(request_id) = parsed else { return Err(errors) };
-    errors.or(|| Requester {
-        request_id,
-        author: author.to_owned(),
-        reason: reason.to_owned(),
-        ticket: ticket.to_owned(),
-        expected: expected.map(Revision),
-        validate_only,
-    })
 }
 
 pub(super) fn read_suspension(
@@ -257,19 +188,6 @@ pub(super) fn read_exemption(
 
 pub(super) fn suspension_id(path: &str, text: &str) -> Result<SuspensionId, FieldErrors> {
     SuspensionId::parse(text).map_err(|error| FieldErrors::one(path, error))
-}
-
-fn about_suspension(error: ServiceError, id: &SuspensionId) -> Status {
-    status_of_rule(error, "suspensions", id.as_str(), "suspension")
-}
-
-fn outcome(
-    changed: &Changed,
-    id: &SuspensionId,
-    now: Timestamp,
-) -> (Option<proto::Suspension>, Option<proto::Revision>) {
-    let suspension = changed.rules.suspensions.get(id).map(|found| write_suspension(found, now));
-    (suspension, changed.revised.as_ref().map(revision))
 }
 
 /// Which suspensions a list shows.

@@ -124,3 +124,137 @@ impl Barrier {
         Verdict::Waiting { confirmed, missing: others }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::domain::{ChainHash, Lineage, Revision};
+    use crate::store::{Incarnation, Sighting};
+    use std::time::Duration;
+
+    /// All leases have ended 10.12 s after an instant: 1 % for drift, and 20 ms.
+    const TERMS: Terms = Terms::of(Duration::from_secs(10));
+    const BEGUN: BootTime = Duration::from_secs(100);
+
+    fn after(millis: u64) -> BootTime {
+        BEGUN + Duration::from_millis(millis)
+    }
+
+    fn reign(name: &str) -> Reign {
+        Reign(name.into())
+    }
+
+    fn place(revision: u64) -> Head {
+        let lineage = Lineage::parse(&"a".repeat(32)).unwrap();
+        Head { lineage, revision: Revision(revision), chain: ChainHash::ZERO }
+    }
+
+    fn name(name: &str) -> ReplicaName {
+        ReplicaName::parse(name).unwrap()
+    }
+
+    /// What the store says in reign `r1` of a fleet that holds these revisions.
+    fn fleet(members: &[(&str, u64)]) -> Fleet {
+        let sighting = |(member, revision): &(&str, u64)| Sighting {
+            name: name(member),
+            incarnation: Incarnation::parse(&"b".repeat(32)).unwrap(),
+            address: String::new(),
+            revision: Revision(*revision),
+            chain: ChainHash::ZERO,
+            beats: 1,
+        };
+        let members = members.iter().map(sighting).collect();
+        Fleet { standing: Standing::Newest, newest: Revision(7), reign: reign("r1"), members }
+    }
+
+    fn barrier() -> Barrier {
+        Barrier::begin(place(7), reign("r1"), BEGUN, &TERMS)
+    }
+
+    /// A reign that all nodes have followed since `at`.
+    fn followed(name: &str, at: BootTime) -> Reigns {
+        let mut reigns = Reigns::default();
+        reigns.all_followed(&reign(name), at);
+        reigns
+    }
+
+    #[test]
+    fn a_list_is_complete_when_all_leases_from_before_its_reign_have_run_out() {
+        let complete = |reigns: &Reigns, at| reigns.list_is_complete(&reign("r1"), at, &TERMS);
+        let mut reigns = Reigns::default();
+        assert!(!reigns.needs_confirmation());
+        reigns.saw(&reign("r1"));
+        assert!(reigns.needs_confirmation());
+        assert!(!complete(&reigns, after(3_600_000)), "nobody has seen all nodes follow");
+        reigns.all_followed(&reign("r1"), BEGUN);
+        assert!(!reigns.needs_confirmation());
+        assert!(!complete(&reigns, after(10_119)));
+        assert!(complete(&reigns, after(10_120)));
+    }
+
+    #[test]
+    fn a_list_stays_complete_in_its_reign_and_starts_from_nothing_in_another() {
+        let mut reigns = followed("r1", BEGUN);
+        reigns.saw(&reign("r1"));
+        reigns.all_followed(&reign("r1"), after(9_000));
+        let complete =
+            |reigns: &Reigns| reigns.list_is_complete(&reign("r1"), after(11_000), &TERMS);
+        assert!(complete(&reigns), "what was confirmed first counts");
+        assert!(!reigns.list_is_complete(&reign("r2"), after(11_000), &TERMS));
+        reigns.saw(&reign("r2"));
+        assert!(!complete(&reigns));
+        reigns.saw(&reign("r1"));
+        assert!(!complete(&reigns) && reigns.needs_confirmation(), "it may have been away");
+    }
+
+    #[test]
+    fn a_change_is_enforced_at_the_instant_by_which_all_leases_have_run_out() {
+        let (fleet, nothing) = (fleet(&[("a", 7), ("b", 6)]), Reigns::default());
+        let look = |at| barrier().look(&fleet, &nothing, at, &TERMS);
+        let (confirmed, missing) = (vec![name("a")], vec![name("b")]);
+        let waiting = Verdict::Waiting { confirmed: confirmed.clone(), missing: missing.clone() };
+        assert_eq!(look(after(0)), waiting);
+        assert_eq!(look(after(10_119)), waiting);
+        assert_eq!(look(after(10_120)), Verdict::Enforced { confirmed, expired: missing });
+        assert_eq!(barrier().leases_end(), after(10_120));
+    }
+
+    #[test]
+    fn it_is_enforced_at_once_when_a_complete_list_shows_it_everywhere() {
+        let long_ago = BEGUN - Duration::from_secs(60);
+        let now = after(1);
+        let all = vec![name("a"), name("b")];
+        for (members, reigns, enforced, why) in [
+            ([("a", 7), ("b", 8)], followed("r1", long_ago), true, "complete, and all have it"),
+            ([("a", 7), ("b", 8)], followed("r1", BEGUN), false, "not complete yet"),
+            ([("a", 7), ("b", 8)], followed("r2", long_ago), false, "another reign's list"),
+            ([("a", 7), ("b", 8)], Reigns::default(), false, "nothing is known of the reign"),
+            ([("a", 7), ("b", 6)], followed("r1", long_ago), false, "one has not got it"),
+        ] {
+            let verdict = barrier().look(&fleet(&members), &reigns, now, &TERMS);
+            let expected = Verdict::Enforced { confirmed: all.clone(), expired: vec![] };
+            assert_eq!(verdict == expected, enforced, "{why}: {verdict:?}");
+            assert_eq!(matches!(verdict, Verdict::Waiting { .. }), !enforced, "{why}");
+        }
+    }
+
+    #[test]
+    fn no_wait_is_long_enough_once_the_reign_or_the_history_is_another() {
+        let (long_ago, late) = (BEGUN - Duration::from_secs(60), after(3_600_000));
+        let reigns = followed("r1", long_ago);
+        let look = |fleet: &Fleet| barrier().look(fleet, &reigns, late, &TERMS);
+        let other = Fleet { reign: reign("r2"), ..fleet(&[("a", 7)]) };
+        assert_eq!(look(&other), Verdict::OtherReign);
+        let lineage = Lineage::parse(&"c".repeat(32)).unwrap();
+        for standing in [
+            Standing::Forked { part: true },
+            Standing::Forked { part: false },
+            Standing::OtherLineage { lineage, parent: None },
+            Standing::Empty,
+        ] {
+            let lost = Fleet { standing, ..fleet(&[("a", 7)]) };
+            assert_eq!(look(&lost), Verdict::Lost, "{:?}", lost.standing);
+        }
+    }
+}

@@ -1,28 +1,29 @@
 //! Keeps one replica of a shared store up to date, and proves that it is: renews its lease, fetches
 //! what is newer, writes the journal, and leaves in the end.
 //!
-//! What it decides on is in `lease` and `barrier`; what it does when histories disagree is in `fork`.
+//! What it decides on is in `lease` and `barrier`; what it does when histories disagree is in `fork`;
+//! what it keeps on disk in `journal`.
 //!
 //! Invariants: a renewal's time is taken before it is sent, and its answer extends the lease of the
 //! very snapshot that it reported; no revision is reported before it decides checks here. A wake-up
 //! only makes the next renewal come sooner, so a lost one costs time and nothing else.
 
 use super::barrier::Reigns;
+use super::contact::{Contact, Identity};
+use super::journal::KeptJournal;
 use super::lease::{AfterRenewal, BootTime, Terms, after_renewal};
 use super::{Held, InstallError, Replica};
 use crate::audit::{Chain, Record};
 use crate::clock::Clock;
 use crate::decision::Snapshot;
-use crate::domain::{Lineage, Revision, RuleSet};
-use crate::store::{
-    Head, Incarnation, Journal, Loaded, ReplicaName, Report, SharedStore, Standing, StoreError,
-};
+use crate::domain::{Revision, RuleSet};
+use crate::store::{Head, Journal, Loaded, Report, SharedStore, Standing, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// How many records are fetched at once.
-const PAGE: usize = 500;
+pub(super) const PAGE: usize = 500;
 
 /// How long a wait for a hint may last, before it is begun anew.
 const HINT_LIMIT: Duration = Duration::from_secs(5);
@@ -33,43 +34,15 @@ const HINT_PAUSE: Duration = Duration::from_millis(500);
 /// How long the nodes of a new reign get to confirm that they follow it, each time they are asked.
 const FOLLOW_LIMIT: Duration = Duration::from_millis(1500);
 
-/// Who a replica is.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// Its name.
-    pub name: ReplicaName,
-    /// This run of it.
-    pub incarnation: Incarnation,
-    /// Where its clients reach it; for people.
-    pub address: String,
-}
-
-/// What a replica of a shared store last heard, for people and probes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Contact {
-    /// Nothing was heard yet.
-    None,
-    /// What was reported is part of the history, and what is newer is being fetched if need be.
-    Good,
-    /// The store does not answer.
-    Unreachable,
-    /// What is newer cannot be taken over; in words.
-    Stuck(String),
-    /// The store's history is not the one held here, or is marked as forked.
-    Apart(Standing),
-}
-
 /// Keeps one replica up to date.
 pub struct Follower {
     pub(super) store: Arc<dyn SharedStore>,
-    pub(super) journal: Arc<dyn Journal>,
+    pub(super) kept: KeptJournal,
     pub(super) replica: Arc<Replica>,
     clock: Arc<dyn Clock>,
     terms: Terms,
     identity: Identity,
     reigns: Mutex<Reigns>,
-    /// The last revision in the journal.
-    journalled: Mutex<Option<Revision>>,
     /// One at a time fetches what is newer.
     catching_up: tokio::sync::Mutex<()>,
     wake: Notify,
@@ -119,13 +92,12 @@ impl Follower {
         }
         Ok(Arc::new(Self {
             store,
-            journal,
+            kept: KeptJournal::new(journal, revision),
             replica,
             clock,
             terms,
             identity,
             reigns: Mutex::default(),
-            journalled: Mutex::new(revision),
             catching_up: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             contact: watch::channel(Contact::None).0,
@@ -198,8 +170,7 @@ impl Follower {
     /// not remember it.
     #[must_use]
     pub fn journal_is_complete(&self) -> bool {
-        let held = self.replica.held().map(|held| held.head.revision);
-        held <= *self.journalled.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.holds(self.replica.held().map(|held| held.head.revision))
     }
 
     /// Makes the next renewal come now.
@@ -213,7 +184,7 @@ impl Follower {
             let before = self.contact();
             let after = self.renew_once().await;
             if before != after {
-                self.tell(&after);
+                after.tell(self.identity.name.as_str());
                 self.contact.send_replace(after);
             }
             renewals = renewals.wrapping_add(1);
@@ -236,7 +207,7 @@ impl Follower {
         match self.renew().await {
             Ok(contact) => contact,
             Err(FollowError::Store(StoreError::Unavailable { .. })) => Contact::Unreachable,
-            Err(error) => Contact::Stuck(in_words(&error)),
+            Err(error) => Contact::stuck(&error),
         }
     }
 
@@ -255,7 +226,7 @@ impl Follower {
         match after_renewal(&self.terms, sent, &renewal) {
             AfterRenewal::Extend(end) => {
                 held.lease.extend_to(end);
-                self.fill_journal(&held).await;
+                self.kept.fill(&*self.store, &held).await;
                 Ok(Contact::Good)
             }
             AfterRenewal::CatchUp => {
@@ -273,7 +244,7 @@ impl Follower {
 
     fn report(&self, applied: Head) -> Report {
         let Identity { name, incarnation, address } = self.identity.clone();
-        let predecessor = self.journal.predecessor();
+        let predecessor = self.kept.predecessor();
         Report { name, incarnation, predecessor, address, applied }
     }
 
@@ -282,8 +253,12 @@ impl Follower {
         let Some(head) = self.in_time(self.store.head()).await? else { return Ok(None) };
         let start = Head { revision: Revision::ZERO, chain: Chain::START.hash, ..head };
         let lineage = start.lineage.clone();
-        let held = self.replica.install(Loaded { head: start, rules: RuleSet::default() })?;
-        self.write_journal(&lineage, &[]).await;
+        let held = self.replica.install(Loaded {
+            head: start,
+            rules: RuleSet::default(),
+            changed_at: None,
+        })?;
+        self.kept.follow(&lineage, &[]).await;
         self.catch_up().await?;
         Ok(Some(self.replica.held().unwrap_or(held)))
     }
@@ -301,7 +276,7 @@ impl Follower {
                 return Ok(());
             }
             let next = fold(Arc::clone(&held), &records)?;
-            self.write_journal(&held.head.lineage, &records).await;
+            self.kept.follow(&held.head.lineage, &records).await;
             let revision = next.head.revision;
             let compiled = tokio::task::spawn_blocking(move || {
                 Snapshot::compile(&next.rules, revision)
@@ -317,55 +292,6 @@ impl Follower {
     /// Tells others what is in effect.
     pub(super) fn announce(&self, revision: Revision) {
         self.newest.send_replace(revision);
-    }
-
-    /// Puts records on this machine's disk. A journal that cannot be written is no reason to go on
-    /// without a suspension: it is told, tried again, and changes are not begun here meanwhile.
-    async fn write_journal(&self, lineage: &Lineage, records: &[Record]) {
-        let first = records.first().map(|record| record.revision);
-        let journalled = *self.journalled.lock().unwrap_or_else(PoisonError::into_inner);
-        let follows = first.is_none_or(|first| journalled.unwrap_or_default().next() == first);
-        if !follows {
-            return; // It lacks earlier ones: `fill_journal` brings them all.
-        }
-        match self.journal.follow(lineage, records).await {
-            Ok(()) => {
-                let last = records.last().map(|record| record.revision).or(journalled);
-                *self.journalled.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(last.unwrap_or_default());
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "The journal cannot be written"
-                );
-            }
-        }
-    }
-
-    /// Brings the journal up to what is held, if it fell behind.
-    async fn fill_journal(&self, held: &Held) {
-        loop {
-            let journalled = *self.journalled.lock().unwrap_or_else(PoisonError::into_inner);
-            let from = journalled.unwrap_or_default();
-            if held.head.revision <= from {
-                return;
-            }
-            let Ok(records) = self.store.records(from, PAGE).await else { return };
-            if records.is_empty() {
-                return;
-            }
-            self.write_journal(&held.head.lineage, &records).await;
-            let now = *self.journalled.lock().unwrap_or_else(PoisonError::into_inner);
-            if now == journalled {
-                return;
-            }
-        }
-    }
-
-    /// Forgets what the journal held: another history begins.
-    pub(super) fn journal_begins_anew(&self) {
-        *self.journalled.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     async fn listen_on_and_on(&self) {
@@ -408,26 +334,6 @@ impl Follower {
             .unwrap_or_else(|late| Err(StoreError::Unavailable { doing, source: late.into() }))
     }
 
-    fn tell(&self, contact: &Contact) {
-        let replica = self.identity.name.as_str();
-        match contact {
-            Contact::None => {}
-            Contact::Good => tracing::info!(replica, "In step with the store"),
-            Contact::Unreachable => tracing::warn!(
-                replica,
-                "The store does not answer; once the lease is over nothing is answered ELIGIBLE"
-            ),
-            Contact::Stuck(why) => {
-                tracing::error!(replica, why, "What is newer cannot be taken over");
-            }
-            Contact::Apart(standing) => tracing::error!(
-                replica,
-                ?standing,
-                "The store's history is not the one held here; nothing is answered ELIGIBLE"
-            ),
-        }
-    }
-
     fn lock_reigns(&self) -> MutexGuard<'_, Reigns> {
         self.reigns.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -454,7 +360,7 @@ impl std::fmt::Debug for Follower {
 /// What follows from what is held and the records after it, if they do follow.
 fn fold(held: Arc<Held>, records: &[Record]) -> Result<Loaded, FollowError> {
     let mut chain = Chain { revision: held.head.revision, hash: held.head.chain };
-    let mut rules = held.rules.clone();
+    let (mut rules, mut changed_at) = (held.rules.clone(), held.changed_at);
     for record in records {
         let revision = record.revision;
         let follows = chain.next(&record.proposal).is_ok_and(|(next, _)| next == *record);
@@ -463,19 +369,9 @@ fn fold(held: Arc<Held>, records: &[Record]) -> Result<Loaded, FollowError> {
         }
         chain = Chain { revision, hash: record.chain };
         rules.apply(&record.proposal.change);
+        changed_at = changed_at.max(Some(record.proposal.at));
     }
     let head =
         Head { lineage: held.head.lineage.clone(), revision: chain.revision, chain: chain.hash };
-    Ok(Loaded { head, rules })
-}
-
-/// An error with its causes, on one line.
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        words = format!("{words}: {cause}");
-        source = cause.source();
-    }
-    words
+    Ok(Loaded { head, rules, changed_at })
 }

@@ -7,7 +7,8 @@
 //! Invariant: a replica leaves its history for another one only where the store says that people let
 //! that one take its place, and only after its own suspensions are in it.
 
-use super::follower::{Contact, FollowError, Follower};
+use super::contact::Contact;
+use super::follower::{FollowError, Follower};
 use super::{Held, InstallError};
 use crate::audit::{ChangeKind, Proposal, RequestId};
 use crate::decision::Snapshot;
@@ -107,8 +108,7 @@ impl Follower {
         let revision = loaded.head.revision;
         let snapshot = Snapshot::compile(&loaded.rules, revision)
             .map_err(|source| InstallError::Compile { revision, source })?;
-        self.journal.set_aside().await?;
-        self.journal_begins_anew();
+        self.kept.set_aside().await?;
         tracing::warn!(lineage = %loaded.head.lineage, "Moved over to the history that people decided on");
         self.replica.move_over(Held::new(loaded, snapshot));
         self.announce(revision);

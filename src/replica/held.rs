@@ -2,7 +2,7 @@
 
 use super::lease::Lease;
 use crate::decision::Snapshot;
-use crate::domain::{RuleSet, Token};
+use crate::domain::{RuleSet, Timestamp, Token};
 use crate::store::{Head, Loaded};
 
 /// The rules of one revision, compiled.
@@ -16,6 +16,9 @@ pub struct Held {
     pub rules: RuleSet,
     /// The same, as decisions read them.
     pub snapshot: Snapshot,
+    /// When the last of the changes that led here was made. No check is decided at an earlier
+    /// instant: on a clock that runs behind, a suspension that was acknowledged would not have begun.
+    pub changed_at: Option<Timestamp>,
     /// Until when these are known to be all the rules.
     pub lease: Lease,
 }
@@ -24,8 +27,9 @@ impl Held {
     /// Puts a snapshot beside the rules that it was compiled from. It has no lease yet.
     #[must_use]
     pub fn new(loaded: Loaded, snapshot: Snapshot) -> Self {
-        let Loaded { head, rules } = loaded;
-        Self { token: head.token().to_string(), head, rules, snapshot, lease: Lease::default() }
+        let Loaded { head, rules, changed_at } = loaded;
+        let (token, lease) = (head.token().to_string(), Lease::default());
+        Self { head, token, rules, snapshot, changed_at, lease }
     }
 
     /// Whether these rules are at least as new as `token`, in the same history. Within one lineage a

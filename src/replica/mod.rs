@@ -5,20 +5,24 @@
 //!
 //! - `held`: the rules of one revision. `lease`: how long they may be relied on.
 //! - `barrier`: when a change is in effect everywhere.
-//! - `follower`: keeps a replica of a shared store up to date. `fork`: when histories disagree.
+//! - `follower`: keeps a replica of a shared store up to date, and its `journal`; `contact`: what it
+//!   last heard. `fork`: when histories disagree.
 //!
 //! Invariant: the held rules never go back to an earlier revision nor over to another history, and
 //! rules that do not compile change nothing (R17). Whoever offers such rules has shown that what is
 //! held may not be all there is, so its lease ends.
 
 mod barrier;
+mod contact;
 mod follower;
 mod fork;
 mod held;
+mod journal;
 mod lease;
 
 pub use barrier::{Barrier, Reigns, Verdict};
-pub use follower::{Contact, FollowError, Follower, Identity};
+pub use contact::{Contact, Identity};
+pub use follower::{FollowError, Follower};
 pub use held::Held;
 pub use lease::{AfterRenewal, BootTime, Lease, Terms, after_renewal};
 
@@ -200,7 +204,7 @@ mod tests {
     fn loaded(digit: char, revision: u64) -> Loaded {
         let (lineage, chain) = (lineage(digit), ChainHash::ZERO);
         let head = Head { lineage, revision: Revision(revision), chain };
-        Loaded { head, rules: RuleSet::default() }
+        Loaded { head, rules: RuleSet::default(), changed_at: None }
     }
 
     /// Rules with an offer of a product that nobody declared.

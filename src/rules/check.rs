@@ -18,9 +18,6 @@ use crate::domain::{
 };
 use std::collections::BTreeSet;
 
-/// The longest condition, in characters. Compiling one is not bounded otherwise.
-const LONGEST_CONDITION: usize = 1_000;
-
 /// Everything that is wrong with `rules`, in the order of their sections and ids.
 #[must_use]
 pub fn check(rules: &RuleSet) -> Vec<Problem> {
@@ -154,7 +151,7 @@ impl Check<'_> {
 
     fn product(&mut self, product: &Product) {
         let path = format!("products.{}", product.id);
-        self.line(&path, "name", &product.name);
+        self.name(&format!("{path}.name"), &product.name);
         if product.vendors.is_empty() {
             self.refuse(format!("{path}.vendors"), "is an empty list; a product has a vendor");
         }
@@ -165,7 +162,9 @@ impl Check<'_> {
         for (at, component) in components.iter().enumerate() {
             let path = format!("{path}.components[{at}]");
             self.known_vendor(&format!("{path}.vendor"), &component.vendor);
-            self.maybe_line(&path, "name", component.name.as_deref());
+            if let Some(name) = &component.name {
+                self.name(&format!("{path}.name"), name);
+            }
             self.window(&path, &component.window);
         }
     }
@@ -215,8 +214,9 @@ impl Check<'_> {
             let path = format!("{path}.condition");
             if condition.trim().is_empty() {
                 self.refuse(path, "is empty; leave it out for no condition");
-            } else if LONGEST_CONDITION < condition.chars().count() {
-                self.refuse(path, format!("is longer than {LONGEST_CONDITION} characters"));
+            } else if Offer::LONGEST_CONDITION < condition.chars().count() {
+                let most = Offer::LONGEST_CONDITION;
+                self.refuse(path, format!("is longer than {most} characters"));
             }
         }
     }

@@ -34,6 +34,7 @@ pub(super) fn read_rule_set(item: &Item<'_>) -> RuleSet {
     RuleSet {
         vocabularies: fields
             .get("vocabularies")
+            .filter(is_stated)
             .and_then(|item| read_vocabularies(&item))
             .unwrap_or_default(),
         vendors: section(fields.get("vendors"), VendorId::parse, read_vendor),
@@ -51,7 +52,8 @@ fn section<'n, I: Ord, T>(
     parse: fn(&str) -> Result<I, InvalidId>,
     read: fn(&I, &Item<'n>) -> Option<T>,
 ) -> BTreeMap<I, Arc<T>> {
-    let entries = item.map(|item| item.entries("entries by id")).unwrap_or_default();
+    let entries =
+        item.filter(is_stated).map(|item| item.entries("entries by id")).unwrap_or_default();
     let read_entry = |(id, item): (&str, Item<'n>)| match parse(id) {
         Ok(id) => {
             let value = read(&id, &item)?;
@@ -63,6 +65,11 @@ fn section<'n, I: Ord, T>(
         }
     };
     entries.into_iter().filter_map(read_entry).collect()
+}
+
+/// Whether anything stands below a section's name. People leave one empty, with all in it commented out.
+fn is_stated(section: &Item<'_>) -> bool {
+    section.node.kind != Kind::Null
 }
 
 fn read_vocabularies(item: &Item<'_>) -> Option<Vocabularies> {

@@ -1,8 +1,9 @@
 //! A request as a test file gives it: read loosely, since a bad value is decided and not refused.
 //!
 //! Invariant: what is given and cannot be read becomes [`Attribute::Invalid`], or `None` for what
-//! every request must have. It is never dropped and never becomes a default. `null` says nothing,
-//! as in JSON: it is the same as an absent key.
+//! every request must have. It is never dropped and never becomes a default. `null` is the same as an
+//! absent key where a key of ours may be absent; for an id, an offer or an action, and under a name of
+//! the bank's own (a holding by product, an attribute), it is a value that cannot be read.
 
 use super::fields::{Fields, Item};
 use super::instant;

@@ -33,6 +33,10 @@ pub enum InvalidInstant {
     #[error("`{0}` has no offset; write one, such as `{0}Z` or `{0}+01:00`")]
     NoOffset(String),
 
+    /// An offset of a day or more, which no clock has.
+    #[error("`{0}` has an offset out of range; write one from -23:59 to +23:59")]
+    OffsetOutOfRange(String),
+
     /// A zone that nobody knows.
     #[error("`{0}` is no time zone; write one such as `Europe/London`")]
     UnknownZone(String),
@@ -87,6 +91,9 @@ pub enum InvalidInstant {
 /// When the text is no instant, or could be more than one.
 pub fn parse(text: &str, zone: Option<&str>) -> Result<Timestamp, InvalidInstant> {
     let shown = || shown(text);
+    if offset_hours(text).is_some_and(|hours| 23 < hours) {
+        return Err(InvalidInstant::OffsetOutOfRange(shown()));
+    }
     let instant = match with_offset(text) {
         Ok(instant) => match zone {
             Some(zone) => agreeing(text, instant, zone)?,
@@ -126,6 +133,14 @@ fn is_day(text: &str) -> bool {
             4 | 7 => byte == b'-',
             _ => byte.is_ascii_digit(),
         })
+}
+
+/// The hours of an offset, as far as there is one. The parser would read some that are too many.
+fn offset_hours(text: &str) -> Option<u8> {
+    let (_, time) = text.split_once(['T', 't', ' '])?;
+    let (time, _) = time.split_once('[').unwrap_or((time, ""));
+    let (_, offset) = time.rsplit_once(['+', '-'])?;
+    offset.get(..2)?.parse().ok()
 }
 
 /// An instant with its offset; a zone in brackets must agree with it.
@@ -217,6 +232,8 @@ mod tests {
             ("2017-12-02T00:00:00.5+05:30", None, "2017-12-01T18:30:00.5Z"),
             ("9999-12-31T23:59:59Z", None, "9999-12-30T22:00:00.999999999Z"),
             ("2024-06-01T01:30:00+01:00[Europe/London]", None, "2024-06-01T00:30:00Z"),
+            ("2024-06-01T01:30:00+23:59", None, "2024-05-31T01:31:00Z"),
+            ("2024-06-01T01:30:00-23:59", None, "2024-06-02T01:29:00Z"),
             ("2024-06-01 01:30", Some("Europe/London"), "2024-06-01T00:30:00Z"),
             ("2024-06-01", Some("Europe/London"), "2024-05-31T23:00:00Z"),
             ("2024-10-27T01:30+01:00", Some("Europe/London"), "2024-10-27T00:30:00Z"),
@@ -251,7 +268,11 @@ mod tests {
             ("2024-06-01T01:30:00+02:00", Some("Europe/London"), "contradicts the zone"),
             ("2024-06-01T01:30:00", Some("Europe/Lundon"), "is no time zone"),
             ("2024-06-01T01:30:00Z", Some("Europe/Lundon"), "is no time zone"),
-            ("2024-06-01T01:30:00+99:00", None, "is no instant"),
+            ("2024-06-01T01:30:00+99:00", None, "write one from -23:59 to +23:59"),
+            ("2024-06-01T01:30:00+25:00", None, "write one from -23:59 to +23:59"),
+            ("2024-06-01T01:30:00-24:00", None, "write one from -23:59 to +23:59"),
+            ("9999-12-31T23:59:59+2400", None, "write one from -23:59 to +23:59"),
+            ("2024-06-01T01:30:00+23:60", None, "is no instant"),
             ("9999-12-31T23:59:59-10:00", Some("Europe/London"), "contradicts the zone"),
             ("9999-12-31", None, "is a day, and an instant is wanted"),
             ("yesterday", None, "is no instant"),

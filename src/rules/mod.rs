@@ -26,6 +26,7 @@ mod tree;
 pub use check::check;
 pub use export::export;
 pub use given::GivenRequest;
-pub use plan::{Difference, DifferenceKind, FieldDifference, Plan, plan};
+pub use plan::{Difference, DifferenceKind, FieldDifference, Plan, check_change, plan};
 pub use problem::{Place, Problem, RuleErrors};
 pub use read::{point_at, read};
+pub use tree::is_hidden;

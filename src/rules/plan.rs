@@ -6,13 +6,17 @@
 //! a suspension that was lifted stays lifted, though the file does not say so.
 //!
 //! Whether the rules after the change make sense (a kept suspension of a vendor that goes) is for
-//! [`check`](super::check::check) to say of `current.after(&plan.change)`.
+//! [`check`](super::check::check) to say of `current.after(&plan.change)`; whether it may be made now,
+//! for [`check_change`] to say.
 
 use super::catalogue::{write_advisory, write_offer, write_product, write_vendor};
 use super::export::inline;
+use super::problem::{MOST_PROBLEMS, Problem};
 use super::restrictions::{write_exemption, write_suspension};
 use super::tree::Node;
-use crate::domain::{ExemptionId, RuleChange, RuleEdit, RuleSet, Suspension, SuspensionId};
+use crate::domain::{
+    ExemptionId, RuleChange, RuleEdit, RuleSet, Suspension, SuspensionId, Timestamp,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -106,6 +110,18 @@ pub fn plan(current: &RuleSet, wanted: &RuleSet) -> Plan {
     plan.remove(&old.advisories, &new.advisories, write_advisory, RuleEdit::RemoveAdvisory);
     plan.remove(&old.vendors, &new.vendors, write_vendor, RuleEdit::RemoveVendor);
     plan
+}
+
+/// What stands in the way of making `change` at `now`: suspensions that may not become what it makes
+/// of them. The problems carry paths.
+#[must_use]
+pub fn check_change(current: &RuleSet, change: &RuleChange, now: Timestamp) -> Vec<Problem> {
+    let problem = |edit: &RuleEdit| {
+        let RuleEdit::PutSuspension(wanted) = edit else { return None };
+        let why = current.suspensions.get(&wanted.id)?.may_become(wanted, now).err()?;
+        Some(Problem::new(format!("suspensions.{}.{}", wanted.id, why.field()), why.to_string()))
+    };
+    change.edits.iter().filter_map(problem).take(MOST_PROBLEMS).collect()
 }
 
 type Suspensions = BTreeMap<SuspensionId, Arc<Suspension>>;

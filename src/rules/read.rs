@@ -87,6 +87,31 @@ exemptions:
     }
 
     #[test]
+    fn a_section_without_anything_below_it_is_empty() {
+        let nothing = "vocabularies:\nvendors: null\nproducts: ~\noffers:\nadvisories:\n\
+                       suspensions:\nexemptions:  # none yet\n";
+        assert_eq!(read(nothing).unwrap(), RuleSet::default());
+    }
+
+    #[test]
+    fn texts_that_people_read_hide_nothing() {
+        for (right, path) in [
+            ("To be safe.", "suspensions.stop.reason"),
+            ("Not now.", "suspensions.stop.customer_message.en"),
+            ("name: Shield", "products.shield.name"),
+            ("issuer: NCSC", "advisories.letter.issuer"),
+            ("reason: One month.", "exemptions.some.reason"),
+        ] {
+            for (hidden, code) in [("\u{202e}", "202E"), ("\u{200d}", "200D"), ("\u{ad}", "00AD")] {
+                let told = told(&RIGHT.replacen(right, &format!("{right}{hidden}x"), 1));
+                let problem = format!("{path}: has the hidden character U+{code}");
+                assert!(told.contains(&problem), "{right} + {code}: {told}");
+                assert!(told.starts_with(|first: char| first.is_ascii_digit()), "{told}");
+            }
+        }
+    }
+
+    #[test]
     fn a_file_in_which_everything_is_right_is_read() {
         assert_eq!(told(RIGHT), "nothing");
         let rules = read(RIGHT).unwrap();
@@ -108,13 +133,22 @@ exemptions:
                 "3:22: vendors.acme.cuntry: unknown key `cuntry`; did you mean `country`?",
             ),
             ("name: Acme, ", "", "3:3: vendors.acme.name: `name` is missing"),
-            ("name: Acme", "name: Аcme", "3:16: vendors.acme.name: `Аcme` mixes Latin letters"),
+            (
+                "name: Acme",
+                "name: Аcme",
+                "3:16: vendors.acme.name: `Аcme` mixes Cyrillic letters with Latin",
+            ),
             ("name: Acme", "name: \"\"", "3:16: vendors.acme.name: is empty"),
             ("name: Acme", "name: true", "3:16: vendors.acme.name: is `true`, and must be a text"),
             (
                 "name: Acme",
                 "name: \"a\\u0007\"",
-                "3:16: vendors.acme.name: has a control character",
+                "3:16: vendors.acme.name: has the hidden character U+0007; write plain text",
+            ),
+            (
+                "name: Acme",
+                "name: \"Ac\\u200Bme\"",
+                "3:16: vendors.acme.name: has the hidden character U+200B",
             ),
             (
                 "{name: Owner}",
@@ -292,7 +326,6 @@ exemptions:
             ("# nothing\n", "1:1: is empty"),
             ("---\n", "must be a map"),
             ("[]", "1:1: is a list, and must be a map of `vocabularies`"),
-            ("vendors:\nproducts: {}", "vendors: is nothing, and must be a map"),
             ("vendors: {}\nvendors: {}", "2:1: `vendors` stands here for the second time"),
             ("vendors: {a b: {name: x}}", "1:11: vendors.a b: `a b` is not allowed: an id is"),
             ("vendors: {}\n---\nvendors: {}", "is a second document"),

@@ -1,7 +1,7 @@
 //! Test files: cases that a rule set must decide as stated.
 //!
-//! An unknown key, a missing field or an expectation that no decision can meet is an error of the
-//! file. A bad value in a case's request is none: it is decided (see [`GivenRequest`]).
+//! An unknown key, a missing field, an expectation that no decision can meet or one that states nothing
+//! is an error of the file. A bad value in a case's request is none: it is decided (see [`GivenRequest`]).
 //!
 //! What `expect` does not state is not compared. Reasons are compared in order, as they are written:
 //! `ATTRIBUTE_MISSING:country`. A code alone stands for a reason about no attribute; except that a
@@ -118,6 +118,10 @@ fn read_file(item: &Item<'_>) -> Option<TestFile> {
     Some(TestFile { rules: rules?, cases: cases? })
 }
 
+/// What a case may state.
+const EXPECT: [&str; 6] =
+    ["outcome", "reasons", "suspensions", "exemptions", "alternate", "valid_until"];
+
 fn read_case(item: &Item<'_>) -> Option<Case> {
     let fields = item.fields(&[
         "name",
@@ -139,8 +143,12 @@ fn read_case(item: &Item<'_>) -> Option<Case> {
     let expect = fields.required("expect");
     let stated = expect.as_ref().map(|item| item.node.to_json());
     let expect = expect.and_then(|item| {
-        let keys = ["outcome", "reasons", "suspensions", "exemptions", "alternate", "valid_until"];
-        Some(read_expect(&item.fields(&keys)?))
+        let fields = item.fields(&EXPECT)?;
+        if item.node.keys().next().is_none() {
+            let all = EXPECT.join("`, `");
+            return item.refuse(format!("states nothing; state at least one of `{all}`"));
+        }
+        Some(read_expect(&fields))
     });
     Some(Case { name: name?, request: request?, as_of: as_of?, expect: expect?, stated: stated? })
 }
@@ -315,6 +323,11 @@ cases:
                 "NO_RULE_APPLIES",
                 "NO_RULES",
                 "9:43: cases[0].expect.reasons[0]: `NO_RULES` is not allowed",
+            ),
+            (
+                "{outcome: ELIGIBLE, reasons: [NO_RULE_APPLIES], alternate: null}",
+                "{}",
+                "9:13: cases[0].expect: states nothing; state at least one of `outcome`",
             ),
             ("NO_RULE_APPLIES", "\"ATTRIBUTE_MISSING:\"", "names no attribute after the colon"),
             ("alternate: null", "alternate: [a]", "cases[0].expect.alternate: is a list"),

@@ -1,23 +1,36 @@
 //! Checks texts that people will read: names, reasons, messages, links.
 //!
-//! Nothing here may hide or pretend: no control characters, no line breaks where one line is wanted,
-//! no letters of one script that pass for those of another.
+//! Nothing here may hide or pretend: no hidden characters, no line breaks where one line is wanted, no
+//! letters of one script that pass for those of another.
 
 use super::check::Check;
-use super::tree::quoted;
+use super::tree::{is_hidden, quoted};
+use unicode_script::{Script, UnicodeScript as _};
 
 /// The longest text that a rule may carry, in characters.
 const LONGEST_TEXT: usize = 1_000;
+
+/// Alphabets with letters that look like those of another one here.
+const ALIKE: [Script; 6] = [
+    Script::Latin,
+    Script::Cyrillic,
+    Script::Greek,
+    Script::Armenian,
+    Script::Cherokee,
+    Script::Coptic,
+];
 
 impl Check<'_> {
     /// A name that people search for: in one script, so that no letter passes for another.
     pub(super) fn name(&mut self, path: &str, name: &str) {
         self.one_line(path, name);
-        if mixes_scripts(name) {
+        if let Some((one, other)) = mixed_scripts(name) {
             let message = format!(
-                "{} mixes Latin letters with Cyrillic or Greek ones that look alike; write the \
-                 name in one script, and the other as an alias",
-                quoted(name)
+                "{} mixes {} letters with {} ones that look alike; write the name in one script, \
+                 and the other as an alias",
+                quoted(name),
+                one.full_name(),
+                other.full_name()
             );
             self.refuse(path, message);
         }
@@ -46,8 +59,9 @@ impl Check<'_> {
         } else if LONGEST_TEXT < text.chars().count() {
             self.refuse(path, format!("is longer than {LONGEST_TEXT} characters"));
         }
-        if text.chars().any(|character| character.is_control() && character != '\n') {
-            self.refuse(path, "has a control character; write plain text");
+        if let Some(hidden) = text.chars().find(|&c| is_hidden(c) && c != '\n') {
+            let code = u32::from(hidden);
+            self.refuse(path, format!("has the hidden character U+{code:04X}; write plain text"));
         }
     }
 
@@ -55,9 +69,9 @@ impl Check<'_> {
         let Some(url) = url else { return };
         let path = format!("{path}.url");
         let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let plain = |c: char| c.is_whitespace() || c.is_control();
+        let unfit = |c: char| c.is_whitespace() || is_hidden(c);
         if !host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
-            || url.contains(plain)
+            || url.contains(unfit)
             || LONGEST_TEXT < url.len()
         {
             let message = "is no link; write one that starts with `https://` or `http://`";
@@ -66,11 +80,11 @@ impl Check<'_> {
     }
 }
 
-/// Whether a name has Latin letters beside Cyrillic or Greek ones.
-fn mixes_scripts(name: &str) -> bool {
-    let latin = |c: char| c.is_ascii_alphabetic() || ('\u{c0}'..='\u{24f}').contains(&c);
-    let alike = |c: char| matches!(c, '\u{370}'..='\u{52f}' | '\u{1c80}'..='\u{1c8f}' | '\u{1f00}'..='\u{1fff}');
-    name.contains(latin) && name.contains(alike)
+/// Two alphabets of which a name has letters, and which have letters that look alike.
+fn mixed_scripts(name: &str) -> Option<(Script, Script)> {
+    let mut used = name.chars().map(|c| c.script()).filter(|script| ALIKE.contains(script));
+    let first = used.next()?;
+    used.find(|script| *script != first).map(|other| (first, other))
 }
 
 /// Whether a text has the shape of a BCP 47 tag: a language of two or three letters (or longer and
@@ -92,13 +106,20 @@ mod tests {
 
     #[test]
     fn a_name_is_in_one_script() {
-        for mixed in ["Kаspersky", "Κaspersky", "Aνast", "Лабoратория"] {
-            assert!(mixes_scripts(mixed), "{mixed}");
-        }
-        for pure in
-            ["Kaspersky", "Лаборатория Касперского", "Ζεύς", "Société Générale", "360", "华为"]
+        for mixed in ["Kаspersky", "Κaspersky", "Aνast", "Лабoратория", "Việt Аcme", "Ａсме"]
         {
-            assert!(!mixes_scripts(pure), "{pure}");
+            assert!(mixed_scripts(mixed).is_some(), "{mixed}");
+        }
+        for pure in [
+            "Kaspersky",
+            "Лаборатория Касперского",
+            "Ζεύς",
+            "Société Générale",
+            "360",
+            "华为 Huawei",
+            "ソニー Sony",
+        ] {
+            assert_eq!(mixed_scripts(pure), None, "{pure}");
         }
     }
 

@@ -187,13 +187,27 @@ pub(super) fn shown(text: &str) -> String {
     shown
 }
 
-/// A character, escaped where it could not be seen or could play tricks with a terminal.
+/// A character, escaped where it is hidden.
 pub(super) fn visible(character: char) -> impl Iterator<Item = char> {
-    let trick = character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    let (plain, escaped) =
-        if trick { (None, Some(character.escape_default())) } else { (Some(character), None) };
+    let (plain, escaped) = if is_hidden(character) {
+        (None, Some(character.escape_default()))
+    } else {
+        (Some(character), None)
+    };
     plain.into_iter().chain(escaped.into_iter().flatten())
+}
+
+/// Whether a character cannot be seen, or changes how those around it are read: controls, line
+/// separators, marks that turn the reading direction, what has no width, and fillers.
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{feff}'
+                | '\u{ffa0}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// A map or list whose end has not come yet.
@@ -229,7 +243,7 @@ impl Builder<'_> {
                 }
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.note(span, "is an alias; write the value out");
+                self.note(span, "is an alias, and rule files take none; write the value out");
                 self.put(Kind::Null, span)?;
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -308,7 +322,10 @@ impl Builder<'_> {
 
     fn refuse_anchor_and_tag(&self, span: Span, anchor: usize, tagged: bool) {
         if anchor != 0 {
-            self.note(span, "has an anchor; write the value out where it is used");
+            self.note(
+                span,
+                "has an anchor, and rule files take none; write the value out where it is used",
+            );
         }
         if tagged {
             self.note(span, "has a tag; leave the tag out, and quote what must be a text");

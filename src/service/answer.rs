@@ -21,7 +21,8 @@ pub struct Answer<'s> {
 }
 
 impl<'s> Answer<'s> {
-    /// An answer that says what is missing: the rules themselves.
+    /// An answer that says what is missing: the rules themselves. So is a notice answered, which R10
+    /// frees from a snapshot's age: without any snapshot nobody knows whether its offer exists (R15).
     pub(super) fn without_rules(now: Timestamp, limit: Duration) -> Self {
         let unavailable = Reason::plain(ReasonCode::RulesUnavailable);
         Self::of(Decision::because(unavailable, Revision::ZERO, now), None, now, limit)
@@ -40,8 +41,11 @@ impl<'s> Answer<'s> {
     }
 }
 
-/// What a decision says once its rules may be out of date (R15). What is suspended stays so; what
-/// would be allowed, an alternate included, is not known any more. Service messages always go out.
+/// What a decision says once its rules may be out of date (R15).
+///
+/// Only a yes needs fresh rules, so what would be allowed, an alternate included, is not known any
+/// more. A no stays a no, whatever denies: a suspension, a criterion, a missing entitlement, or an
+/// offer that the held rules do not know. A notice that is not gated goes out at any age (R10).
 pub(super) fn age(
     mut decision: Decision<'_>,
     action: Action,
@@ -85,10 +89,17 @@ mod tests {
 
     #[test]
     fn stale_rules_take_back_every_yes_and_no_no() {
-        use ReasonCode::{NoRuleApplies, NotGated, RulesStale, VendorSuspended};
+        use ReasonCode::{
+            CountryNotServed, EntitlementEnded, NoRuleApplies, NotGated, OfferUnknown, RulesStale,
+            VendorSuspended,
+        };
         for (action, before, outcome, reason) in [
             (Action::Offer, NoRuleApplies, Outcome::Indeterminate, RulesStale),
             (Action::Offer, VendorSuspended, Outcome::Ineligible, VendorSuspended),
+            (Action::Offer, CountryNotServed, Outcome::Ineligible, CountryNotServed),
+            (Action::Use, EntitlementEnded, Outcome::Ineligible, EntitlementEnded),
+            (Action::Offer, OfferUnknown, Outcome::Ineligible, OfferUnknown),
+            (Action::Notify, OfferUnknown, Outcome::Ineligible, OfferUnknown),
             (Action::Notify, NotGated, Outcome::Eligible, NotGated),
         ] {
             let aged = age(decision(before), action, Freshness::Stale);
@@ -96,7 +107,7 @@ mod tests {
                 (aged.outcome, aged.reasons.as_slice()),
                 (outcome, &[Reason::plain(reason)][..])
             );
-            assert!(action == Action::Notify || aged.alternate.is_none());
+            assert!(reason == NotGated || aged.alternate.is_none());
             assert_eq!(age(decision(before), action, Freshness::Fresh), decision(before));
         }
     }

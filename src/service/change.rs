@@ -2,16 +2,17 @@
 //! this order.
 //!
 //! Invariant: nothing is written that does not compile, and nothing is acknowledged that is not in
-//! effect here. A write that ends unclear puts the held rules in doubt until the store was read.
+//! effect here. A write that ends unclear puts the held rules in doubt until the store was read; a
+//! store that is found damaged, for good.
 
 use super::history::Revised;
 use super::{Service, ServiceError};
 use crate::audit::{ChangeKind, Proposal, Record, RequestId};
 use crate::decision::Snapshot;
 use crate::domain::{Revision, RuleChange, RuleSet, Timestamp};
-use crate::replica::{Freshness, Held};
+use crate::replica::{Follower, Freshness, Held, InstallError};
 use crate::rules;
-use crate::store::{Loaded, StoreError};
+use crate::store::{BoxError, Head, Loaded, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,6 +23,13 @@ const MOST_ATTEMPTS: usize = 8;
 /// How often rules in doubt are looked at again: often enough that checks are soon answered, seldom
 /// enough that a store in trouble is left in peace.
 const MEND_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Of how many looks in a row that settle nothing one is logged: one a minute.
+const LOOKS_A_LINE: u32 = 240;
+
+/// How many changes may be under way or wait: as many as people ever make at once. Each may hold a
+/// rule file's worth of memory.
+pub(super) const MOST_CHANGES: usize = 64;
 
 /// Who asks for a change, and why.
 #[derive(Debug, Clone)]
@@ -96,13 +104,24 @@ impl Service {
         requester: Requester,
         change: Change,
     ) -> Result<Changed, ServiceError> {
+        let place = Arc::clone(&self.changes).try_acquire_owned();
+        let place = place.map_err(|_| ServiceError::Overloaded { most: MOST_CHANGES })?;
         let service = Arc::clone(self);
         let work = async move {
+            let _place = place;
             let _writing = service.writing.lock().await;
-            service.change_now(Arc::new(requester), Arc::new(change)).await
+            let changed = service.change_now(Arc::new(requester), Arc::new(change)).await;
+            if let (Err(ServiceError::Store(error @ StoreError::Corrupt { .. })), None) =
+                (&changed, &service.follower)
+            {
+                service.give_up(error);
+            }
+            changed
         };
         tokio::spawn(work).await.unwrap_or_else(|_| {
-            self.replica.doubt();
+            if self.follower.is_none() {
+                self.replica.doubt();
+            }
             Err(ServiceError::BrokenOff)
         })
     }
@@ -112,6 +131,14 @@ impl Service {
         requester: Arc<Requester>,
         change: Arc<Change>,
     ) -> Result<Changed, ServiceError> {
+        if self.damaged.load(Ordering::Acquire) {
+            let (place, source) = ("the store".to_owned(), "it was found damaged before".into());
+            return Err(StoreError::Corrupt { place, source }.into());
+        }
+        if self.follower.as_ref().is_some_and(|follower| !follower.journal_is_complete()) {
+            let (doing, source) = ("making a change", "the journal cannot be written".into());
+            return Err(StoreError::NotWritten { doing, source }.into());
+        }
         if let Some(record) = self.store.record_of(&requester.request_id).await? {
             return self.repeat(record, requester, change).await;
         }
@@ -123,7 +150,7 @@ impl Service {
             if let Some(expected) = requester.expected.filter(|&expected| expected != actual) {
                 return Err(StoreError::Conflict { expected, actual }.into());
             }
-            let at = self.clock.wall();
+            let at = self.instants().now;
             let (asked, built) = (Arc::clone(&requester), Arc::clone(&change));
             let prepared = on_another_thread(move || prepare(before, &asked, &built, at)).await?;
             let prepared = match prepared {
@@ -144,28 +171,37 @@ impl Service {
     /// Writes a change and puts it into effect.
     async fn write(&self, prepared: Prepared) -> Result<Changed, ServiceError> {
         let Prepared { proposal, before, after, snapshot } = prepared;
+        // First, since the change may land and its answer get lost.
+        self.floor.raise(proposal.at);
         let applied = match self.store.apply(&proposal, before.head.revision).await {
             Ok(applied) => applied,
             Err(error) => {
-                if let StoreError::Unavailable { .. } = error {
-                    self.settle().await;
+                // Where others write too, only renewals tell what is known.
+                if let (StoreError::Unavailable { .. }, None) = (&error, &self.follower) {
+                    self.settle(true).await;
                 }
                 return Err(error.into());
             }
         };
-        let mut head = before.head.clone();
-        (head.revision, head.chain) = (applied.record.revision, applied.record.chain);
+        let revised = Revised::new(applied.record, &before.head.lineage);
         let rules = Arc::new(after.clone());
-        let revised = Revised::new(applied.record, &head.lineage);
-        let held = Held::new(Loaded { head, rules: after }, snapshot);
-        self.replica.swap(held).map_err(|source| {
-            self.replica.doubt();
-            ServiceError::NotInEffect { revision: revised.record.revision, source }
-        })?;
-        let made_at = revised.record.proposal.at.as_microsecond().saturating_add(1);
-        self.last_change.fetch_max(made_at, Ordering::Release);
+        match &self.follower {
+            None => {
+                let Record { revision, chain, .. } = revised.record;
+                let head = Head { revision, chain, ..before.head.clone() };
+                let changed_at = before.changed_at.max(Some(proposal.at));
+                let held = Held::new(Loaded { head, rules: after, changed_at }, snapshot);
+                self.hold(held, revision)?;
+            }
+            Some(follower) => follow(follower, revised.record.revision).await?,
+        }
         self.announce();
         Ok(Changed { revised: Some(revised), before: Arc::new(before.rules), rules })
+    }
+
+    fn hold(&self, held: Held, revision: Revision) -> Result<(), ServiceError> {
+        let swapped = self.replica.swap(held).map(drop);
+        swapped.map_err(|source| ServiceError::NotInEffect { revision, source: source.into() })
     }
 
     /// Answers a request that was carried out before, if it asks for the same.
@@ -187,49 +223,96 @@ impl Service {
             return Err(reused().into());
         }
         // It may have been written by a process that died before it was in effect here.
-        if self.replica.held().is_none_or(|held| held.head.revision < revision) {
-            let loaded = self.store.load().await?;
-            let held = self
-                .replica
-                .install(loaded)
-                .map_err(|source| ServiceError::NotInEffect { revision, source })?;
-            if held.head.revision < revision {
-                self.replica.doubt();
-                return Err(ServiceError::BrokenOff);
+        match &self.follower {
+            Some(follower) => follow(follower, revision).await?,
+            None if self.is_held(revision) => {}
+            None => {
+                let installed = self.replica.install(self.store.load().await?);
+                let not = |source: InstallError| source.into();
+                installed.map_err(|source| ServiceError::NotInEffect {
+                    revision,
+                    source: not(source),
+                })?;
+                if !self.is_held(revision) {
+                    self.replica.doubt();
+                    return Err(ServiceError::BrokenOff);
+                }
             }
-            self.announce();
         }
+        self.announce();
+        self.floor.raise(at);
         let revised = Some(Revised::new(record, &lineage));
         let (before, rules) = (Arc::new(prepared.before.rules), Arc::new(prepared.after));
         Ok(Changed { revised, before, rules })
     }
 
+    fn is_held(&self, revision: Revision) -> bool {
+        self.replica.held().is_some_and(|held| revision <= held.head.revision)
+    }
+
     /// Finds out what a write that ended unclear has done. Until that is known, what is held is in
-    /// doubt.
-    async fn settle(&self) {
+    /// doubt. Returns whether it is known.
+    async fn settle(&self, tell: bool) -> bool {
         self.replica.doubt();
-        match self.store.load().await {
-            Ok(loaded) => match self.replica.install(loaded) {
-                Ok(_) => self.announce(),
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "Rules are in doubt");
-                }
-            },
+        let settled = match self.store.load().await {
+            Ok(loaded) => self.replica.install(loaded).map(drop).map_err(BoxError::from),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "Rules are in doubt");
+                if let StoreError::Corrupt { .. } = error {
+                    self.give_up(&error);
+                }
+                Err(error.into())
+            }
+        };
+        match &settled {
+            Ok(()) => self.announce(),
+            Err(error) if tell => tracing::error!(error = &**error, "Rules are in doubt"),
+            Err(_) => {}
+        }
+        settled.is_ok()
+    }
+
+    /// The store holds something else than what was written to it: nothing that it says later makes
+    /// the held rules certain again.
+    fn give_up(&self, error: &StoreError) {
+        self.replica.doubt();
+        if !self.damaged.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "The store is damaged: nothing is answered ELIGIBLE or changed until a person has \
+                 looked and started this server anew"
+            );
+        }
+    }
+
+    /// Goes on settling for as long as there is doubt, and watches the clock, until it is dropped. A
+    /// server runs one.
+    pub async fn mend(self: Arc<Self>) {
+        if let Some(follower) = &self.follower {
+            return self.relay(follower).await;
+        }
+        let (mut looks, mut was_behind) = (0, false);
+        loop {
+            tokio::time::sleep(MEND_INTERVAL).await;
+            was_behind = self.watch_clock(was_behind);
+            // No write may come into doubt between the look at the store and what it settles.
+            let _writing = self.writing.lock().await;
+            let is_in_doubt = self.replica.freshness(self.clock.boot()) == Freshness::Stale;
+            let can_settle = is_in_doubt && !self.damaged.load(Ordering::Acquire);
+            if can_settle && !self.settle(looks % LOOKS_A_LINE == 0).await {
+                looks = looks.wrapping_add(1);
+            } else {
+                looks = 0;
             }
         }
     }
 
-    /// Goes on settling for as long as there is doubt, until it is dropped. A server runs one.
-    pub async fn mend(self: Arc<Self>) {
+    /// Tells watchers of what the follower takes over, and watches the clock.
+    async fn relay(&self, follower: &Follower) {
+        let (mut revisions, mut was_behind) = (follower.revisions(), false);
         loop {
-            tokio::time::sleep(MEND_INTERVAL).await;
-            // No write may come into doubt between the look at the store and what it settles.
-            let _writing = self.writing.lock().await;
-            if self.replica.freshness(self.clock.boot()) == Freshness::Stale {
-                self.settle().await;
-            }
+            let _ = tokio::time::timeout(MEND_INTERVAL, revisions.changed()).await;
+            self.announce();
+            was_behind = self.watch_clock(was_behind);
         }
     }
 
@@ -249,6 +332,13 @@ impl Changed {
     fn nothing(before: RuleSet, rules: RuleSet) -> Self {
         Self { revised: None, before: Arc::new(before), rules: Arc::new(rules) }
     }
+}
+
+/// Takes over what the store has, up to a revision that it is known to hold.
+async fn follow(follower: &Follower, revision: Revision) -> Result<(), ServiceError> {
+    let followed = follower.catch_up().await;
+    follower.wake();
+    followed.map_err(|source| ServiceError::NotInEffect { revision, source })
 }
 
 /// Builds a change and proves that it can take effect; or gives the rules back if nothing changes.

@@ -5,20 +5,20 @@
 
 use super::Service;
 use super::answer::{Answer, age};
-use crate::decision::decide;
-use crate::domain::{
-    Attribute, CheckRequest, Consistency, Decision, Holding, Offer, Revision, Timestamp,
-};
+use super::instants::Instants;
+use crate::domain::{Attribute, CheckRequest, Consistency, Decision, Holding, Offer, Revision};
 use crate::replica::{Freshness, Held};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+
+/// How many offers are decided before others have their turn: a fraction of a millisecond's work.
+const AT_A_TIME: usize = 100;
 
 /// One revision at one instant. All that is decided over a view rests on the same rules.
 #[derive(Debug)]
 pub struct View<'a> {
     service: &'a Service,
     held: Option<Arc<Held>>,
-    now: Timestamp,
+    instants: Instants,
     /// Whether the store was asked, after the check came in, and had nothing newer.
     asked_store: bool,
 }
@@ -36,21 +36,42 @@ impl Service {
     /// The newest rules, now.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        View {
-            service: self,
-            held: self.replica.held().filter(|held| held.head.revision != Revision::ZERO),
-            now: self.check_time(),
-            asked_store: false,
+        self.seen(self.replica.held(), false)
+    }
+
+    /// The newest rules, now, if they are what this check wants without asking the store.
+    #[must_use]
+    pub fn view_at_once(&self, consistency: &Consistency) -> Option<View<'_>> {
+        let view = self.view();
+        let ask = self.follower.is_some()
+            && match consistency {
+                Consistency::Leased => false,
+                Consistency::Strict => true,
+                // A replica that another one is ahead of looks for itself before it says no.
+                Consistency::AtLeast(token) => view.held.as_ref().is_some_and(|held| {
+                    held.head.lineage == token.lineage && held.head.revision < token.revision
+                }),
+            };
+        (!ask).then_some(view)
+    }
+
+    /// The rules that a check wants.
+    pub async fn view_for(&self, consistency: &Consistency) -> View<'_> {
+        match self.view_at_once(consistency) {
+            Some(view) => view,
+            None => self.asked_view().await,
         }
     }
-}
 
-impl Service {
-    /// The wall clock's time, and never before the last change that was acknowledged here.
-    fn check_time(&self) -> Timestamp {
-        let last_change = self.last_change.load(Ordering::Acquire);
-        let wall = self.clock.wall();
-        Timestamp::from_microsecond(last_change).map_or(wall, |last| wall.max(last))
+    /// These rules, now.
+    pub(super) fn view_of(&self, held: Arc<Held>, asked_store: bool) -> View<'_> {
+        self.seen(Some(held), asked_store)
+    }
+
+    fn seen(&self, held: Option<Arc<Held>>, asked_store: bool) -> View<'_> {
+        let held = held.filter(|held| held.head.revision != Revision::ZERO);
+        let instants = self.instants_after(held.as_ref().and_then(|held| held.changed_at));
+        View { service: self, held, instants, asked_store }
     }
 }
 
@@ -58,12 +79,13 @@ impl View<'_> {
     /// Decides one request.
     #[must_use]
     pub fn check(&self, request: &CheckRequest<'_>, consistency: &Consistency) -> Answer<'_> {
+        let wall = self.instants.wall;
         let answer = match &self.held {
-            None => Answer::without_rules(self.now, self.service.staleness_limit),
+            None => Answer::without_rules(wall, self.service.staleness_limit),
             Some(held) => {
-                let decision = decide(request, &held.snapshot, self.now);
+                let decision = self.instants.decide(request, &held.snapshot);
                 let decision = age(decision, request.action, self.freshness(held, consistency));
-                Answer::of(decision, Some(Arc::clone(held)), self.now, self.service.staleness_limit)
+                Answer::of(decision, Some(Arc::clone(held)), wall, self.service.staleness_limit)
             }
         };
         self.count(&answer.decision);
@@ -71,9 +93,9 @@ impl View<'_> {
     }
 
     /// Decides every offer for one customer, by the offers' ids; `request` names none. A product that
-    /// `holdings` does not list is not held if `complete`, else nobody has said.
-    #[must_use]
-    pub fn check_all(
+    /// `holdings` does not list is not held if `complete`, else nobody has said. Lets others have the
+    /// thread from time to time: they shall not wait for all offers of a bank.
+    pub async fn check_all(
         &self,
         request: &CheckRequest<'_>,
         complete: bool,
@@ -82,7 +104,10 @@ impl View<'_> {
         let Some(held) = &self.held else { return Vec::new() };
         let unlisted = if complete { Attribute::Known(Holding::NONE) } else { Attribute::Missing };
         let mut answers = Vec::with_capacity(held.rules.offers.len());
-        for offer in held.rules.offers.values() {
+        for (place, offer) in held.rules.offers.values().enumerate() {
+            if place % AT_A_TIME == AT_A_TIME - 1 {
+                tokio::task::yield_now().await;
+            }
             let mut customer = request.customer.shorter();
             let listed = customer.holding_of(offer.product.as_str()).copied();
             customer.holding = listed.map_or(unlisted, Attribute::Known);

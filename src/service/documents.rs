@@ -3,7 +3,7 @@
 use super::change::{Change, Changed, Requester, on_another_thread};
 use super::{Service, ServiceError};
 use crate::audit::ChangeKind;
-use crate::domain::{Revision, RuleSet};
+use crate::domain::{Revision, RuleChange, RuleSet, Timestamp};
 use crate::rules::{self, Plan};
 use crate::store::{Head, Loaded};
 use std::sync::Arc;
@@ -36,9 +36,11 @@ impl Service {
     pub async fn plan(&self, file: RuleFile) -> Result<(Plan, Revision), ServiceError> {
         let held = self.needs_rules()?;
         let wanted = file.read().await?;
+        let now = self.now();
         let plan = move || {
             let plan = rules::plan(&held.rules, &wanted);
             let revision = held.head.revision;
+            alterable(&held.rules, &plan.change, now)?;
             super::change::compile(&held.rules.after(&plan.change), revision)?;
             Ok((plan, revision))
         };
@@ -56,7 +58,7 @@ impl Service {
     ) -> Result<(Changed, Plan), ServiceError> {
         let wanted = Arc::new(file.read().await?);
         let asked = Arc::clone(&wanted);
-        let build = move |rules: &RuleSet, _| Ok(rules::plan(rules, &asked).change);
+        let build = move |rules: &RuleSet, at| steps(rules, &asked, at);
         let changed = self.change(requester, Change::new(ChangeKind::ApplyRules, build)).await?;
         let before = Arc::clone(&changed.before);
         let plan = on_another_thread(move || Ok(rules::plan(&before, &wanted))).await?;
@@ -68,7 +70,7 @@ impl Service {
     /// # Errors
     /// When there is no such revision, or the store does not answer.
     pub async fn export(&self, revision: Option<Revision>) -> Result<(String, Head), ServiceError> {
-        let Loaded { head, rules } = self.rules_at(revision).await?;
+        let Loaded { head, rules, .. } = self.rules_at(revision).await?;
         let text = on_another_thread(move || Ok(rules::export(&rules))).await?;
         Ok((text, head))
     }
@@ -87,7 +89,26 @@ impl Service {
                 }
                 self.store.load_at(asked).await?.ok_or_else(none)
             }
-            Some(_) | None => Ok(Loaded { head: held.head.clone(), rules: held.rules.clone() }),
+            Some(_) | None => {
+                let (head, rules) = (held.head.clone(), held.rules.clone());
+                Ok(Loaded { head, rules, changed_at: held.changed_at })
+            }
         }
     }
+}
+
+/// The steps from the rules in force to those that a file wants, if each may be taken at `at`.
+pub(super) fn steps(
+    rules: &RuleSet,
+    wanted: &RuleSet,
+    at: Timestamp,
+) -> Result<RuleChange, ServiceError> {
+    let change = rules::plan(rules, wanted).change;
+    alterable(rules, &change, at)?;
+    Ok(change)
+}
+
+fn alterable(rules: &RuleSet, change: &RuleChange, at: Timestamp) -> Result<(), ServiceError> {
+    let problems = rules::check_change(rules, change, at);
+    if problems.is_empty() { Ok(()) } else { Err(ServiceError::Rules(problems)) }
 }

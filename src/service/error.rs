@@ -1,8 +1,8 @@
 //! Why a use case could not be carried out. "Not eligible" is an answer and never here.
 
 use crate::decision::CompileError;
-use crate::domain::{Revision, SuspensionId, Timestamp};
-use crate::replica::InstallError;
+use crate::domain::{Revision, SuspensionId, Unalterable};
+use crate::replica::FollowError;
 use crate::rules::{Problem, RuleErrors};
 use crate::store::StoreError;
 
@@ -39,20 +39,14 @@ pub enum ServiceError {
         id: String,
     },
 
-    /// A suspension that has begun keeps its start. Lift it and make another, or amend the rest.
-    #[error("suspension `{id}` has been in force since {from}, which cannot be changed any more")]
-    BegunAlready {
+    /// A suspension may not become what was asked for: it has begun, or is over, or would have ended
+    /// before it was said. Correct the field told, lift it, or make another.
+    #[error("suspension `{id}`: {why}")]
+    Unalterable {
         /// The suspension.
         id: SuspensionId,
-        /// Its start.
-        from: Timestamp,
-    },
-
-    /// A suspension that is over, by a lift or at its end, can be neither lifted nor amended.
-    #[error("suspension `{id}` is over already")]
-    EndedAlready {
-        /// The suspension.
-        id: SuspensionId,
+        /// What stands in the way.
+        why: Unalterable,
     },
 
     /// A revision that is not there yet.
@@ -75,6 +69,14 @@ pub enum ServiceError {
         most: usize,
     },
 
+    /// So many changes are under way that this one would wait for too long. Nothing was written: try
+    /// again.
+    #[error("{most} changes are under way or waiting, which is as many as are let in")]
+    Overloaded {
+        /// How many are let in.
+        most: usize,
+    },
+
     /// No rules are held, so there is nothing to look at.
     #[error("no rules are loaded")]
     NotLoaded,
@@ -85,8 +87,19 @@ pub enum ServiceError {
         /// The revision.
         revision: Revision,
         /// Why not.
-        source: InstallError,
+        source: FollowError,
     },
+
+    /// The change is not, or not any more, part of the store's history.
+    #[error("revision {revision} as it was told is not part of the store's history")]
+    Lost {
+        /// Its number.
+        revision: Revision,
+    },
+
+    /// There is nothing to decide: histories agree.
+    #[error("the store's history has not forked")]
+    NotForked,
 
     /// The store said no, or nothing.
     #[error("rule store refused")]

@@ -56,7 +56,7 @@ impl Service {
             RulesAsked::At(revision) => compiled(self.rules_at(Some(revision)).await?).await?,
             RulesAsked::Draft(file) => {
                 let rules = file.read().await?;
-                compiled(Loaded { head: self.head()?, rules }).await?
+                compiled(Loaded { head: self.head()?, rules, changed_at: None }).await?
             }
         };
         if !of_draft && held.head.revision == Revision::ZERO {

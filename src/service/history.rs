@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// How many records a watcher reads at once.
-const PAGE: usize = 100;
+/// How many records a watcher reads at once: each can hold a whole rule file.
+const PAGE: usize = 10;
 
 /// A change that was made, with the place in history that it led to.
 #[derive(Debug, Clone)]

@@ -9,9 +9,12 @@ pub mod catalog;
 mod change;
 mod check;
 mod documents;
+mod enforce;
 mod error;
 mod explain;
+mod fleet;
 mod history;
+mod instants;
 mod preview;
 mod sentences;
 mod suspend;
@@ -20,8 +23,10 @@ pub use answer::Answer;
 pub use change::{Change, Changed, Requester};
 pub use check::{OfferAnswer, View};
 pub use documents::RuleFile;
+pub use enforce::{Awaited, Enforcement, Progress, Reached};
 pub use error::ServiceError;
 pub use explain::{Explanation, RulesAsked};
+pub use fleet::{FleetView, Member};
 pub use history::Revised;
 pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample};
 
@@ -33,33 +38,41 @@ pub use crate::decision::{CriterionTrace, Effect, SuspensionTrace, Timing, Verdi
 pub use crate::replica::Held;
 /// What a rule file changes, and what is wrong with one.
 pub use crate::rules::{Difference, DifferenceKind, Plan, Problem};
-/// Why the store said no.
-pub use crate::store::StoreError;
+/// Why the store said no, and what its settings cost.
+pub use crate::store::{ReplicaName, Shortfall, StoreError};
 
 use crate::clock::Clock;
 use crate::domain::{Outcome, ReasonCode, Revision, Timestamp};
-use crate::replica::{Freshness, InstallError, Replica};
+use crate::replica::{Follower, InstallError, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::Decisions;
-use std::sync::atomic::AtomicI64;
+use instants::Floor;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 /// What a server does, whatever the protocol it is asked in.
 pub struct Service {
     store: Arc<dyn RuleStore>,
-    replica: Replica,
+    replica: Arc<Replica>,
+    /// What keeps the replica up to date, where other processes write to the store too.
+    follower: Option<Arc<Follower>>,
+    /// Reads the store's head for strict checks, several at once.
+    heads: fleet::Heads,
     clock: Arc<dyn Clock>,
     staleness_limit: Duration,
     decisions: Option<Arc<Decisions>>,
     /// One change at a time: the others would only conflict.
     writing: Mutex<()>,
+    /// Places for the changes that wait for that.
+    changes: Arc<Semaphore>,
     /// The newest revision in effect.
     newest: watch::Sender<Revision>,
-    /// When the last change was made here, in microseconds since 1970. A wall clock that steps back
-    /// must not take a check to before a suspension that was acknowledged.
-    last_change: AtomicI64,
+    /// Whether the store was found damaged. A person must look, so what is held stays in doubt.
+    damaged: AtomicBool,
+    /// Where a wall clock that steps back takes no check: before the newest change.
+    floor: Floor,
 }
 
 /// Why a service cannot start.
@@ -93,7 +106,7 @@ impl Service {
         &NAMES
     }
 
-    /// Loads the rules, and can answer from then on.
+    /// Loads the rules, and can answer from then on. This process alone writes to the store.
     ///
     /// # Errors
     /// When the rules cannot be loaded or used.
@@ -103,21 +116,47 @@ impl Service {
         staleness_limit: Duration,
         decisions: Option<Arc<Decisions>>,
     ) -> Result<Arc<Self>, StartError> {
-        let replica = Replica::alone();
-        let held = replica.install(store.load().await?)?;
-        let (newest, _) = watch::channel(held.head.revision);
-        let writing = Mutex::default();
-        let last_change = AtomicI64::new(i64::MIN);
-        Ok(Arc::new(Self {
+        let replica = Arc::new(Replica::alone());
+        replica.install(store.load().await?)?;
+        Ok(Self::new(store, replica, None, clock, staleness_limit, decisions))
+    }
+
+    /// Serves as one of several replicas of a store, from whatever the replica holds by now.
+    #[must_use]
+    pub fn join(
+        store: Arc<dyn RuleStore>,
+        replica: Arc<Replica>,
+        follower: Arc<Follower>,
+        clock: Arc<dyn Clock>,
+        decisions: Option<Arc<Decisions>>,
+    ) -> Arc<Self> {
+        let limit = follower.terms().limit;
+        Self::new(store, replica, Some(follower), clock, limit, decisions)
+    }
+
+    fn new(
+        store: Arc<dyn RuleStore>,
+        replica: Arc<Replica>,
+        follower: Option<Arc<Follower>>,
+        clock: Arc<dyn Clock>,
+        staleness_limit: Duration,
+        decisions: Option<Arc<Decisions>>,
+    ) -> Arc<Self> {
+        let held = replica.held().map(|held| held.head.revision);
+        Arc::new(Self {
             store,
             replica,
+            follower,
+            heads: fleet::Heads::default(),
             clock,
             staleness_limit,
             decisions,
-            writing,
-            newest,
-            last_change,
-        }))
+            writing: Mutex::default(),
+            newest: watch::channel(held.unwrap_or_default()).0,
+            changes: Arc::new(Semaphore::new(change::MOST_CHANGES)),
+            damaged: AtomicBool::new(false),
+            floor: Floor::new(),
+        })
     }
 
     /// The rules held now.
@@ -126,7 +165,9 @@ impl Service {
         self.replica.held()
     }
 
-    /// Whether checks can be answered `ELIGIBLE` at all: rules are there, and known to be the newest.
+    /// Whether checks are answered from rules at all. Whether those may be out of date is for
+    /// [`Service::fresh`] to say: a whole fleet that leaves its balancer because one store is away
+    /// would answer nobody.
     ///
     /// # Errors
     /// Why not, in words for an operator.
@@ -136,8 +177,8 @@ impl Service {
             Some(held) if held.head.revision == Revision::ZERO => {
                 Err("no rules have been applied yet".to_owned())
             }
-            Some(_) if self.replica.freshness(self.clock.boot()) == Freshness::Stale => {
-                Err("the rules held may not be the newest".to_owned())
+            Some(_) if self.damaged.load(Ordering::Acquire) => {
+                Err("the store is damaged: a person must look, and start this server anew".into())
             }
             Some(_) => Ok(()),
         }

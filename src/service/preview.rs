@@ -2,8 +2,8 @@
 //! differently. Changes nothing.
 
 use super::change::{compile, on_another_thread};
-use super::documents::RuleFile;
-use super::suspend::{lift, put_suspension};
+use super::documents::{self, RuleFile};
+use super::suspend::{amend, lift, put_suspension};
 use super::{Answer, Service, ServiceError};
 use crate::decision::{Effect, Snapshot, Timing, decide, explain};
 use crate::domain::{
@@ -11,7 +11,6 @@ use crate::domain::{
     Revision, RuleChange, RuleEdit, RuleSet, Suspension, SuspensionId, Timestamp,
 };
 use crate::replica::Held;
-use crate::rules;
 use crate::store::Loaded;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -133,11 +132,11 @@ impl Service {
         };
         let held = Arc::clone(&before);
         let work = move || {
-            // A lift counts from the instant looked at, so that its effect is seen.
-            let change = steps(&held.rules, &proposed, wanted.as_ref(), now.min(as_of))?;
+            let change = steps(&held.rules, &proposed, wanted.as_ref(), now, as_of)?;
             let rules = held.rules.after(&change);
             let snapshot = compile(&rules, held.head.revision)?;
-            let after = Held::new(Loaded { head: held.head.clone(), rules }, snapshot);
+            let after =
+                Held::new(Loaded { head: held.head.clone(), rules, changed_at: None }, snapshot);
             let offers = touched(&held, &after, as_of);
             Ok((Arc::new(after), offers))
         };
@@ -172,16 +171,17 @@ fn steps(
     rules: &RuleSet,
     proposed: &Proposed,
     wanted: Option<&RuleSet>,
-    at: Timestamp,
+    now: Timestamp,
+    as_of: Timestamp,
 ) -> Result<RuleChange, ServiceError> {
     Ok(match (proposed, wanted) {
-        (_, Some(wanted)) => rules::plan(rules, wanted).change,
-        (Proposed::Suspension(suspension), None) => {
-            let held = rules.suspensions.get(&suspension.id);
-            let lifted_at = held.and_then(|held| held.lifted_at);
-            put_suspension(Suspension { lifted_at, ..(**suspension).clone() })
-        }
-        (Proposed::Lift(id), None) => lift(rules, id, at)?,
+        (_, Some(wanted)) => documents::steps(rules, wanted, now)?,
+        (Proposed::Suspension(suspension), None) => match rules.suspensions.get(&suspension.id) {
+            Some(held) => amend(held, suspension, now)?,
+            None => put_suspension((**suspension).clone()),
+        },
+        // A lift counts from the instant looked at, so that its effect is seen.
+        (Proposed::Lift(id), None) => lift(rules, id, now.min(as_of))?,
         (Proposed::Exemption(exemption), None) => {
             let exemption = Arc::new((**exemption).clone());
             RuleChange { edits: vec![RuleEdit::PutExemption(exemption)] }

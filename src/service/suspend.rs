@@ -4,7 +4,7 @@ use super::change::{Change, Changed, Requester};
 use super::{Service, ServiceError};
 use crate::audit::ChangeKind;
 use crate::domain::{
-    Exemption, RuleChange, RuleEdit, RuleSet, Suspension, SuspensionId, Timestamp,
+    Exemption, RuleChange, RuleEdit, RuleSet, Suspension, SuspensionId, Timestamp, Unalterable,
 };
 use std::sync::Arc;
 
@@ -33,26 +33,14 @@ impl Service {
     /// Replaces a suspension by a whole new state. A lift stays.
     ///
     /// # Errors
-    /// When there is no such suspension, and as for [`Service::change`].
+    /// When there is no such suspension, when it may not become that any more, and as for [`Service::change`].
     pub async fn amend(
         self: &Arc<Self>,
         requester: Requester,
         suspension: Suspension,
     ) -> Result<Changed, ServiceError> {
         let build = move |rules: &RuleSet, at| {
-            let held = suspension_in(rules, &suspension.id)?;
-            let amended = Suspension { lifted_at: held.lifted_at, ..suspension.clone() };
-            if **held == amended {
-                return Ok(RuleChange::default());
-            }
-            // What was in force was in force: people were told so, and decisions rest on it.
-            if held.lifted_at.is_some() || held.in_force().until.is_some_and(|until| until <= at) {
-                return Err(ServiceError::EndedAlready { id: amended.id });
-            }
-            if held.from <= at && amended.from != held.from {
-                return Err(ServiceError::BegunAlready { id: amended.id, from: held.from });
-            }
-            Ok(put_suspension(amended))
+            amend(suspension_in(rules, &suspension.id)?, &suspension, at)
         };
         self.change(requester, Change::new(ChangeKind::AmendSuspension, build)).await
     }
@@ -94,18 +82,35 @@ impl Service {
     }
 }
 
+/// The step that replaces, but for the lift; none when nothing differs.
+pub(super) fn amend(
+    held: &Suspension,
+    wanted: &Suspension,
+    at: Timestamp,
+) -> Result<RuleChange, ServiceError> {
+    let amended = Suspension { lifted_at: held.lifted_at, ..wanted.clone() };
+    if *held == amended {
+        return Ok(RuleChange::default());
+    }
+    held.may_become(&amended, at).map_err(|why| unalterable(held, why))?;
+    Ok(put_suspension(amended))
+}
+
 /// The step that lifts.
 pub(super) fn lift(
     rules: &RuleSet,
     id: &SuspensionId,
     at: Timestamp,
 ) -> Result<RuleChange, ServiceError> {
-    let suspension = suspension_in(rules, id)?;
-    let ended = suspension.in_force().until.is_some_and(|until| until <= at);
-    if suspension.lifted_at.is_some() || ended {
-        return Err(ServiceError::EndedAlready { id: id.clone() });
+    let held = suspension_in(rules, id)?;
+    if let Some((field, since)) = held.over_since(at) {
+        return Err(unalterable(held, Unalterable::Over { field, since }));
     }
-    Ok(put_suspension(Suspension { lifted_at: Some(at), ..(**suspension).clone() }))
+    Ok(put_suspension(Suspension { lifted_at: Some(at), ..(**held).clone() }))
+}
+
+fn unalterable(held: &Suspension, why: Unalterable) -> ServiceError {
+    ServiceError::Unalterable { id: held.id.clone(), why }
 }
 
 /// The step that adds or replaces.

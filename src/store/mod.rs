@@ -5,6 +5,7 @@
 
 pub mod embedded;
 pub mod memory;
+pub mod redis;
 mod shared;
 
 pub use shared::{
@@ -13,7 +14,7 @@ pub use shared::{
 };
 
 use crate::audit::{Proposal, Record, RequestId};
-use crate::domain::{ChainHash, Lineage, Revision, RuleSet, Token};
+use crate::domain::{ChainHash, Lineage, Revision, RuleSet, Timestamp, Token};
 use futures_util::future::BoxFuture;
 use std::path::Path;
 
@@ -86,6 +87,8 @@ pub struct Loaded {
     pub head: Head,
     /// The rules.
     pub rules: RuleSet,
+    /// When the last of the changes that led here was made; `None` before the first one.
+    pub changed_at: Option<Timestamp>,
 }
 
 /// A change that the store holds.

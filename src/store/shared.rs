@@ -18,7 +18,7 @@ pub trait SharedStore: RuleStore {
     /// Where the store stands, read anew. `None` while it is empty of any history.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When the store does not answer, and while its history is marked as forked.
     fn head(&self) -> BoxFuture<'_, Result<Option<Head>, StoreError>>;
 
     /// Reports what one replica has in effect, and learns whether that is all there is: one atomic
@@ -119,8 +119,9 @@ impl Incarnation {
     }
 }
 
-/// One uninterrupted reign of one primary. After a fail-over, a restart, or a return of an earlier
-/// primary it is another.
+/// One uninterrupted reign of one primary, in which no node began to follow it anew. After a fail-over, a
+/// restart, or a return of an earlier primary it is another, even if that one never heard that it was
+/// away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reign(pub Arc<str>);
 

@@ -10,11 +10,13 @@ mod calls;
 mod context;
 mod decisions;
 mod environment;
+mod incidents;
 mod layer;
 mod logs;
 mod metrics;
 
 pub use decisions::Decisions;
+pub use incidents::{Incidents, TurnedAway, log_panics};
 pub use layer::{RpcBody, RpcFuture, RpcLayer, RpcService};
 pub use logs::LogFormat;
 pub use metrics::RulesSeen;
@@ -172,6 +174,12 @@ impl Telemetry {
     /// rules are loaded.
     pub fn observe_rules(&self, see: impl Fn() -> Option<RulesSeen> + Send + Sync + 'static) {
         metrics::observe_rules(&self.meter, see);
+    }
+
+    /// Counts what should be rare.
+    #[must_use]
+    pub fn incidents(&self) -> Incidents {
+        Incidents::register(&self.meter)
     }
 
     /// Measures and traces the calls of a server with these methods, each written

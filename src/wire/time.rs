@@ -15,7 +15,7 @@ pub fn read(given: &prost_types::Timestamp) -> Option<Timestamp> {
     if !SECONDS.contains(&given.seconds) || !nanos.contains(&given.nanos) {
         return None;
     }
-    if Timestamp::MAX.as_second() <= given.seconds {
+    if Timestamp::MAX.as_second() < given.seconds {
         return Some(Timestamp::MAX);
     }
     Timestamp::new(given.seconds, given.nanos).ok()
@@ -32,6 +32,14 @@ pub fn write(instant: Timestamp) -> prost_types::Timestamp {
     }
 }
 
+/// Writes how long something took.
+#[must_use]
+pub fn write_duration(duration: std::time::Duration) -> prost_types::Duration {
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(duration.subsec_nanos()).unwrap_or_default();
+    prost_types::Duration { seconds, nanos }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,7 +47,7 @@ mod tests {
     #[test]
     fn an_instant_reads_back_as_it_was_written_before_1970_too() {
         for (seconds, nanos) in
-            [(0, 0), (-1, 1), (-62_135_596_800, 0), (253_402_207_199, 999_999_999), (1, 5)]
+            [(0, 0), (-1, 1), (-62_135_596_800, 0), (253_402_207_200, 999_999_999), (1, 5)]
         {
             let given = prost_types::Timestamp { seconds, nanos };
             assert_eq!(read(&given).map(write), Some(given));

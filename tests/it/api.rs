@@ -1,6 +1,9 @@
 //! The service over gRPC: a server in this process on a free port, and the client that ships.
 
 mod checks;
+mod doubt;
+mod frames;
+mod limits;
 mod messages;
 mod outage;
 mod people;

@@ -344,7 +344,7 @@ fn a_preview_counts_offers_and_customers_and_shows_samples() {
 }
 
 #[test]
-fn a_backup_of_a_running_server_restores_to_the_same_history() {
+fn a_backup_of_a_running_server_restores_to_the_same_rules_and_a_history_of_its_own() {
     let server = Server::with_barclays();
     let (backup, restored) = (server.folder().join("copy.db"), server.folder().join("new.db"));
     let store = server.store();
@@ -356,48 +356,13 @@ fn a_backup_of_a_running_server_restores_to_the_same_history() {
     assert_eq!(over_a_running_one.status.code(), Some(4), "{}", stderr(&over_a_running_one));
     let made =
         server.json(&["restore", backup.to_str().unwrap(), "--store", restored.to_str().unwrap()]);
-    assert_eq!(made["token"], copied["token"]);
+    let parts =
+        |copy: &Value| copy["token"].as_str().unwrap().split_once('.').unwrap().1.to_owned();
+    assert_eq!(parts(&made), parts(&copied), "revision and chain are those of the backup");
+    assert_ne!(made["token"], copied["token"], "the lineage is another");
     let second = Server::start_on(&restored, &[]);
-    assert_eq!(second.json(&["status"])["revision"]["token"], copied["token"]);
+    assert_eq!(second.json(&["status"])["revision"]["token"], made["token"]);
     assert_eq!(second.json(&NEW_CUSTOMER)["outcome"], "INELIGIBLE");
-}
-
-#[test]
-fn each_kind_of_failure_has_its_exit_code_and_leaves_stdout_empty() {
-    let server = Server::with_barclays();
-    let missing_record = ["suspend", "product", "kis"];
-    let twice_an_hour = [
-        "suspend",
-        "product",
-        "kis",
-        "--from",
-        "2024-10-27 01:30",
-        "--zone",
-        "Europe/London",
-        "--reason=r",
-        "--ticket=t",
-    ];
-    for (arguments, code, told) in [
-        (missing_record.as_slice(), 2, "--reason is missing"),
-        (&twice_an_hour, 2, "2024-10-27T01:30:00+01:00"),
-        (&["check", "--customer=c-1"], 2, "--offer"),
-        (&["check", "--customer= ", "--offer=o", "--action=USE"], 2, "customer.id"),
-        (&["frobnicate"], 2, "frobnicate"),
-        (&["lift", "nothing", "--reason=r", "--ticket=t"], 3, "nothing"),
-        (&["export", "--revision=99"], 3, "99"),
-        (
-            &["suspend", "product", "kis", "--id=barclays-2017", "--reason=r", "--ticket=t"],
-            4,
-            "barclays-2017",
-        ),
-        (&["status", "--server=http://127.0.0.1:9"], 5, "127.0.0.1:9"),
-    ] {
-        let output = run(&server, arguments);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
-        assert_eq!(stdout(&output), "", "{arguments:?}");
-        assert!(stderr(&output).contains(told), "{arguments:?}: {}", stderr(&output));
-    }
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
 }
 
 #[test]

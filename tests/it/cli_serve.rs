@@ -109,7 +109,7 @@ fn what_is_wrong_at_the_start_is_told_and_no_port_opens() {
         ([&free[..], &["--store", no_store.to_str().unwrap()]].concat(), 1, "is no store"),
         ([&free[..], &["--staleness-limit=5"]].concat(), 2, "staleness"),
         (vec!["--demo", "--listen=0.0.0.0:0"], 2, "loopback only"),
-        (vec!["--config", "/nonexistent.toml"], 2, "/nonexistent.toml"),
+        (vec!["--config", "/nonexistent.toml"], 3, "/nonexistent.toml"),
     ] {
         let output = offergate().arg("serve").args(&arguments).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -53,11 +53,7 @@ fn removing_an_attribute_whose_absence_is_no_statement_never_makes_anything_elig
             3 => less.customer.us_person = Attribute::Missing,
             4 => less.customer.date_of_birth = Attribute::Missing,
             5 => less.customer.vulnerable = Attribute::Missing,
-            6 => {
-                // Whatever is said of the asked product.
-                less.customer.holding = Attribute::Missing;
-                less.customer.holdings.clear();
-            }
+            6 => less.customer.holding = Attribute::Missing,
             7 => {
                 if let Attribute::Known(holding) = &mut less.customer.holding {
                     holding.status = Attribute::Missing;
@@ -78,6 +74,21 @@ fn removing_an_attribute_whose_absence_is_no_statement_never_makes_anything_elig
         if after.outcome == Outcome::Eligible {
             assert_eq!(before.outcome, Outcome::Eligible, "{:?}", before.reasons);
         }
+    });
+}
+
+#[test]
+fn what_the_list_of_holdings_says_of_the_asked_product_changes_nothing() {
+    hold(20_000, |dice, rules, request, now| {
+        let Some(offer) = rules.offers.get(request.offer) else { return };
+        let mut customer = request.customer.shorter();
+        customer.holdings.retain(|(product, _)| *product != offer.product.as_str());
+        if dice.chance(50) {
+            customer.holdings.push((offer.product.as_str(), random::holding(dice)));
+        }
+        let CheckRequest { offer, action, channel, device, .. } = *request;
+        let other = CheckRequest { customer, offer, action, channel, device };
+        assert_eq!(decided(request, rules, now), decided(&other, rules, now));
     });
 }
 

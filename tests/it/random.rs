@@ -303,7 +303,7 @@ fn attribute<T>(dice: &mut Dice, make: impl FnOnce(&mut Dice) -> T) -> Attribute
     }
 }
 
-fn holding(dice: &mut Dice) -> Holding<'static> {
+pub(crate) fn holding(dice: &mut Dice) -> Holding<'static> {
     let rarely = |dice: &mut Dice| dice.chance(35);
     Holding {
         status: attribute(dice, |dice| *dice.one(&HoldingStatus::ALL)),

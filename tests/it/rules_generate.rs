@@ -141,8 +141,6 @@ fn line() -> impl Strategy<Value = String> {
             "Ζεύς",
             "a\u{301}",
             "\u{a0}x",
-            "\u{feff}x",
-            "x\u{2028}y",
             "🛡",
             " padded ",
             "a,b",

@@ -2,9 +2,11 @@
 //! Every refusal says what is wrong with which file, and leaves that file as it was.
 
 use super::store_proposals::{apply_next, block_on, chain_of, proposal, store_of};
-use offergate::domain::Revision;
-use offergate::store::RuleStore;
-use offergate::store::embedded::{EmbeddedStore, restore};
+use offergate::decision::Snapshot;
+use offergate::domain::{ChainHash, Lineage, Revision, Token};
+use offergate::replica::Held;
+use offergate::store::embedded::{EmbeddedStore, Restored, backup_file, restore};
+use offergate::store::{Head, RuleStore};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -141,7 +143,7 @@ fn a_later_format_is_refused_with_what_to_do() {
     let path = folder.path().join("rules.db");
     store_of(&path, 1);
     for (format, expected) in [
-        (2, "has format 2, and this version reads formats up to 1; use the version that wrote it"),
+        (3, "has format 3, and this version reads formats up to 2; use the version that wrote it"),
         (0, "is no store: its format number is none that ever was"),
         (-1, "is no store: its format number is none that ever was"),
     ] {
@@ -153,27 +155,169 @@ fn a_later_format_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_restored_store_goes_on_in_the_history_of_its_backup() {
+fn a_restored_store_begins_a_history_of_its_own_and_remembers_where_it_came_from() {
     let folder = tempfile::tempdir().unwrap();
     let [path, copy, target] =
         ["rules.db", "copy.db", "new/rules.db"].map(|n| folder.path().join(n));
     let at_backup = store_of(&path, 3);
     let store = EmbeddedStore::open(&path).unwrap();
     block_on(store.backup(&copy)).unwrap();
-    let lost = block_on(apply_next(&store, &proposal("lost", 9))).unwrap();
+    let lost = block_on(apply_next(&store, &proposal("lost", 9))).unwrap().record;
     assert_eq!(mode_of(&copy), 0o600);
 
-    assert_eq!(restore(&copy, &target).unwrap(), at_backup.head);
+    let Restored { head, origin } = restore(&copy, &target).unwrap();
+    assert_eq!(origin, at_backup.head);
+    assert_eq!((head.revision, head.chain), (origin.revision, origin.chain));
+    assert_ne!(head.lineage, origin.lineage);
     let restored = EmbeddedStore::open(&target).unwrap();
     block_on(async {
-        assert_eq!(restored.load().await.unwrap(), at_backup);
-        let other = apply_next(&restored, &proposal("other", 8)).await.unwrap().record;
-        assert_eq!(other.revision, lost.record.revision);
-        assert_ne!(other.chain, lost.record.chain, "one number, two histories");
+        let loaded = restored.load().await.unwrap();
+        assert_eq!((&loaded.head, &loaded.rules), (&head, &at_backup.rules));
+        // The numbers pass the change that was lost; its token stays one of another history.
+        let lost = Token::new(at_backup.head.lineage.clone(), lost.revision, &lost.chain);
+        for number in 4..=6 {
+            let next = proposal(&format!("other-{number}"), number);
+            apply_next(&restored, &next).await.unwrap();
+            let loaded = restored.load().await.unwrap();
+            assert_eq!(loaded.head.revision, Revision(number));
+            let snapshot = Snapshot::compile(&loaded.rules, loaded.head.revision).unwrap();
+            let held = Held::new(loaded, snapshot);
+            assert!(!held.reaches(&lost) && !held.reaches(&at_backup.head.token()));
+            assert!(held.reaches(&head.token()));
+        }
     });
-    drop(store);
+    drop((store, restored));
+    assert_eq!(origins_of(&target), [origin]);
     assert_eq!(listing(folder.path()), ["copy.db", "new", "rules.db", "rules.db.lock"]);
-    assert_eq!(listing(&folder.path().join("new"))[..2], ["rules.db", "rules.db-shm"]);
+    assert_eq!(listing(&folder.path().join("new")), ["rules.db", "rules.db.lock"]);
+}
+
+/// The origins that a store that nobody has open remembers.
+fn origins_of(path: &Path) -> Vec<Head> {
+    let file = rusqlite::Connection::open(path).unwrap();
+    let mut select =
+        file.prepare("SELECT lineage, revision, chain FROM origins ORDER BY number").unwrap();
+    let origins = select.query_map([], |row| {
+        let (lineage, chain): (String, String) = (row.get(0)?, row.get(2)?);
+        let revision = Revision(u64::try_from(row.get::<_, i64>(1)?).unwrap());
+        let (lineage, chain) = (Lineage::parse(&lineage), ChainHash::parse(&chain));
+        Ok(Head { lineage: lineage.unwrap(), revision, chain: chain.unwrap() })
+    });
+    origins.unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_store_restored_again_remembers_both_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second, third] = ["1.db", "2.db", "3.db"].map(|n| folder.path().join(n));
+    let one = store_of(&first, 2).head;
+    let two = restore(&first, &second).unwrap();
+    let store = EmbeddedStore::open(&second).unwrap();
+    block_on(apply_next(&store, &proposal("r", 3))).unwrap();
+    let at = block_on(store.load()).unwrap().head;
+    drop(store);
+    let three = restore(&second, &third).unwrap();
+    assert_eq!((&two.origin, &three.origin), (&one, &at));
+    assert_eq!(origins_of(&third), [one, at]);
+    drop(EmbeddedStore::open(&third).unwrap());
+
+    let file = rusqlite::Connection::open(&third).unwrap();
+    for (sql, why) in [
+        ("UPDATE origins SET revision = 0", "origins are never changed"),
+        ("DELETE FROM origins", "origins are never deleted"),
+        ("INSERT INTO origins SELECT 3, lineage, 0, chain FROM head", "an origin is where"),
+        ("UPDATE head SET lineage = 'b'", "the head moves one record at a time"),
+    ] {
+        let refused = file.execute(sql, []).unwrap_err().to_string();
+        assert!(refused.starts_with(why), "{sql}: {refused}");
+    }
+    file.execute_batch("DROP TRIGGER origins_never_change").unwrap();
+    file.execute("UPDATE origins SET revision = 1 WHERE number = 2", []).unwrap();
+    let guard = "CREATE TRIGGER origins_never_change BEFORE UPDATE ON origins
+        BEGIN SELECT RAISE(ABORT, 'origins are never changed'); END";
+    file.execute_batch(guard).unwrap();
+    drop(file);
+    assert!(refusal(&third).contains("corrupt at origin 2"), "{}", refusal(&third));
+}
+
+/// Makes a store as the first format had it.
+fn take_back_to_format_1(path: &Path) {
+    let file = rusqlite::Connection::open(path).unwrap();
+    file.execute_batch(
+        "DROP TRIGGER head_moves_by_one; DROP TABLE origins; PRAGMA user_version = 1;
+         CREATE TRIGGER head_moves_by_one BEFORE UPDATE ON head
+        WHEN NEW.revision IS NOT OLD.revision + 1 OR NEW.lineage IS NOT OLD.lineage
+        BEGIN SELECT RAISE(ABORT, 'the head moves one record at a time'); END;",
+    )
+    .unwrap();
+}
+
+fn format_of(path: &Path) -> i64 {
+    let file = rusqlite::Connection::open(path).unwrap();
+    file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_store_of_the_first_format_is_brought_to_the_newest_when_it_is_opened_or_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, copy, target] = ["rules.db", "copy.db", "new.db"].map(|n| folder.path().join(n));
+    let loaded = store_of(&path, 3);
+    take_back_to_format_1(&path);
+    assert_eq!(backup_file(&path, &copy).unwrap(), loaded.head);
+    assert_eq!((format_of(&path), format_of(&copy)), (1, 1), "a copy is left in its format");
+
+    assert_eq!(restore(&copy, &target).unwrap().origin, loaded.head);
+    assert_eq!((format_of(&copy), format_of(&target)), (1, 2));
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(block_on(store.load()).unwrap(), loaded);
+    block_on(apply_next(&store, &proposal("r4", 4))).unwrap();
+    drop(store);
+    assert_eq!(format_of(&path), 2);
+    assert_eq!(block_on(EmbeddedStore::open(&path).unwrap().load()).unwrap().head.revision.0, 4);
+}
+
+#[test]
+fn a_damaged_store_of_the_first_format_is_left_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.db");
+    store_of(&path, 3);
+    take_back_to_format_1(&path);
+    let file = rusqlite::Connection::open(&path).unwrap();
+    file.execute_batch("DROP TRIGGER records_never_go").unwrap();
+    drop(file);
+    assert!(refusal(&path).contains("is damaged"));
+    assert_eq!(format_of(&path), 1);
+}
+
+#[test]
+fn a_file_with_two_names_is_refused_under_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, other] = ["rules.db", "other.db"].map(|name| folder.path().join(name));
+    store_of(&path, 1);
+    fs::hard_link(&path, &other).unwrap();
+    for name in [&path, &other] {
+        let expected = format!(
+            "store `{}` has 2 names (hard links), and may have one; remove the others",
+            name.display()
+        );
+        assert_eq!(refusal(name), expected);
+    }
+    fs::remove_file(&other).unwrap();
+    assert!(EmbeddedStore::open(&path).is_ok());
+}
+
+#[test]
+fn the_passing_name_that_a_killed_process_left_is_tidied_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.db");
+    let loaded = store_of(&path, 1);
+    fs::hard_link(&path, folder.path().join("rules.db.4711-0.part")).unwrap();
+    fs::write(folder.path().join("rules.db.4712-0.part"), "of another file").unwrap();
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(block_on(store.load()).unwrap(), loaded);
+    drop(store);
+    let left = listing(folder.path());
+    assert_eq!(left, ["rules.db", "rules.db.4712-0.part", "rules.db.lock"]);
 }
 
 #[test]
@@ -198,7 +342,7 @@ fn restore_takes_the_place_of_nothing_but_an_empty_file() {
     }
     fs::remove_dir(&path).unwrap();
     fs::write(&path, "").unwrap();
-    assert_eq!(restore(&copy, &path).unwrap(), loaded.head);
+    assert_eq!(restore(&copy, &path).unwrap().origin, loaded.head);
 }
 
 #[test]

@@ -90,13 +90,13 @@ pub(crate) trait StoreUnderTest: Sized {
     /// Closes the store and opens what it left.
     fn reopened(self) -> Self;
 
-    /// Whether it has a file that can be copied.
-    const HAS_A_FILE: bool;
+    /// Whether it can be copied.
+    const CAN_BE_COPIED: bool;
 }
 
 impl StoreUnderTest for MemoryStore {
     type Store = Self;
-    const HAS_A_FILE: bool = false;
+    const CAN_BE_COPIED: bool = false;
 
     fn fresh() -> Self {
         Self::new(Lineage::parse("00112233445566778899aabbccddeeff").unwrap())
@@ -126,7 +126,7 @@ impl InFolder {
 
 impl StoreUnderTest for InFolder {
     type Store = EmbeddedStore;
-    const HAS_A_FILE: bool = true;
+    const CAN_BE_COPIED: bool = true;
 
     fn fresh() -> Self {
         let folder = TempDir::new().unwrap();

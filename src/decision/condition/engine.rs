@@ -2,15 +2,15 @@
 
 use super::Given;
 use crate::decision::criteria::{birthday, midnight};
-use crate::domain::{Attribute, AttributeName, AttributeValue, Reason, ReasonCode, Timestamp};
+use crate::domain::{
+    Attribute, AttributeName, AttributeValue, Offer, Reason, ReasonCode, Timestamp,
+};
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, Program, Value};
 use jiff::tz::TimeZone;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Longest source, in bytes.
-const LONGEST: usize = 1_000;
 /// Most elements of a list that a comprehension goes over.
 const LONGEST_LIST: usize = 100;
 /// What a condition may call beside CEL's operators.
@@ -64,8 +64,10 @@ impl std::fmt::Debug for Condition {
 impl Condition {
     /// Compiles, and refuses what goes beyond this module's part of CEL.
     pub(in crate::decision) fn compile(source: &str) -> Result<Self, String> {
-        if LONGEST < source.len() {
-            return Err(format!("{} bytes long; at most {LONGEST} are allowed", source.len()));
+        let length = source.chars().count();
+        if Offer::LONGEST_CONDITION < length {
+            let most = Offer::LONGEST_CONDITION;
+            return Err(format!("{length} characters long; at most {most} are allowed"));
         }
         let program = Program::compile(source)
             .map_err(|error| format!("is not CEL: {}", error.to_string().trim()))?;
@@ -282,5 +284,20 @@ fn path(expression: &IdedExpr) -> Option<Vec<&str>> {
             Some(path)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_a_condition_is_counted_in_characters() {
+        let (before, after) = ("customer.segment == '", "'");
+        let most = Offer::LONGEST_CONDITION - before.len() - after.len();
+        let of = |letters| Condition::compile(&format!("{before}{}{after}", "é".repeat(letters)));
+        assert!(of(most).is_ok());
+        let refused = Some("1001 characters long; at most 1000 are allowed");
+        assert_eq!(of(most + 1).err().as_deref(), refused);
     }
 }

@@ -2,8 +2,8 @@
 //! order in which people discuss them, with nothing compiled and nothing remembered.
 //!
 //! It shares no code with [`decide`](super::decide()) but the reading of a CEL condition. The two are
-//! held against each other on random rules, customers and instants, and replay demands that both
-//! give what was recorded. When they differ, at least one of them is wrong about a rule.
+//! held against each other on random rules, customers and instants. When they differ, at least one of
+//! them is wrong about a rule.
 
 mod answer;
 mod case;
@@ -28,7 +28,7 @@ pub fn decide<'s>(
     revision: Revision,
     now: Timestamp,
 ) -> Decision<'s> {
-    // R14
+    // R14, which comes before R10: not even a notice can be about an offer that does not exist.
     let Some(offer) = rules.offers.get(request.offer) else {
         return Decision::because(Reason::plain(ReasonCode::OfferUnknown), revision, now);
     };
@@ -36,11 +36,8 @@ pub fn decide<'s>(
     if request.action == Action::Notify {
         return Decision::because(Reason::plain(ReasonCode::NotGated), revision, now);
     }
-    let listed = request.customer.holding_of(offer.product.as_str()).copied();
-    let holding = match (request.customer.holding, listed) {
-        (Attribute::Missing, Some(listed)) => Attribute::Known(listed),
-        (given, _) => given,
-    };
+    // R6: `holding` and nothing else speaks for the asked product.
+    let holding = request.customer.holding;
     let mut decision = one_offer(request, offer, holding, rules, revision, now);
     // R13
     if decision.outcome != Outcome::Eligible {

@@ -2,31 +2,32 @@
 //! verified, or not at all, and none takes the place of another.
 //!
 //! A backup is a store of its own in one file, without a write-ahead log beside it, so that it can be
-//! carried away and read on its own. It keeps the lineage. A store that was restored from it
-//! therefore goes on in the same history from an earlier place: tokens up to that place hold, and a
-//! token of a later one is unknown, which its bearer sees as rules that are too old.
+//! carried away and read on its own. It keeps lineage and format. A store that was restored from it
+//! begins a lineage of its own and remembers the backup's (see `origin`): every token of before the
+//! restore is then of another history, which its bearer sees as rules that are too old.
 
 use super::file::{self, Draft, Place};
-use super::{OpenError, log, schema};
+use super::{OpenError, log, origin, schema};
+use crate::domain::Lineage;
 use crate::store::{Head, StoreError};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::path::Path;
 
-/// Makes a new store, with a lineage of its own. The caller holds the place.
-pub(super) fn create(target: &Path) -> Result<(), OpenError> {
+/// Makes a new store, with the lineage given or one of its own. The caller holds the place.
+pub(super) fn create(target: &Path, lineage: Option<&Lineage>) -> Result<(), OpenError> {
     let draft = Draft::create(target)?;
     let sqlite = |error| OpenError::sqlite(target, "make", error);
     let connection = open_draft(&draft).map_err(sqlite)?;
-    schema::create(&connection).map_err(sqlite)?;
+    schema::create(&connection, lineage).map_err(sqlite)?;
     close(connection).map_err(sqlite)?;
     draft.publish()
 }
 
 /// Copies the store at `source`, in use or not, to the new file `target`.
 pub(super) fn backup(source: &Path, target: &Path) -> Result<Head, StoreError> {
-    copy(source, target)
+    copy(source, target, |_, head| Ok(head))
         .map_err(|error| StoreError::NotWritten { doing: "writing a backup", source: error.into() })
 }
 
@@ -37,16 +38,25 @@ pub(super) fn backup(source: &Path, target: &Path) -> Result<Head, StoreError> {
 /// When the source is no store or is damaged, or when anything is at `target` already.
 pub fn backup_file(source: &Path, target: &Path) -> Result<Head, OpenError> {
     file::look_like_a_store(source)?;
-    copy(source, target)
+    copy(source, target, |_, head| Ok(head))
 }
 
-/// Makes the store `target` from a backup, and returns where in history it stands. The backup is
-/// verified first, and left as it is.
+/// A store that was made from a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Where it stands: at the backup's place, in a history that begins there.
+    pub head: Head,
+    /// Where the backup stands, in the history that it was taken from.
+    pub origin: Head,
+}
+
+/// Makes the store `target` from a backup, in a new lineage. The backup is verified first, and left
+/// as it is.
 ///
 /// # Errors
 /// When the backup is no store or is damaged, when `target` is in use, or when anything but an
 /// empty file is there already.
-pub fn restore(backup: &Path, target: &Path) -> Result<Head, OpenError> {
+pub fn restore(backup: &Path, target: &Path) -> Result<Restored, OpenError> {
     file::look_like_a_store(backup)?;
     let place = Place::claim(target)?;
     let path = place.path();
@@ -57,11 +67,21 @@ pub fn restore(backup: &Path, target: &Path) -> Result<Head, OpenError> {
         }
         fs::remove_file(path).map_err(|error| OpenError::io(path, "replace", error))?;
     }
-    copy(backup, path)
+    copy(backup, path, |store, origin| {
+        schema::migrate(store, path)?;
+        origin::begin_new_lineage(store)
+            .map_err(|error| OpenError::sqlite(path, "begin a history in", error))?;
+        let head = log::verify_all(store).map_err(|error| error.at(backup))?.head;
+        Ok(Restored { head, origin })
+    })
 }
 
-/// Copies one instant of `source`, verifies the copy, and publishes it.
-fn copy(source: &Path, target: &Path) -> Result<Head, OpenError> {
+/// Copies one instant of `source`, verifies the copy, finishes it, and publishes it.
+fn copy<T>(
+    source: &Path,
+    target: &Path,
+    finish: impl FnOnce(&mut Connection, Head) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
     let from = schema::open_to_read(source)?;
     let draft = Draft::create(target)?;
     let sqlite = |error| OpenError::sqlite(target, "write", error);
@@ -70,9 +90,10 @@ fn copy(source: &Path, target: &Path) -> Result<Head, OpenError> {
     // One file that needs no other; also, the copy's own fsync.
     to.execute_batch("PRAGMA journal_mode = DELETE").map_err(sqlite)?;
     let head = log::verify_all(&to).map_err(|error| error.at(source))?.head;
+    let finished = finish(&mut to, head)?;
     close(to).map_err(sqlite)?;
     draft.publish()?;
-    Ok(head)
+    Ok(finished)
 }
 
 /// All pages in one step: in smaller ones, each write to the source would begin the copy anew.

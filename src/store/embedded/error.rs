@@ -15,6 +15,15 @@ pub enum OpenError {
         pid: Option<u32>,
     },
 
+    /// It has more than one name, and each would give a lock of its own: two servers could write.
+    #[error("store `{path}` has {names} names (hard links), and may have one; remove the others")]
+    SeveralNames {
+        /// The file, under the name that was asked for.
+        path: PathBuf,
+        /// How many names it has.
+        names: u64,
+    },
+
     /// Something else is there.
     #[error("`{path}` is no store: {why}")]
     NotAStore {

@@ -3,13 +3,14 @@
 //! Knows no SQL. Nothing here replaces or shortens a file that is there.
 //!
 //! Invariant: of the paths that lead to one store through links or `..`, all give one [`Place`], so
-//! that two processes cannot hold two locks for one file.
+//! that two processes cannot hold two locks for one file. Hard links cannot be followed to one name,
+//! so a file with two names is refused.
 
 use super::OpenError;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,7 +53,13 @@ impl Place {
         // For whoever meets the lock. That it cannot be written is no reason not to start.
         let _ = lock.set_len(0).and_then(|()| lock.rewind());
         let _ = writeln!(lock, "{}", std::process::id());
+        has_one_name(&path)?;
         Ok(Self { path, _lock: lock })
+    }
+
+    /// Which file is at the path: its device and number.
+    pub(super) fn file(&self) -> io::Result<(u64, u64)> {
+        fs::metadata(&self.path).map(|found| (found.dev(), found.ino()))
     }
 
     /// The path, without links.
@@ -144,8 +151,11 @@ impl Draft {
             }
             Err(error) => return Err(io(error)),
         }
-        fs::remove_file(&self.path).map_err(io)?;
-        sync_folder(folder_of(&self.target))
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io(error)),
+            // Whoever has opened the target already may have tidied up.
+            Ok(()) | Err(_) => sync_folder(folder_of(&self.target)),
+        }
     }
 }
 
@@ -156,6 +166,43 @@ impl Drop for Draft {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Refuses a file with another name, under which another lock could be had. A draft's passing name
+/// is left behind when its process dies between the two steps of [`Draft::publish`]; it goes.
+fn has_one_name(path: &Path) -> Result<(), OpenError> {
+    let io = |error| OpenError::io(path, "look at", error);
+    let file = match fs::metadata(path) {
+        Ok(file) if file.is_file() && 1 < file.nlink() => file,
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(error)),
+    };
+    let mut names = file.nlink();
+    for entry in fs::read_dir(folder_of(path)).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let is_same = || entry.metadata().is_ok_and(|other| is_one_file(&file, &other));
+        if is_draft_of(path, &entry.path()) && is_same() {
+            fs::remove_file(entry.path()).map_err(io)?;
+            names -= 1;
+        }
+    }
+    match names {
+        1 => Ok(()),
+        _ => Err(OpenError::SeveralNames { path: path.to_owned(), names }),
+    }
+}
+
+fn is_one_file(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Whether `path` is the passing name of a draft for `target`.
+fn is_draft_of(target: &Path, path: &Path) -> bool {
+    let start = beside(target, ".");
+    let rest =
+        path.as_os_str().as_encoded_bytes().strip_prefix(start.as_os_str().as_encoded_bytes());
+    rest.is_some_and(|rest| rest.ends_with(b".part"))
 }
 
 /// Whether anything is at `path`, a link to nowhere included.
@@ -212,7 +259,7 @@ fn make_folder(folder: &Path) -> Result<(), OpenError> {
 }
 
 /// `path` with something added to its name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()

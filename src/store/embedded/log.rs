@@ -13,6 +13,14 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Transaction<'_>, Store
     connection.unchecked_transaction().map_err(reading("the file"))
 }
 
+/// SQLite's number for what the file holds: another one after a commit of another connection, the
+/// same one after a commit of this.
+pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
+    connection
+        .pragma_query_value(None, "data_version", |row| row.get(0))
+        .map_err(reading("the file"))
+}
+
 /// Verifies everything: the file's structure, its tables, every record, and that the log ends where
 /// the head says. Returns the state after the last record.
 pub(super) fn verify_all(connection: &Connection) -> Result<Loaded, StoreError> {
@@ -37,6 +45,9 @@ pub(super) fn verify_all(connection: &Connection) -> Result<Loaded, StoreError> 
         );
         return Err(corrupt(place, why));
     }
+    if super::schema::has_origins(&snapshot).map_err(reading("the format"))? {
+        super::origin::verify(&snapshot, &head)?;
+    }
     Ok(loaded)
 }
 
@@ -46,11 +57,13 @@ pub(super) fn fold(
     lineage: Lineage,
     up_to: Revision,
 ) -> Result<Loaded, StoreError> {
-    let mut rules = RuleSet::default();
+    let (mut rules, mut changed_at) = (RuleSet::default(), None);
     let end = each_record(log, Chain::START, up_to.0, |record| {
         rules.apply(&record.proposal.change);
+        changed_at = changed_at.max(Some(record.proposal.at));
     })?;
-    Ok(Loaded { head: Head { lineage, revision: end.revision, chain: end.hash }, rules })
+    let head = Head { lineage, revision: end.revision, chain: end.hash };
+    Ok(Loaded { head, rules, changed_at })
 }
 
 /// Up to `limit` records after a revision.
@@ -160,7 +173,7 @@ pub(super) fn corrupt(place: impl Into<String>, why: impl Into<BoxError>) -> Sto
 }
 
 /// What it means that SQLite cannot read something: damage, or a disk that does not answer.
-fn reading(place: &str) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
+pub(super) fn reading(place: &str) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
     move |error| match error.sqlite_error_code() {
         Some(
             rusqlite::ErrorCode::SystemIoFailure

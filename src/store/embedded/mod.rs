@@ -1,46 +1,55 @@
 //! The store in one SQLite file: nothing to install, and one server process a file.
 //!
 //! The log of records is all there is: the state is its fold, made at start while every record is
-//! verified, held in memory, and moved on after each commit. There is no second copy to disagree.
+//! verified, held in memory, and moved on after each commit. Memory is trusted for as long as nothing
+//! speaks against it; then the file is read anew, or nothing more is said.
 //!
 //! - `file`: the lock, new files, folders and their modes.
 //! - `schema`: the tables, the format number, the settings of a connection.
 //! - `log`: reads records, and verifies whatever it reads.
-//! - `writer`: the one connection that writes.
+//! - `writer`: the one connection that writes; `trust`: what its memory of the file is worth.
+//! - `origin`: where the history of a restored store came from.
 //! - `worker`: a thread that owns a connection.
-//! - `copy`: backup and restore.
+//! - `copy`: backup and restore. `journal`: the same file as a replica of a shared store keeps it.
 //!
-//! Invariants: a change is on disk before anybody can see it. An I/O error while writing ends the
-//! process, since after a failed fsync nobody can tell what the disk holds. A damaged file is refused,
-//! never repaired and never replaced by an empty store.
+//! Invariants: a change is on disk before anybody can see it. An I/O error of the writer breaks the
+//! store for good, since after a failed fsync nobody can tell what the disk holds: see
+//! [`EmbeddedStore::broken`]. A damaged file is refused, never repaired and never replaced by an empty
+//! store.
 
 mod copy;
 mod error;
 mod file;
+mod journal;
 mod log;
+mod origin;
 mod schema;
+mod trust;
 mod worker;
 mod writer;
 
-pub use copy::{backup_file, restore};
+pub use copy::{Restored, backup_file, restore};
 pub use error::OpenError;
+pub use journal::FileJournal;
 
 use super::{Applied, Head, Loaded, RuleStore, StoreError};
 use crate::audit::{Proposal, Record, RequestId};
-use crate::domain::Revision;
-use arc_swap::ArcSwap;
+use crate::domain::{Lineage, Revision};
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use worker::Worker;
 use writer::Writer;
 
 /// An open store. Dropping it waits for writes that were begun, and then gives up the file.
 pub struct EmbeddedStore {
     path: PathBuf,
-    newest: Arc<ArcSwap<Loaded>>,
-    // The writer goes last: it holds the lock, which must outlive every connection of ours.
+    lineage: Lineage,
+    broken: CancellationToken,
+    // Whole histories are folded on a thread of their own, so that nothing short waits for one. The
+    // writer goes last: it holds the lock, which must outlive every connection of ours.
+    folder: Worker<Connection>,
     reader: Worker<Connection>,
     writer: Worker<Writer>,
 }
@@ -56,49 +65,54 @@ impl EmbeddedStore {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let place = file::Place::claim(path)?;
         if place.is_vacant()? {
-            copy::create(place.path())?;
+            copy::create(place.path(), None)?;
         }
         file::look_like_a_store(place.path())?;
         let connection = schema::open_writable(place.path())?;
-        let loaded = log::verify_all(&connection).map_err(|error| error.at(place.path()))?;
+        let at = |error: StoreError| error.at(place.path());
+        let loaded = log::verify_all(&connection).map_err(at)?;
         schema::prepare_to_write(&connection, place.path())?;
-        let reader = schema::open_to_read(place.path())?;
+        schema::migrate(&connection, place.path())?;
+        let (folder, reader) =
+            (schema::open_to_read(place.path())?, schema::open_to_read(place.path())?);
 
         let path = place.path().to_owned();
-        let newest = Arc::new(ArcSwap::from_pointee(loaded));
-        let writer = Writer::new(connection, place, Arc::clone(&newest));
+        let lineage = loaded.head.lineage.clone();
+        let broken = CancellationToken::new();
+        let writer = Writer::new(connection, place, loaded, broken.clone());
+        let writer = writer.map_err(|error| error.at(&path))?;
         let start = |error| OpenError::io(&path, "start a thread for", error);
         Ok(Self {
-            reader: Worker::start("store-reader", reader).map_err(start)?,
-            writer: Worker::start("store-writer", writer).map_err(start)?,
-            newest,
+            folder: Worker::start("store-folder", folder, &broken).map_err(start)?,
+            reader: Worker::start("store-reader", reader, &broken).map_err(start)?,
+            writer: Worker::start("store-writer", writer, &broken).map_err(start)?,
+            broken,
+            lineage,
             path,
         })
     }
 
-    fn newest(&self) -> Loaded {
-        Loaded::clone(&self.newest.load())
+    /// Done when this store can never be relied on again: the disk failed, so that only another
+    /// process can tell what it holds, or a thread of the store died. End the process then.
+    pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.broken.clone().cancelled_owned()
     }
 }
 
 impl RuleStore for EmbeddedStore {
     fn load(&self) -> BoxFuture<'_, Result<Loaded, StoreError>> {
-        Box::pin(async { Ok(self.newest()) })
+        Box::pin(self.writer.run("loading the rules", Writer::load))
     }
 
     fn load_at(&self, revision: Revision) -> BoxFuture<'_, Result<Option<Loaded>, StoreError>> {
-        Box::pin(async move {
-            let newest = self.newest.load_full();
-            if newest.head.revision < revision {
+        let lineage = self.lineage.clone();
+        Box::pin(self.folder.run("loading an earlier revision", move |connection| {
+            let log = log::snapshot(connection)?;
+            if log::head(&log)?.revision < revision {
                 return Ok(None);
             }
-            let lineage = newest.head.lineage.clone();
-            self.reader
-                .run("loading an earlier revision", move |connection| {
-                    log::fold(&log::snapshot(connection)?, lineage, revision).map(Some)
-                })
-                .await
-        })
+            log::fold(&log, lineage, revision).map(Some)
+        }))
     }
 
     fn apply<'a>(
@@ -127,9 +141,9 @@ impl RuleStore for EmbeddedStore {
         request_id: &'a RequestId,
     ) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
         let request_id = request_id.clone();
-        Box::pin(self.reader.run("looking up a request", move |connection| {
-            log::record_of(&log::snapshot(connection)?, &request_id)
-        }))
+        Box::pin(
+            self.writer.run("looking up a request", move |writer| writer.record_of(&request_id)),
+        )
     }
 
     fn backup<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Head, StoreError>> {

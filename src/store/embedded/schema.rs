@@ -8,6 +8,7 @@
 //! Invariant: what is in `records` is never changed. Triggers stop mistakes; the chain shows the rest.
 
 use super::OpenError;
+use crate::domain::Lineage;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -16,15 +17,16 @@ use std::time::Duration;
 /// Marks a SQLite file as a store: `OFGT`.
 const APPLICATION_ID: i64 = 0x4f46_4754;
 
-/// The format that this version writes. Another set of tables is another number, and a step in
-/// [`migrate`].
-const FORMAT: i64 = 1;
+/// The format that this version writes. Another set of tables is another number, a row in [`tables`]
+/// and a step in [`migrate`].
+const FORMAT: i64 = 2;
 
 /// How long to wait for somebody who should not be there, such as a person with a SQLite shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// `head` is one row: it shows a tail that was cut off, which a chain by itself cannot.
-const TABLES: &str = "
+/// What all formats have. `head` is one row: it shows a tail that was cut off, which a chain by
+/// itself cannot.
+const LOG: &str = "
     CREATE TABLE head (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         lineage TEXT NOT NULL,
@@ -47,30 +49,67 @@ const TABLES: &str = "
         BEGIN SELECT RAISE(ABORT, 'records are never changed'); END;
     CREATE TRIGGER records_never_go BEFORE DELETE ON records
         BEGIN SELECT RAISE(ABORT, 'records are never deleted'); END;
-    CREATE TRIGGER head_moves_by_one BEFORE UPDATE ON head
-        WHEN NEW.revision IS NOT OLD.revision + 1 OR NEW.lineage IS NOT OLD.lineage
-        BEGIN SELECT RAISE(ABORT, 'the head moves one record at a time'); END;
     CREATE TRIGGER head_never_goes BEFORE DELETE ON head
         BEGIN SELECT RAISE(ABORT, 'the head is never deleted'); END;
 ";
 
-/// Makes the tables and a new lineage in an empty file.
-pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+/// How the head may move in format 1.
+const HEAD_OF_FORMAT_1: &str = "
+    CREATE TRIGGER head_moves_by_one BEFORE UPDATE ON head
+        WHEN NEW.revision IS NOT OLD.revision + 1 OR NEW.lineage IS NOT OLD.lineage
+        BEGIN SELECT RAISE(ABORT, 'the head moves one record at a time'); END;
+";
+
+/// Format 2 remembers where the history of a restored store came from: a place in a history that is
+/// not its own. The head takes a new lineage only where it has just been written down.
+const ORIGINS: &str = "
+    CREATE TABLE origins (
+        number INTEGER PRIMARY KEY CHECK (number >= 1),
+        lineage TEXT NOT NULL,
+        revision INTEGER NOT NULL CHECK (revision >= 0),
+        chain TEXT NOT NULL
+    ) STRICT;
+    CREATE TRIGGER origins_are_the_head BEFORE INSERT ON origins
+        WHEN NEW.number IS NOT (SELECT count(*) + 1 FROM origins)
+            OR (NEW.lineage, NEW.revision, NEW.chain)
+                IS NOT (SELECT lineage, revision, chain FROM head)
+        BEGIN SELECT RAISE(ABORT, 'an origin is where the head was'); END;
+    CREATE TRIGGER origins_never_change BEFORE UPDATE ON origins
+        BEGIN SELECT RAISE(ABORT, 'origins are never changed'); END;
+    CREATE TRIGGER origins_never_go BEFORE DELETE ON origins
+        BEGIN SELECT RAISE(ABORT, 'origins are never deleted'); END;
+    CREATE TRIGGER head_moves_by_one BEFORE UPDATE ON head
+        WHEN NOT (
+            (NEW.lineage IS OLD.lineage AND NEW.revision IS OLD.revision + 1)
+            OR (NEW.lineage IS NOT OLD.lineage
+                AND (NEW.revision, NEW.chain) IS (OLD.revision, OLD.chain)
+                AND (OLD.lineage, OLD.revision, OLD.chain) IS (
+                    SELECT lineage, revision, chain FROM origins ORDER BY number DESC LIMIT 1)))
+        BEGIN SELECT RAISE(ABORT, 'the head moves one record at a time'); END;
+";
+
+/// The tables of a format.
+fn tables(format: i64) -> [&'static str; 2] {
+    [LOG, if format == 1 { HEAD_OF_FORMAT_1 } else { ORIGINS }]
+}
+
+/// Makes the tables in an empty file, with the lineage given or a new one.
+pub(super) fn create(connection: &Connection, lineage: Option<&Lineage>) -> rusqlite::Result<()> {
+    let lineage = lineage.map_or("lower(hex(randomblob(16)))".to_owned(), |it| format!("'{it}'"));
     set_limits(connection)?;
     connection.execute_batch(&format!(
         "PRAGMA synchronous = FULL;
          BEGIN IMMEDIATE;
          PRAGMA application_id = {APPLICATION_ID};
          PRAGMA user_version = {FORMAT};
-         {TABLES}
-         INSERT INTO head VALUES (1, lower(hex(randomblob(16))), 0, '{}');
+         {LOG} {ORIGINS}
+         INSERT INTO head VALUES (1, {lineage}, 0, '{}');
          COMMIT;",
         crate::domain::ChainHash::ZERO
     ))
 }
 
-/// Opens a store file for its one writer, and brings an older format up to date. Whether its
-/// content is whole is not known yet.
+/// Opens a store file for its one writer. Whether its content is whole is not known yet.
 pub(super) fn open_writable(path: &Path) -> Result<Connection, OpenError> {
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().readonly()) {
         return Err(OpenError::io(path, "write", "the file is read-only"));
@@ -80,7 +119,7 @@ pub(super) fn open_writable(path: &Path) -> Result<Connection, OpenError> {
     if connection.is_readonly("main").map_err(sqlite)? {
         return Err(OpenError::io(path, "write", "the file is read-only"));
     }
-    migrate(&connection, path)?;
+    format_of(&connection, path)?;
     Ok(connection)
 }
 
@@ -113,7 +152,7 @@ pub(super) fn prepare_to_write(connection: &Connection, path: &Path) -> Result<(
     }
 }
 
-/// Whether tables, triggers and indexes are those of this format, to the letter.
+/// Whether tables, triggers and indexes are those of the file's format, to the letter.
 pub(super) fn is_intact(connection: &Connection) -> rusqlite::Result<bool> {
     let listing = |connection: &Connection| -> rusqlite::Result<Vec<(String, String)>> {
         connection
@@ -125,8 +164,38 @@ pub(super) fn is_intact(connection: &Connection) -> rusqlite::Result<bool> {
             .collect()
     };
     let model = Connection::open_in_memory()?;
-    model.execute_batch(TABLES)?;
+    model.execute_batch(&tables(number(connection)?).concat())?;
     Ok(listing(connection)? == listing(&model)?)
+}
+
+/// Takes a verified file from each older format to the next, in one transaction: it has the one or
+/// the other, whenever the process dies.
+pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    if format_of(connection, path)? == FORMAT {
+        return Ok(());
+    }
+    connection
+        .execute_batch(&format!(
+            "BEGIN IMMEDIATE;
+             DROP TRIGGER head_moves_by_one;
+             {ORIGINS}
+             PRAGMA user_version = {FORMAT};
+             COMMIT;"
+        ))
+        .map_err(|error| OpenError::sqlite(path, "bring to the newest format", error))?;
+    tracing::info!(
+        "Brought the store to format {FORMAT}; earlier versions do not read it any more"
+    );
+    Ok(())
+}
+
+/// Whether the file has a list of origins.
+pub(super) fn has_origins(connection: &Connection) -> rusqlite::Result<bool> {
+    number(connection).map(|format| 1 < format)
+}
+
+fn number(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 fn open(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
@@ -149,11 +218,6 @@ fn set_limits(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// The one step from each older format to the next goes here; there is none yet.
-fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    format_of(connection, path).map(|_| ())
-}
-
 fn format_of(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let read = |name| number(name).map_err(|error| OpenError::sqlite(path, "read", error));
@@ -161,7 +225,7 @@ fn format_of(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
         return Err(OpenError::no_store(path, "it is a SQLite file of something else"));
     }
     match read("user_version")? {
-        FORMAT => Ok(FORMAT),
+        found @ 1..=FORMAT => Ok(found),
         found if FORMAT < found => {
             Err(OpenError::LaterFormat { path: path.to_owned(), found, newest: FORMAT })
         }

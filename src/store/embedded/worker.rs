@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use std::io;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// How many jobs may wait; more callers wait outside. Each may hold a rule file's worth of change.
 const LONGEST_QUEUE: usize = 64;
@@ -22,10 +23,13 @@ pub(super) struct Worker<T> {
 }
 
 impl<T: Send + 'static> Worker<T> {
-    /// Starts the thread and hands it `value`, which is dropped there, too.
-    pub(super) fn start(name: &str, mut value: T) -> io::Result<Self> {
+    /// Starts the thread and hands it `value`, which is dropped there, too. `ended` is cancelled
+    /// when the thread ends, a panic included.
+    pub(super) fn start(name: &str, mut value: T, ended: &CancellationToken) -> io::Result<Self> {
         let (queue, mut jobs) = mpsc::channel::<Job<T>>(LONGEST_QUEUE);
+        let ended = ended.clone().drop_guard();
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+            let _ended = ended;
             while let Some(job) = jobs.blocking_recv() {
                 job(&mut value);
             }

@@ -1,18 +1,20 @@
 //! The one connection that writes: each change is one transaction of record and head.
 //!
-//! Invariant: whoever is told of a change can rely on it. Its commit has returned, so it is on disk;
-//! only then is it shown to readers and to its caller. When an I/O error leaves open what the disk
-//! holds, the process ends at once: the next start reads what is really there, and a retry under
-//! the same request id finds out.
+//! Invariants: whoever is told of a change can rely on it, since its commit has returned, so that it
+//! is on disk, before anybody sees it. Memory is answered from only while nothing speaks against it
+//! (see `trust`); when the disk fails, whoever waits for [`Writer`]'s token is told, and nothing is
+//! tried again: the next process reads what is really there, and a retry under the same request id
+//! finds out.
 
 use super::file::Place;
 use super::log::{self, corrupt};
-use crate::audit::{Chain, Proposal};
-use crate::domain::Revision;
+use super::trust::{Trust, is_io, is_of_the_disk, not_committed, not_written};
+use crate::audit::{Chain, Proposal, Record, RequestId};
+use crate::domain::{ChainHash, Revision};
 use crate::store::{Applied, Head, Loaded, StoreError};
-use arc_swap::ArcSwap;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
-use std::sync::Arc;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use tokio_util::sync::CancellationToken;
 
 /// How much may gather in the write-ahead log before it moves into the main file: little enough
 /// that reading stays fast and a start after a crash short.
@@ -25,16 +27,48 @@ const BYTES_A_COMMIT: usize = 16 << 10;
 pub(super) struct Writer {
     // The lock goes last: nobody else may have the file before our connection is closed.
     connection: Connection,
-    _place: Place,
-    newest: Arc<ArcSwap<Loaded>>,
+    place: Place,
+    /// Which file was opened.
+    file: (u64, u64),
+    newest: Loaded,
+    trust: Trust,
+    /// Tells a commit of another connection: SQLite's number for what the file held last.
+    version: i64,
+    broken: CancellationToken,
     bytes_ahead: usize,
 }
 
 impl Writer {
-    /// `newest` is what the verified file holds.
-    pub(super) fn new(connection: Connection, place: Place, newest: Arc<ArcSwap<Loaded>>) -> Self {
+    /// `newest` is what the verified file holds; `broken` is cancelled when the disk fails.
+    pub(super) fn new(
+        connection: Connection,
+        place: Place,
+        newest: Loaded,
+        broken: CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let version = log::version(&connection)?;
+        let file = place.file().map_err(|error| StoreError::Unavailable {
+            doing: "looking at the file",
+            source: error.into(),
+        })?;
         // As if full: the first commit moves what a crash may have left in the log.
-        Self { connection, _place: place, newest, bytes_ahead: MOST_BYTES_AHEAD }
+        let bytes_ahead = MOST_BYTES_AHEAD;
+        let trust = Trust::Sound;
+        Ok(Self { connection, place, file, newest, trust, version, broken, bytes_ahead })
+    }
+
+    /// The newest state: from memory, or read anew if memory is in doubt.
+    pub(super) fn load(&mut self) -> Result<Loaded, StoreError> {
+        self.settle("loading the rules")?;
+        Ok(self.newest.clone())
+    }
+
+    /// The record that a request led to. Asked here, so that it comes after every write that was
+    /// begun before, and waits for none of the long reads.
+    pub(super) fn record_of(&mut self, request: &RequestId) -> Result<Option<Record>, StoreError> {
+        self.trust.usable("looking up a request")?;
+        let found = log::snapshot(&self.connection).and_then(|log| log::record_of(&log, request));
+        found.map_err(|error| self.judge(error, None))
     }
 
     /// Makes the change the next revision; see [`RuleStore::apply`](crate::store::RuleStore::apply).
@@ -43,128 +77,204 @@ impl Writer {
         proposal: &Proposal,
         expected: Revision,
     ) -> Result<Applied, StoreError> {
-        let newest = self.newest.load_full();
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(not_begun)?;
-        if let Some(record) = log::record_of(&transaction, &proposal.request_id)? {
-            if record.proposal.asks_the_same_as(proposal) {
-                return Ok(Applied { record, repeated: true });
+        let doing = "applying a change";
+        self.settle(doing)?;
+        self.look_for_others(doing)?;
+        let mut step = Step { at: &self.newest.head, led_to: None };
+        match step.append(&mut self.connection, proposal, expected) {
+            Ok((applied, _)) if applied.repeated => Ok(applied),
+            Ok((applied, size)) => {
+                let record = &applied.record;
+                (self.newest.head.revision, self.newest.head.chain) =
+                    (record.revision, record.chain);
+                self.newest.rules.apply(&proposal.change);
+                self.newest.changed_at = self.newest.changed_at.max(Some(proposal.at));
+                self.bytes_ahead += size + BYTES_A_COMMIT;
+                self.move_into_main_file();
+                Ok(applied)
             }
-            let (request_id, revision) = (proposal.request_id.clone(), record.revision);
-            return Err(StoreError::RequestReused { request_id, revision });
+            Err(error) => {
+                let led_to = step.led_to;
+                Err(self.judge(error, led_to))
+            }
         }
-        let actual = newest.head.revision;
-        if actual != expected {
-            return Err(StoreError::Conflict { expected, actual });
-        }
-        if log::head(&transaction)? != newest.head {
-            return Err(corrupt("the head", "somebody else has written to the file"));
-        }
-        let chain = Chain { revision: actual, hash: newest.head.chain };
-        let (record, entry) = chain.next(proposal).map_err(|error| StoreError::NotWritten {
-            doing: "recording a change",
-            source: error.into(),
-        })?;
-        let head = Head { revision: record.revision, chain: record.chain, ..newest.head.clone() };
-        insert(&transaction, &head, proposal, &entry).map_err(not_inserted)?;
-        transaction.commit().map_err(not_committed)?;
+    }
 
-        let rules = newest.rules.after(&proposal.change);
-        self.newest.store(Arc::new(Loaded { head, rules }));
-        self.bytes_ahead += entry.len() + BYTES_A_COMMIT;
-        self.move_into_main_file();
-        Ok(Applied { record, repeated: false })
+    /// Notices what others did to the file since we last looked. Writes to a file that was moved away
+    /// would be acknowledged, and gone at the next start.
+    fn look_for_others(&mut self, doing: &'static str) -> Result<(), StoreError> {
+        if self.place.file().ok() != Some(self.file) {
+            let moved = corrupt("the path", "the file that was opened is there no more");
+            return Err(self.judge(moved, None));
+        }
+        match log::version(&self.connection) {
+            Ok(version) if version == self.version => Ok(()),
+            Ok(_) => {
+                self.trust = Trust::Doubtful(None);
+                self.settle(doing)
+            }
+            Err(error) => Err(self.judge(error, None)),
+        }
+    }
+
+    /// Removes doubt by reading the file anew, all of it.
+    fn settle(&mut self, doing: &'static str) -> Result<(), StoreError> {
+        self.trust.usable(doing)?;
+        let Trust::Doubtful(led_to) = self.trust else { return Ok(()) };
+        match self.reread(led_to) {
+            Ok((loaded, version)) => {
+                (self.newest, self.version, self.trust) = (loaded, version, Trust::Sound);
+                Ok(())
+            }
+            Err(error) => Err(self.judge(error, led_to)),
+        }
+    }
+
+    /// What the file holds, if that is what memory holds, or also the commit that ended unclear.
+    fn reread(&self, led_to: Option<(Revision, ChainHash)>) -> Result<(Loaded, i64), StoreError> {
+        // First: a commit in between shows at the next look.
+        let version = log::version(&self.connection)?;
+        let loaded = log::verify_all(&self.connection)?;
+        let unclear = led_to.map(|(revision, chain)| {
+            let lineage = self.newest.head.lineage.clone();
+            Head { lineage, revision, chain }
+        });
+        if loaded.head != self.newest.head && Some(&loaded.head) != unclear.as_ref() {
+            return Err(somebody_else());
+        }
+        Ok((loaded, version))
+    }
+
+    /// Draws the conclusion from a failure: what is memory worth now?
+    fn judge(&mut self, error: StoreError, led_to: Option<(Revision, ChainHash)>) -> StoreError {
+        if is_of_the_disk(&error) || !self.connection.is_autocommit() {
+            self.give_up(&error);
+            return error;
+        }
+        match &error {
+            StoreError::Conflict { .. }
+            | StoreError::RequestReused { .. }
+            | StoreError::Forked
+            | StoreError::Empty
+            | StoreError::NotWritten { .. } => {}
+            StoreError::Unavailable { .. } => self.trust = Trust::Doubtful(led_to),
+            StoreError::Corrupt { place, source } => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "The store takes no more changes: its file is not what was written to it"
+                );
+                self.trust = Trust::Damaged { place: place.clone(), why: source.to_string() };
+            }
+        }
+        error
+    }
+
+    /// The disk failed. Nothing is tried again, at the end neither: moving the log into the main
+    /// file could move what never reached the disk.
+    fn give_up(&mut self, error: &(dyn std::error::Error + 'static)) {
+        tracing::error!(error, "The disk failed under the store, and what it holds is unknown");
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        self.trust = Trust::Broken;
+        self.broken.cancel();
     }
 
     /// Moves the write-ahead log into the main file, when enough has gathered. What is not moved
-    /// stays in the log, which is as good; so only an I/O error matters.
+    /// stays in the log, which is as good; so only a failing disk matters.
     fn move_into_main_file(&mut self) {
         if self.bytes_ahead < MOST_BYTES_AHEAD {
             return;
         }
         self.bytes_ahead = 0;
         let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = moved {
-            end_if_in_doubt(&error);
-            tracing::warn!(
+        match moved {
+            Ok(()) => {}
+            Err(error) if is_io(&error) => self.give_up(&error),
+            Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "Recent changes stay in the write-ahead log of the store"
-            );
+            ),
         }
     }
 }
 
-fn insert(
+/// One change on its way into the file.
+struct Step<'a> {
+    /// Where the log ends before it.
+    at: &'a Head,
+    /// Where the log ends after it, once it may be there.
+    led_to: Option<(Revision, ChainHash)>,
+}
+
+impl Step<'_> {
+    /// Appends the change, or finds it there. Also tells how large its entry is.
+    fn append(
+        &mut self,
+        connection: &mut Connection,
+        proposal: &Proposal,
+        expected: Revision,
+    ) -> Result<(Applied, usize), StoreError> {
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(not_written("beginning a transaction"))?;
+        if let Some(record) = log::record_of(&transaction, &proposal.request_id)? {
+            if record.proposal.asks_the_same_as(proposal) {
+                return Ok((Applied { record, repeated: true }, 0));
+            }
+            let (request_id, revision) = (proposal.request_id.clone(), record.revision);
+            return Err(StoreError::RequestReused { request_id, revision });
+        }
+        let Head { revision: actual, chain: hash, .. } = *self.at;
+        if actual != expected {
+            return Err(StoreError::Conflict { expected, actual });
+        }
+        if log::head(&transaction)? != *self.at {
+            return Err(somebody_else());
+        }
+        let chain = Chain { revision: actual, hash };
+        let (record, entry) = chain.next(proposal).map_err(|error| StoreError::NotWritten {
+            doing: "recording a change",
+            source: error.into(),
+        })?;
+        insert(&transaction, &record, &entry).map_err(not_written("writing a record"))?;
+        self.led_to = Some((record.revision, record.chain));
+        transaction.commit().map_err(not_committed)?;
+        Ok((Applied { record, repeated: false }, entry.len()))
+    }
+}
+
+pub(super) fn insert(
     transaction: &Transaction<'_>,
-    head: &Head,
-    proposal: &Proposal,
+    record: &Record,
     entry: &str,
 ) -> rusqlite::Result<()> {
-    let revision = i64::try_from(head.revision.0).unwrap_or(i64::MAX);
-    let chain = head.chain.to_string();
+    let revision = i64::try_from(record.revision.0).unwrap_or(i64::MAX);
+    let chain = record.chain.to_string();
     transaction
         .prepare_cached(
             "INSERT INTO records (revision, chain, request_id, entry) VALUES (?, ?, ?, ?)",
         )?
-        .execute(params![revision, chain, proposal.request_id.as_str(), entry])?;
+        .execute(params![revision, chain, record.proposal.request_id.as_str(), entry])?;
     transaction
         .prepare_cached("UPDATE head SET revision = ?, chain = ?")?
         .execute(params![revision, chain])?;
     Ok(())
 }
 
-/// A transaction that did not begin, or that is rolled back, has written nothing.
-fn not_begun(error: rusqlite::Error) -> StoreError {
-    end_if_in_doubt(&error);
-    StoreError::NotWritten { doing: "beginning a transaction", source: error.into() }
-}
-
-fn not_inserted(error: rusqlite::Error) -> StoreError {
-    end_if_in_doubt(&error);
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation) => {
-            corrupt("the end of the log", error)
-        }
-        _ => StoreError::NotWritten { doing: "writing a record", source: error.into() },
-    }
-}
-
-fn not_committed(error: rusqlite::Error) -> StoreError {
-    end_if_in_doubt(&error);
-    match error.sqlite_error_code() {
-        // SQLite writes the mark that commits last, and nothing counts without it.
-        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy) => {
-            StoreError::NotWritten { doing: "committing a record", source: error.into() }
-        }
-        _ => StoreError::Unavailable { doing: "committing a record", source: error.into() },
-    }
-}
-
-/// Ends the process after an I/O error. The kernel may report a failed fsync once and then call the
-/// lost pages clean, so that trying again would "succeed": only reading the disk anew is honest.
-fn end_if_in_doubt(error: &rusqlite::Error) {
-    if error.sqlite_error_code() != Some(ErrorCode::SystemIoFailure) {
-        return;
-    }
-    tracing::error!(
-        error = error as &dyn std::error::Error,
-        "Ending the process: the disk failed while the store was writing, and what it holds is unknown"
-    );
-    std::process::abort();
+fn somebody_else() -> StoreError {
+    corrupt("the head", "somebody else has written to the file")
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use super::*;
     use crate::audit::samples::proposal;
     use crate::domain::{
-        ComponentReach, Reach, Revision, RuleEdit, Scope, Suspension, SuspensionId, Target,
-        VendorId,
+        ComponentReach, Reach, RuleEdit, Scope, Suspension, SuspensionId, Target, VendorId,
     };
+    use crate::store::RuleStore;
     use crate::store::embedded::EmbeddedStore;
-    use crate::store::{RuleStore, StoreError};
+    use std::path::Path;
 
     #[tokio::test]
     async fn a_full_disk_refuses_the_change_keeps_the_rest_and_takes_it_when_there_is_room() {
@@ -199,6 +309,55 @@ mod tests {
         drop(store);
         let reopened = EmbeddedStore::open(&path).unwrap();
         assert_eq!(reopened.load().await.unwrap().head.revision, applied.record.revision);
+    }
+
+    /// Appends `proposal` the way this software does, over a connection of its own.
+    fn append_from_outside(path: &Path, at: &Head, proposal: &Proposal) -> (Revision, ChainHash) {
+        let mut outside = Connection::open(path).unwrap();
+        let mut step = Step { at, led_to: None };
+        step.append(&mut outside, proposal, at.revision).unwrap();
+        step.led_to.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_ended_unclear_is_looked_up_in_the_file() {
+        for has_landed in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("rules.db");
+            let store = EmbeddedStore::open(&path).unwrap();
+            store.apply(&proposal(1), Revision(0)).await.unwrap();
+            let before = store.load().await.unwrap();
+            let lands = has_landed.then(|| append_from_outside(&path, &before.head, &proposal(2)));
+            let elsewhere = (Revision(2), ChainHash::ZERO);
+            let in_doubt = move |writer: &mut Writer| {
+                writer.trust = Trust::Doubtful(Some(lands.unwrap_or(elsewhere)));
+                Ok(())
+            };
+            store.writer.run("losing an answer", in_doubt).await.unwrap();
+
+            let after = store.load().await.unwrap();
+            let expected = if has_landed { Revision(2) } else { Revision(1) };
+            assert_eq!(after.head.revision, expected);
+            assert_eq!(after == before, !has_landed);
+            assert_eq!(store.load_at(expected).await.unwrap().as_ref(), Some(&after));
+            let next = store.apply(&proposal(3), expected).await.unwrap();
+            assert_eq!(next.record.revision, expected.next());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_somebody_else_made_is_never_taken_for_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.db");
+        let store = EmbeddedStore::open(&path).unwrap();
+        let before = store.load().await.unwrap();
+        append_from_outside(&path, &before.head, &proposal(1));
+        for _ in 0..2 {
+            let refused = store.apply(&proposal(2), Revision(0)).await.unwrap_err();
+            assert!(matches!(&refused, StoreError::Corrupt { place, .. } if place == "the head"));
+            let refused = store.load().await.unwrap_err();
+            assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused:?}");
+        }
     }
 
     #[tokio::test]

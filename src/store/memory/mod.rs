@@ -1,71 +1,118 @@
-//! A store that forgets, for tests: the log in a vector, behind a lock. Clones share it.
+//! A store that forgets, for tests: the log in a vector, behind a lock. Clones share it, as the server
+//! processes of a test share a store.
 //!
 //! It has no file, so the one thing that it cannot do is a backup.
 
-use super::{Applied, Head, Loaded, RuleStore, StoreError};
-use crate::audit::{Chain, Proposal, Record, RequestId};
+mod shared;
+
+use super::{Applied, Head, Incarnation, Loaded, Reign, RuleStore, Sighting, StoreError};
+use crate::audit::{Chain, ChangeKind, Proposal, Record, RequestId};
 use crate::domain::{Lineage, Revision, RuleSet};
 use futures_util::future::{BoxFuture, ready};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// A store in memory.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+    newest: watch::Sender<Revision>,
+}
+
+/// What it holds.
+#[derive(Debug)]
+struct State {
     lineage: Lineage,
-    records: Arc<Mutex<Vec<Record>>>,
+    parent: Option<Lineage>,
+    records: Vec<Record>,
+    forked: bool,
+    /// Who reported, and of which history.
+    members: BTreeMap<Incarnation, (Lineage, Sighting)>,
+    reign: Reign,
 }
 
 impl MemoryStore {
     /// An empty store of the given lineage.
     #[must_use]
     pub fn new(lineage: Lineage) -> Self {
-        Self { lineage, records: Arc::default() }
+        let state = State {
+            lineage,
+            parent: None,
+            records: Vec::new(),
+            forked: false,
+            members: BTreeMap::new(),
+            reign: Reign("memory".into()),
+        };
+        Self { state: Arc::new(Mutex::new(state)), newest: watch::channel(Revision::ZERO).0 }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Record>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // Each change is one push, so that a panic elsewhere leaves nothing half done.
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn loaded(&self, records: &[Record]) -> Loaded {
-        let mut rules = RuleSet::default();
-        records.iter().for_each(|record| rules.apply(&record.proposal.change));
-        let Chain { revision, hash: chain } = end_of(records);
-        Loaded { head: Head { lineage: self.lineage.clone(), revision, chain }, rules }
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn apply_now(&self, proposal: &Proposal, expected: Revision) -> Result<Applied, StoreError> {
-        let mut records = self.lock();
-        if let Some(record) = find(&records, &proposal.request_id) {
+        let mut state = self.lock();
+        if let Some(record) = find(&state.records, &proposal.request_id) {
             if record.proposal.asks_the_same_as(proposal) {
                 return Ok(Applied { record: record.clone(), repeated: true });
             }
             let (request_id, revision) = (proposal.request_id.clone(), record.revision);
             return Err(StoreError::RequestReused { request_id, revision });
         }
-        let end = end_of(&records);
+        let end = end_of(&state.records);
         if end.revision != expected {
             return Err(StoreError::Conflict { expected, actual: end.revision });
         }
-        let (record, _) = end.next(proposal).map_err(|error| StoreError::NotWritten {
-            doing: "recording a change",
-            source: error.into(),
-        })?;
-        records.push(record.clone());
+        let decides = matches!(proposal.kind, ChangeKind::HealFork | ChangeKind::AcceptHistory);
+        if state.forked && !decides {
+            return Err(StoreError::Forked);
+        }
+        let not_written = |source| StoreError::NotWritten { doing: "recording a change", source };
+        let (record, _) = end.next(proposal).map_err(|error| not_written(error.into()))?;
+        if proposal.kind == ChangeKind::AcceptHistory {
+            let next = Lineage::parse(&uuid::Uuid::new_v4().simple().to_string());
+            let next = next.ok_or_else(|| not_written("no random digits".into()))?;
+            state.parent = Some(std::mem::replace(&mut state.lineage, next));
+            state.forked = false;
+        }
+        state.records.push(record.clone());
+        self.newest.send_replace(record.revision);
         Ok(Applied { record, repeated: false })
+    }
+}
+
+impl State {
+    fn loaded(&self, count: usize) -> Option<Loaded> {
+        let records = self.records.get(..count)?;
+        let mut rules = RuleSet::default();
+        records.iter().for_each(|record| rules.apply(&record.proposal.change));
+        let changed_at = records.iter().map(|record| record.proposal.at).max();
+        Some(Loaded { head: self.head_of(records), rules, changed_at })
+    }
+
+    fn head(&self) -> Head {
+        self.head_of(&self.records)
+    }
+
+    fn head_of(&self, records: &[Record]) -> Head {
+        let Chain { revision, hash: chain } = end_of(records);
+        Head { lineage: self.lineage.clone(), revision, chain }
     }
 }
 
 impl RuleStore for MemoryStore {
     fn load(&self) -> BoxFuture<'_, Result<Loaded, StoreError>> {
-        Box::pin(ready(Ok(self.loaded(&self.lock()))))
+        let state = self.lock();
+        let newest = state.loaded(state.records.len());
+        Box::pin(ready(newest.ok_or(StoreError::Empty)))
     }
 
     fn load_at(&self, revision: Revision) -> BoxFuture<'_, Result<Option<Loaded>, StoreError>> {
-        let records = self.lock();
         let count = usize::try_from(revision.0).unwrap_or(usize::MAX);
-        Box::pin(ready(Ok(records.get(..count).map(|records| self.loaded(records)))))
+        Box::pin(ready(Ok(self.lock().loaded(count))))
     }
 
     fn apply<'a>(
@@ -82,7 +129,7 @@ impl RuleStore for MemoryStore {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
         let skipped = usize::try_from(after.0).unwrap_or(usize::MAX);
-        let page = self.lock().iter().skip(skipped).take(limit).cloned().collect();
+        let page = self.lock().records.iter().skip(skipped).take(limit).cloned().collect();
         Box::pin(ready(Ok(page)))
     }
 
@@ -90,7 +137,7 @@ impl RuleStore for MemoryStore {
         &'a self,
         request_id: &'a RequestId,
     ) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
-        Box::pin(ready(Ok(find(&self.lock(), request_id).cloned())))
+        Box::pin(ready(Ok(find(&self.lock().records, request_id).cloned())))
     }
 
     fn backup<'a>(&'a self, _path: &'a Path) -> BoxFuture<'a, Result<Head, StoreError>> {

@@ -84,10 +84,14 @@ async fn nothing_missing_invalid_or_unknown_is_ever_eligible() {
 #[tokio::test]
 async fn without_rules_nothing_is_known_and_health_says_so() {
     let server = Server::empty().await;
-    let decision = server.check(check()).await.unwrap();
-    assert_eq!(decision.outcome(), proto::Outcome::Indeterminate);
-    assert_eq!(reasons(&decision), ["RULES_UNAVAILABLE"]);
-    assert_eq!((decision.revision, decision.token.as_str()), (0, ""));
+    // Not even whether there is an offer to send a notice about.
+    for action in [proto::Action::Offer, proto::Action::Notify] {
+        let request = proto::CheckEligibilityRequest { action: action.into(), ..check() };
+        let decision = server.check(request).await.unwrap();
+        assert_eq!(decision.outcome(), proto::Outcome::Indeterminate);
+        assert_eq!(reasons(&decision), ["RULES_UNAVAILABLE"]);
+        assert_eq!((decision.revision, decision.token.as_str()), (0, ""));
+    }
     for (service, serving) in [
         ("", false),
         ("offergate.v1.EligibilityService", false),
@@ -202,6 +206,9 @@ async fn a_stream_answers_in_order_and_each_answer_rests_on_the_newest_rules() {
     assert_eq!(ask(message("b", "oss-12m")).await, pair("b", "PRODUCT_SUSPENDED"));
     assert_eq!(ask(message("c", "")).await, pair("c", "error"));
     assert_eq!(ask(message("d", "kis-12m")).await, pair("d", "VENDOR_SUSPENDED"));
+    let (fits, too_long) = ("e".repeat(256), "e".repeat(257));
+    assert_eq!(ask(message(&fits, "kis-12m")).await, pair(&fits, "VENDOR_SUSPENDED"));
+    assert_eq!(ask(message(&too_long, "kis-12m")).await, pair("", "error"), "not sent back");
 }
 
 #[tokio::test]
@@ -279,4 +286,19 @@ async fn an_explanation_shows_each_step_for_any_instant_revision_or_draft() {
     nested.as_of = Some(prost_types::Timestamp { seconds: 0, nanos: -1 });
     let error = server.client.explain_eligibility(nested).await.unwrap_err();
     assert_eq!(paths(&error), ["request.action", "as_of"]);
+}
+
+#[tokio::test]
+async fn an_instant_that_cannot_be_held_is_refused_and_not_decided_as_another() {
+    let server = Server::start().await;
+    let last = proto::ExplainEligibilityRequest {
+        request: Some(check()),
+        as_of: Some(prost_types::Timestamp { seconds: 253_402_207_200, nanos: 0 }),
+        ..<_>::default()
+    };
+    assert!(server.client.explain_eligibility(last.clone()).await.is_ok());
+    let never = prost_types::Timestamp { seconds: 253_402_300_799, nanos: 0 };
+    let later = proto::ExplainEligibilityRequest { as_of: Some(never), ..last };
+    let error = server.client.explain_eligibility(later).await.unwrap_err();
+    assert_eq!(paths(&error), ["as_of"]);
 }

@@ -13,9 +13,9 @@ use tonic::Code;
 const CHECK: &str = "/offergate.v1.EligibilityService/CheckEligibility";
 
 /// A connection that sends what it is told to, and reads deadlines into nothing.
-type Raw = SendRequest<Bytes>;
+pub(super) type Raw = SendRequest<Bytes>;
 
-async fn connect(server: &Server) -> Raw {
+pub(super) async fn connect(server: &Server) -> Raw {
     let stream = TcpStream::connect(&server.address).await.unwrap();
     let (send, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
@@ -23,7 +23,12 @@ async fn connect(server: &Server) -> Raw {
 }
 
 /// Sends bytes to a path, and returns the status that comes back.
-async fn send(raw: &mut Raw, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Code {
+pub(super) async fn send(
+    raw: &mut Raw,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Code {
     try_to_send(raw, path, headers, body).await.unwrap()
 }
 
@@ -74,7 +79,7 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
 }
 
 /// A message with gRPC's own prefix.
-fn framed(message: &[u8]) -> Vec<u8> {
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[0], length.as_slice(), message].concat()
 }

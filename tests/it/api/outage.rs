@@ -1,6 +1,7 @@
 //! A store that loses answers, hangs or fails, and callers that compete or go away: nothing is
 //! acknowledged that is not in effect, and nothing in doubt is eligible.
 
+use super::messages::{connect, framed, send};
 use super::server::{Server, check, create, memory, reasons, suspension};
 use futures_util::future::{BoxFuture, FutureExt};
 use offergate::audit::{Proposal, Record, RequestId};
@@ -9,12 +10,14 @@ use offergate::domain::Revision;
 use offergate::store::memory::MemoryStore;
 use offergate::store::{Applied, Head, Loaded, RuleStore, StoreError};
 use offergate::wire::proto;
+use prost::Message;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 use tokio_stream::StreamExt;
+use tonic::Code;
 
 /// A store in memory that misbehaves when told to.
 struct Unruly {
@@ -23,6 +26,10 @@ struct Unruly {
     loses_answers: AtomicBool,
     /// Nothing can be read.
     is_unreadable: AtomicBool,
+    /// Records have grown: each gives a megabyte of reasons.
+    is_wordy: AtomicBool,
+    /// Whoever reads panics, as a bug would.
+    panics: AtomicBool,
     /// How many writes have come this far.
     arrived: AtomicUsize,
     /// How many of them may go on.
@@ -35,6 +42,8 @@ impl Unruly {
             store: memory(),
             loses_answers: AtomicBool::new(false),
             is_unreadable: AtomicBool::new(false),
+            is_wordy: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
             arrived: AtomicUsize::new(0),
             writes: Semaphore::new(Semaphore::MAX_PERMITS),
         })
@@ -48,6 +57,7 @@ impl Unruly {
         &self,
         read: BoxFuture<'a, Result<T, StoreError>>,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
+        assert!(!self.panics.load(Ordering::SeqCst), "told to panic");
         if self.is_unreadable.load(Ordering::SeqCst) {
             return async { Err(Self::fail("reading")) }.boxed();
         }
@@ -86,7 +96,16 @@ impl RuleStore for Unruly {
         after: Revision,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
-        self.readable(self.store.records(after, limit))
+        let records = self.readable(self.store.records(after, limit));
+        if !self.is_wordy.load(Ordering::SeqCst) {
+            return records;
+        }
+        async move {
+            let mut records = records.await?;
+            records.iter_mut().for_each(|it| it.proposal.reason = "x".repeat(1024 * 1024));
+            Ok(records)
+        }
+        .boxed()
     }
 
     fn record_of<'a>(
@@ -139,7 +158,8 @@ async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
         (Ineligible, "VENDOR_SUSPENDED".to_owned())
     );
     assert_eq!(decide(&server, "oss-12m", Notify).await, (Eligible, "NOT_GATED".to_owned()));
-    assert!(!server.client.is_serving("").await.unwrap());
+    assert!(server.client.is_serving("").await.unwrap(), "what is denied is still answered");
+    assert!(!server.client.is_serving("freshness").await.unwrap());
 
     store.loses_answers.store(false, Ordering::SeqCst);
     store.is_unreadable.store(false, Ordering::SeqCst);
@@ -150,7 +170,7 @@ async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
         (Ineligible, "PRODUCT_SUSPENDED".to_owned())
     );
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-    while !server.client.is_serving("").await.unwrap() {
+    while !server.client.is_serving("freshness").await.unwrap() {
         assert!(tokio::time::Instant::now() < deadline, "doubt is settled by itself");
         tokio::task::yield_now().await;
     }
@@ -211,6 +231,78 @@ async fn of_changes_at_once_all_land_or_with_an_expected_revision_one() {
     for error in refused.into_iter().filter_map(Result::err) {
         assert_eq!(error.reason.as_deref(), Some("REVISION_CONFLICT"));
     }
+}
+
+#[tokio::test]
+async fn a_change_behind_sixty_four_others_is_refused_before_anything_is_written() {
+    let store = Unruly::new();
+    let server = Server::start_over(Arc::clone(&store) as _).await;
+    store.writes.forget_permits(Semaphore::MAX_PERMITS);
+    let call = |number: usize| {
+        let (client, id) = (server.client.clone(), format!("s-{number}"));
+        async move { client.create_suspension(create(suspension(&id), &id)).await }
+    };
+    let mut calls: Vec<_> = (0..65).map(|number| tokio::spawn(call(number))).collect();
+    wait_until(|| calls.iter().any(tokio::task::JoinHandle::is_finished)).await;
+    let refused = calls.iter().position(tokio::task::JoinHandle::is_finished).unwrap();
+    let error = calls.remove(refused).await.unwrap().unwrap_err();
+    assert_eq!(error.reason.as_deref(), Some("TOO_BUSY"));
+    store.writes.add_permits(100);
+    for made in calls {
+        made.await.unwrap().unwrap();
+    }
+    let id = RequestId::parse(&format!("s-{refused}")).unwrap();
+    assert_eq!(store.record_of(&id).await.unwrap(), None);
+    call(refused).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_costs_its_own_call_and_not_its_connection() {
+    let store = Unruly::new();
+    let server = Server::start_over(Arc::clone(&store) as _).await;
+    let mut raw = connect(&server).await;
+    let watch = "/offergate.v1.RuleService/WatchRevisions";
+    let get = "/offergate.v1.RuleService/GetRevision";
+    // From the beginning, so that the panic comes while the answer is being sent.
+    let from_zero = proto::WatchRevisionsRequest { after_revision: Some(0) };
+    let from_zero = framed(&from_zero.encode_to_vec());
+    store.panics.store(true, Ordering::SeqCst);
+    assert_eq!(send(&mut raw, get, &[], framed(&[])).await, Code::Internal);
+    assert_eq!(send(&mut raw, watch, &[], from_zero).await, Code::Internal);
+    assert_eq!(server.metric("offergate_panics_total", ""), "2");
+    store.panics.store(false, Ordering::SeqCst);
+    assert_eq!(send(&mut raw, get, &[], framed(&[])).await, Code::Ok, "the same connection");
+
+    // A change goes on in a task of its own, which has its own way to tell that it broke off.
+    store.panics.store(true, Ordering::SeqCst);
+    let request = create(suspension("s"), "r-1");
+    let error = server.client.create_suspension(request.clone()).await.unwrap_err();
+    assert_eq!(error.reason.as_deref(), Some("BROKEN_OFF"));
+    store.panics.store(false, Ordering::SeqCst);
+    assert!(server.client.create_suspension(request).await.is_ok());
+}
+
+#[tokio::test]
+async fn pages_of_large_records_fit_into_answers_and_together_hold_the_whole_history() {
+    let store = Unruly::new();
+    let server = Server::start_over(Arc::clone(&store) as _).await;
+    for place in 2..=12 {
+        let id = format!("s-{place}");
+        server.client.create_suspension(create(suspension(&id), &id)).await.unwrap();
+    }
+    store.is_wordy.store(true, Ordering::SeqCst);
+    let mut request = proto::ListRevisionsRequest { page_size: 1000, ..<_>::default() };
+    let mut seen = Vec::new();
+    loop {
+        let page = server.client.list_revisions(request.clone()).await.unwrap();
+        assert!(page.encoded_len() <= 4 * 1024 * 1024);
+        seen.extend(page.revisions.iter().map(|revision| revision.number));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(seen, (1..=12).rev().collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use offergate::client::{Client, ClientError};
 use offergate::clock::Clock;
 use offergate::domain::{Lineage, Timestamp};
-use offergate::grpc::{Limits, Switch, listeners, routes, serve};
+use offergate::grpc::{LimitSettings, Limits, Switch, listeners, routes, serve};
 use offergate::service::Service;
 use offergate::store::RuleStore;
 use offergate::store::memory::MemoryStore;
@@ -52,12 +52,23 @@ impl Clock for SetClock {
     }
 }
 
+/// More than a test needs that is not about limits.
+pub(super) const LIMITS: LimitSettings = LimitSettings {
+    check_timeout: Duration::from_secs(1),
+    admin_timeout: Duration::from_secs(10),
+    checks: 1024,
+    streams: 1024,
+    connections: 1024,
+    connections_per_peer: 1024,
+};
+
 /// A running server and a client of it.
 pub(super) struct Server {
     pub(super) client: Client,
     pub(super) address: String,
     pub(super) clock: Arc<SetClock>,
     pub(super) switch: Switch,
+    telemetry: Telemetry,
 }
 
 impl Server {
@@ -68,23 +79,37 @@ impl Server {
 
     /// The same, over a store of the test's own.
     pub(super) async fn over(store: Arc<dyn RuleStore>) -> Self {
-        let clock = Arc::new(SetClock(Mutex::new("2017-12-05T12:00:00Z".parse().unwrap())));
+        Self::serving(store, "2017-12-05T12:00:00Z", LIMITS).await
+    }
+
+    /// The same, at another time.
+    pub(super) async fn over_at(store: Arc<dyn RuleStore>, now: &str) -> Self {
+        Self::serving(store, now, LIMITS).await
+    }
+
+    /// The same, within limits of the test's own.
+    pub(super) async fn within(store: Arc<dyn RuleStore>, limits: LimitSettings) -> Self {
+        Self::serving(store, "2017-12-05T12:00:00Z", limits).await
+    }
+
+    async fn serving(store: Arc<dyn RuleStore>, now: &str, limits: LimitSettings) -> Self {
+        let clock = Arc::new(SetClock(Mutex::new(now.parse().unwrap())));
         let limit = Service::STALENESS_LIMIT;
         let service = Service::start(store, Arc::clone(&clock) as _, limit, None).await.unwrap();
         tokio::spawn(Arc::clone(&service).mend());
         let switch = Switch::on();
         let listener = listeners("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
         let address = listener.local_addr().unwrap().to_string();
-        let routes = routes(&service, &switch, true).unwrap();
-        let limits = Limits::new(Duration::from_secs(1), Duration::from_secs(10), 1024);
+        let routes = routes(&service, &switch, true, None).unwrap();
         let settings =
             TelemetrySettings { environment: Box::new(|_| None), ..TelemetrySettings::default() };
         let (telemetry, _, _) = Telemetry::build(settings).unwrap();
+        let limits = Limits::new(limits, telemetry.incidents());
         let layer = telemetry.rpc_layer(offergate::grpc::METHODS);
         let stop = std::future::pending();
         tokio::spawn(async move { serve(listener, routes, limits, layer, stop).await.unwrap() });
         let client = Client::connect(&address, Duration::from_secs(10)).await.unwrap();
-        Self { client, address, clock, switch }
+        Self { client, address, clock, switch, telemetry }
     }
 
     /// With [`RULES`] applied as revision 1.
@@ -98,6 +123,14 @@ impl Server {
         let applied = server.client.apply_rules(apply(RULES, 0, "first")).await.unwrap();
         assert_eq!(applied.revision.unwrap().number, 1);
         server
+    }
+
+    /// A metric's value, by its name and the one label that tells it apart, if it needs one.
+    pub(super) fn metric(&self, name: &str, label: &str) -> String {
+        let page = self.telemetry.encode().unwrap();
+        let is_it = |line: &&str| line.starts_with(&format!("{name}{{")) && line.contains(label);
+        let line = page.lines().find(is_it).unwrap_or_else(|| panic!("no {name} in {page}"));
+        line.rsplit(' ').next().unwrap().to_owned()
     }
 
     pub(super) async fn check(

@@ -1,0 +1,42 @@
+//! What a change of the rules did, laid out for people: the same for every command that makes one.
+
+use super::output::Answer as _;
+use super::preview::Preview;
+use super::revision_view::RevisionView;
+use super::text::Text;
+
+/// What is told of a change beside the thing that it made.
+pub(super) struct ChangeView<'a> {
+    /// Whether it was only looked at.
+    pub(super) dry_run: bool,
+    /// The offers and customers that it touches, where they could be told.
+    pub(super) touched: Option<&'a Preview>,
+    /// The revision that it led to.
+    pub(super) revision: Option<&'a RevisionView>,
+    /// The command that undoes it, where there is one.
+    pub(super) lift: Option<&'a str>,
+}
+
+impl ChangeView<'_> {
+    /// Lays it out around the thing that `made` lays out.
+    pub(super) fn text(&self, text: &mut Text, made: impl FnOnce(&mut Text)) {
+        if self.dry_run {
+            text.line("nothing was changed; this is what would be:");
+            text.gap();
+        }
+        made(text);
+        if let Some(touched) = self.touched {
+            text.gap();
+            touched.text(text);
+        }
+        if let Some(revision) = self.revision {
+            text.gap();
+            text.fields(&[
+                ("revision", revision.revision.to_string()),
+                ("token", revision.token.clone()),
+                ("request id", revision.request_id.clone()),
+                ("to lift it", self.lift.unwrap_or_default().to_owned()),
+            ]);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Waits until a change is enforced: in the store, on every node of it, and on every replica.
+//!
+//! Nothing is remembered of a wait: it can be broken off, and begun again on any replica with the
+//! change's token, revision or request id. What cannot be shown in time is pending, with what is
+//! missing; it is never called done early, nor failed.
+
+use super::{Service, ServiceError};
+use crate::audit::RequestId;
+use crate::domain::{Revision, Token};
+use crate::replica::{Barrier, BootTime, Follower, Freshness, Verdict};
+use crate::store::{
+    Confirmation, Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting,
+    StoreError,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long nodes get to confirm a change, each time they are asked.
+const CONFIRM_LIMIT: Duration = Duration::from_millis(1500);
+
+/// Between two looks at the list of replicas: the first pause, and the longest.
+const LOOK_PAUSE: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
+
+/// After a store that does not answer.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Which change is awaited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Awaited {
+    /// The one that led to this place.
+    Token(Token),
+    /// The one that led to this revision.
+    Revision(Revision),
+    /// The one that this request led to.
+    Request(RequestId),
+}
+
+/// How far a change has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reached {
+    /// The store holds it.
+    Committed,
+    /// Every store node that could be promoted holds it on disk.
+    Durable,
+    /// And no replica answers from before it any more.
+    Enforced,
+}
+
+/// How far one replica is with a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It has the change in effect; seen so this long after the wait began.
+    Confirmed(Duration),
+    /// It has not, and its lease has run out: it answers nothing `ELIGIBLE`.
+    Expired,
+    /// It has not said so yet.
+    Missing,
+}
+
+/// What came of a wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enforcement {
+    /// The change's place in history.
+    pub token: Token,
+    /// How far it has got for certain; anything but [`Reached::Enforced`] is pending.
+    pub reached: Reached,
+    /// Every replica, by name.
+    pub replicas: Vec<(ReplicaName, Progress)>,
+    /// How many store nodes hold it on disk.
+    pub copies: u32,
+    /// How many would have to.
+    pub nodes: u32,
+    /// What the store's settings take away from the promise.
+    pub shortfalls: Vec<Shortfall>,
+    /// How long the wait took.
+    pub elapsed: Duration,
+}
+
+impl Service {
+    /// Waits, up to `limit`, until a change is enforced.
+    ///
+    /// # Errors
+    /// When there is no such change, or it was lost; when the store cannot be asked even once.
+    pub async fn await_enforcement(
+        &self,
+        awaited: Awaited,
+        limit: Duration,
+    ) -> Result<Enforcement, ServiceError> {
+        let began = self.clock.boot();
+        let place = self.place_of(awaited).await?;
+        match &self.follower {
+            None => Ok(self.enforced_here(&place, began)),
+            Some(follower) => {
+                let wait = Wait {
+                    boot: &|| self.clock.boot(),
+                    follower,
+                    store: follower.store().as_ref(),
+                    began,
+                    limit,
+                    seen: BTreeMap::new(),
+                    beats: BTreeMap::new(),
+                    so_far: Enforcement::committed(&place),
+                };
+                wait.run(place).await
+            }
+        }
+    }
+
+    async fn place_of(&self, awaited: Awaited) -> Result<Head, ServiceError> {
+        let none = |kind, id: String| ServiceError::NotFound { kind, id };
+        let (revision, token, request) = match awaited {
+            Awaited::Token(token) => (token.revision, Some(token), None),
+            Awaited::Revision(revision) => (revision, None, None),
+            Awaited::Request(id) => {
+                let record = self.store.record_of(&id).await?;
+                let record = record.ok_or_else(|| none("request", id.as_str().to_owned()))?;
+                (record.revision, None, Some(record))
+            }
+        };
+        let missing = || none("revision", revision.to_string());
+        let before = Revision(revision.0.checked_sub(1).ok_or_else(missing)?);
+        let record = match request {
+            Some(record) => record,
+            None => self.store.records(before, 1).await?.pop().ok_or_else(missing)?,
+        };
+        let lineage = self.needs_rules()?.head.lineage.clone();
+        let place = Head { lineage, revision, chain: record.chain };
+        if token.is_some_and(|token| token != place.token()) {
+            return Err(ServiceError::Lost { revision });
+        }
+        Ok(place)
+    }
+
+    /// Where this process alone writes, a change is enforced once it is held here.
+    fn enforced_here(&self, place: &Head, began: BootTime) -> Enforcement {
+        let now = self.clock.boot();
+        let held = self.replica.held().is_some_and(|held| place.revision <= held.head.revision);
+        let fresh = self.replica.freshness(now) == Freshness::Fresh;
+        let elapsed = now.saturating_sub(began);
+        let (reached, progress) = match held && fresh {
+            true => (Reached::Enforced, Progress::Confirmed(elapsed)),
+            false => (Reached::Durable, Progress::Missing),
+        };
+        let this = ReplicaName::parse("this").map(|name| (name, progress));
+        Enforcement {
+            reached,
+            replicas: this.into_iter().collect(),
+            copies: 1,
+            nodes: 1,
+            elapsed,
+            ..Enforcement::committed(place)
+        }
+    }
+}
+
+impl Enforcement {
+    fn committed(place: &Head) -> Self {
+        Self {
+            token: place.token(),
+            reached: Reached::Committed,
+            replicas: vec![],
+            copies: 0,
+            nodes: 0,
+            shortfalls: vec![],
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// The replica that was the last to confirm.
+    #[must_use]
+    pub fn slowest(&self) -> Option<(&ReplicaName, Duration)> {
+        let times = self.replicas.iter().filter_map(|(name, progress)| match progress {
+            Progress::Confirmed(after) => Some((name, *after)),
+            Progress::Expired | Progress::Missing => None,
+        });
+        times.max_by_key(|(_, after)| *after)
+    }
+}
+
+/// One wait.
+struct Wait<'a> {
+    boot: &'a (dyn Fn() -> BootTime + Sync),
+    follower: &'a Follower,
+    store: &'a dyn SharedStore,
+    began: BootTime,
+    limit: Duration,
+    /// When each replica was first seen to have the change in effect.
+    seen: BTreeMap<Incarnation, Duration>,
+    /// How often each had reported when leases began to be waited for.
+    beats: BTreeMap<Incarnation, u64>,
+    so_far: Enforcement,
+}
+
+impl Wait<'_> {
+    async fn run(mut self, place: Head) -> Result<Enforcement, ServiceError> {
+        self.follower.wake();
+        let mut barrier: Option<Barrier> = None;
+        let mut pause = LOOK_PAUSE[0];
+        while self.left() > Duration::ZERO {
+            let step = match &barrier {
+                None => self.confirm(&place).await.map(|begun| barrier = begun),
+                Some(begun) => match self.look(begun).await {
+                    Ok(Verdict::Enforced { .. }) => {
+                        self.so_far.reached = Reached::Enforced;
+                        break;
+                    }
+                    Ok(Verdict::Lost) => {
+                        return Err(ServiceError::Lost { revision: place.revision });
+                    }
+                    Ok(Verdict::OtherReign) => {
+                        barrier = None;
+                        Ok(())
+                    }
+                    Ok(Verdict::Waiting { .. }) => {
+                        tokio::time::sleep(pause.min(self.left())).await;
+                        pause = (pause * 2).min(LOOK_PAUSE[1]);
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            match step {
+                Ok(()) => {}
+                Err(ServiceError::Store(StoreError::Unavailable { .. })) => {
+                    tokio::time::sleep(RETRY_PAUSE.min(self.left())).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.so_far.elapsed = (self.boot)().saturating_sub(self.began);
+        Ok(self.so_far)
+    }
+
+    fn left(&self) -> Duration {
+        (self.began + self.limit).saturating_sub((self.boot)())
+    }
+
+    /// Waits until every node has the change; then, and not before, leases are waited for.
+    async fn confirm(&mut self, place: &Head) -> Result<Option<Barrier>, ServiceError> {
+        self.so_far.shortfalls = self.store.shortfalls().await?;
+        let confirmation = self.store.confirm(place, CONFIRM_LIMIT.min(self.left())).await?;
+        let now = (self.boot)();
+        self.note(&confirmation, place)?;
+        if !confirmation.is_durable() {
+            return Ok(None);
+        }
+        self.follower.all_followed(&confirmation.reign);
+        if self.so_far.shortfalls.iter().any(|shortfall| !shortfall.durable) {
+            // Nothing to wait for: what the store's settings cost does not come back by waiting.
+            self.limit = Duration::ZERO;
+            return Ok(None);
+        }
+        self.so_far.reached = Reached::Durable;
+        Ok(Some(Barrier::begin(place.clone(), confirmation.reign, now, self.follower.terms())))
+    }
+
+    fn note(&mut self, confirmation: &Confirmation, place: &Head) -> Result<(), ServiceError> {
+        use crate::store::Standing;
+        (self.so_far.copies, self.so_far.nodes) = (confirmation.copies, confirmation.nodes);
+        match confirmation.standing {
+            Standing::Newest | Standing::Behind => Ok(()),
+            _ => Err(ServiceError::Lost { revision: place.revision }),
+        }
+    }
+
+    /// Looks at the list of replicas once. The clock is read before the store is asked.
+    async fn look(&mut self, barrier: &Barrier) -> Result<Verdict, ServiceError> {
+        let now = (self.boot)();
+        let fleet = self.store.fleet(barrier.place()).await?;
+        let reigns = self.follower.reigns();
+        let verdict = barrier.look(&fleet, &reigns, now, self.follower.terms());
+        self.note_replicas(&fleet, &verdict, barrier.place().revision);
+        if let Verdict::Enforced { .. } = verdict {
+            self.forget_the_dead(&fleet, barrier.place().revision).await;
+        }
+        Ok(verdict)
+    }
+
+    /// Takes those off the list that did not report for as long as a lease runs, so that the next
+    /// change does not wait for them. One that lives reports again, and is on the list again.
+    async fn forget_the_dead(&self, fleet: &Fleet, revision: Revision) {
+        let dead = |member: &&Sighting| {
+            member.revision < revision && self.beats.get(&member.incarnation) == Some(&member.beats)
+        };
+        let gone: Vec<Sighting> = fleet.members.iter().filter(dead).cloned().collect();
+        if !gone.is_empty() {
+            // If it fails, the next change waits a little longer.
+            let _ = self.store.forget(&gone).await;
+        }
+    }
+
+    fn note_replicas(&mut self, fleet: &Fleet, verdict: &Verdict, revision: Revision) {
+        let elapsed = (self.boot)().saturating_sub(self.began);
+        let over = matches!(verdict, Verdict::Enforced { .. });
+        self.so_far.replicas.clear();
+        for member in &fleet.members {
+            self.beats.entry(member.incarnation.clone()).or_insert(member.beats);
+            let progress = if revision <= member.revision {
+                let after = self.seen.entry(member.incarnation.clone()).or_insert(elapsed);
+                Progress::Confirmed(*after)
+            } else if over {
+                Progress::Expired
+            } else {
+                Progress::Missing
+            };
+            self.so_far.replicas.push((member.name.clone(), progress));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The replicas that serve from one store; strict checks, which ask it; and what people decide when
+//! histories have disagreed.
+
+use super::{Requester, Service, ServiceError, View};
+use crate::audit::{ChangeKind, Proposal};
+use crate::domain::{Revision, RuleChange, Token};
+use crate::replica::{Contact, Follower};
+use crate::store::{Head, Incarnation, ReplicaName, SharedStore, Shortfall, Standing};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A replica, as the store last heard of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: ReplicaName,
+    /// Which run of it.
+    pub incarnation: Incarnation,
+    /// Where its clients reach it.
+    pub address: String,
+    /// What it has in effect.
+    pub revision: Revision,
+    /// Whether it is this one.
+    pub answering: bool,
+}
+
+/// Who serves from the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FleetView {
+    /// All replicas, by name; none where the store is this process's own.
+    pub members: Vec<Member>,
+    /// The store's newest revision.
+    pub newest: Revision,
+    /// How long this replica may go on without hearing from the store; `None` if it need not.
+    pub lease_left: Option<Duration>,
+    /// What this replica last heard, in words; `None` when all is well.
+    pub trouble: Option<String>,
+    /// What the store's settings take away from the promises.
+    pub shortfalls: Vec<Shortfall>,
+}
+
+impl Service {
+    /// Lists who serves from the same store.
+    ///
+    /// # Errors
+    /// When no rules are held, or the store does not answer.
+    pub async fn fleet(&self) -> Result<FleetView, ServiceError> {
+        let head = self.head()?;
+        let Some(follower) = &self.follower else {
+            let trouble = self.fresh().err();
+            let (members, newest, shortfalls) = (vec![], head.revision, vec![]);
+            return Ok(FleetView { members, newest, lease_left: None, trouble, shortfalls });
+        };
+        let fleet = follower.store().fleet(&head).await?;
+        let shortfalls = follower.store().shortfalls().await?;
+        let own = &follower.identity().incarnation;
+        let members = fleet.members.into_iter().map(|member| Member {
+            answering: member.incarnation == *own,
+            name: member.name,
+            incarnation: member.incarnation,
+            address: member.address,
+            revision: member.revision,
+        });
+        Ok(FleetView {
+            members: members.collect(),
+            newest: fleet.newest,
+            lease_left: Some(follower.lease_left()),
+            trouble: trouble(&follower.contact()),
+            shortfalls,
+        })
+    }
+
+    /// Whether `ELIGIBLE` can be answered now: what is held is known to be all there is.
+    ///
+    /// # Errors
+    /// Why not, in words for an operator.
+    pub fn fresh(&self) -> Result<(), String> {
+        use crate::replica::Freshness;
+        if self.replica.freshness(self.clock.boot()) == Freshness::Fresh {
+            return Ok(());
+        }
+        let trouble = self.follower.as_ref().and_then(|follower| trouble(&follower.contact()));
+        Err(trouble.unwrap_or_else(|| "the rules held may not be the newest".to_owned()))
+    }
+
+    /// The rules as of now, known to be the newest because the store was asked after this was called.
+    /// When the store does not answer, they are known to be nothing.
+    pub(super) async fn asked_view(&self) -> View<'_> {
+        let Some(follower) = &self.follower else { return self.view() };
+        let Some(head) = self.heads.read(follower).await else { return self.view() };
+        let reached = |head: &Head| {
+            let held = self.replica.held()?;
+            let same = held.head.lineage == head.lineage
+                && (held.head == *head || head.revision < held.head.revision);
+            same.then_some(held)
+        };
+        if reached(&head).is_none() {
+            // What cannot be taken over leaves the check without proof, which is what it then says.
+            let _ = follower.catch_up().await;
+            follower.wake();
+        }
+        match reached(&head) {
+            Some(held) => self.view_of(held, true),
+            None => self.view(),
+        }
+    }
+
+    /// Decides that the store's history goes on as it is, under a new lineage, after histories have
+    /// disagreed.
+    ///
+    /// # Errors
+    /// When nothing has forked, and as for [`Service::change`].
+    pub async fn accept_history(&self, requester: Requester) -> Result<Token, ServiceError> {
+        let Some(follower) = &self.follower else { return Err(ServiceError::NotForked) };
+        if let Some(record) = self.store.record_of(&requester.request_id).await? {
+            let lineage = self.store.load().await?.head.lineage;
+            return Ok(Token::new(lineage, record.revision, &record.chain));
+        }
+        let fleet = follower.store().fleet(&self.head()?).await?;
+        if !matches!(fleet.standing, Standing::Forked { .. }) {
+            return Err(ServiceError::NotForked);
+        }
+        let proposal = Proposal {
+            request_id: requester.request_id,
+            kind: ChangeKind::AcceptHistory,
+            author: requester.author,
+            approver: None,
+            reason: requester.reason,
+            ticket: requester.ticket,
+            at: self.clock.wall(),
+            change: RuleChange::default(),
+        };
+        let store = self.store.load().await?;
+        let applied = self.store.apply(&proposal, store.head.revision).await?;
+        let lineage = self.store.load().await?.head.lineage;
+        follower.wake();
+        Ok(Token::new(lineage, applied.record.revision, &applied.record.chain))
+    }
+}
+
+/// What is wrong, in words for an operator.
+fn trouble(contact: &Contact) -> Option<String> {
+    match contact {
+        Contact::Good => None,
+        Contact::None => Some("the store was not heard from yet".to_owned()),
+        Contact::Unreachable => Some("the store does not answer".to_owned()),
+        Contact::Stuck(why) => Some(format!("what is newer cannot be taken over: {why}")),
+        Contact::Apart(standing) => Some(match standing {
+            Standing::Forked { .. } => {
+                "the store's history has forked; nobody answers ELIGIBLE until people decide"
+                    .to_owned()
+            }
+            Standing::OtherLineage { lineage, .. } => {
+                format!("the store's history is another one ({lineage}) than that of the journal")
+            }
+            Standing::Empty => "the store holds no history".to_owned(),
+            Standing::NameTaken { address } => {
+                format!("another process reports under this replica's name, reached at {address}")
+            }
+            Standing::Newest | Standing::Behind => return None,
+        }),
+    }
+}
+
+/// Reads of the store's head: one at a time, each for everybody who asked before it was sent.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    asking: Arc<Mutex<Asking>>,
+}
+
+#[derive(Debug, Default)]
+struct Asking {
+    waiting: Vec<oneshot::Sender<Option<Head>>>,
+    busy: bool,
+}
+
+impl Heads {
+    /// The store's head, as it was at some instant after this was called; `None` without an answer.
+    async fn read(&self, follower: &Arc<Follower>) -> Option<Head> {
+        let (answer, answered) = oneshot::channel();
+        let begin = {
+            let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            asking.waiting.push(answer);
+            !std::mem::replace(&mut asking.busy, true)
+        };
+        if begin {
+            let (asking, store) = (Arc::clone(&self.asking), Arc::clone(follower.store()));
+            tokio::spawn(answer_all(asking, store));
+        }
+        answered.await.ok().flatten()
+    }
+}
+
+/// Reads until nobody waits. Only those who asked before a read was sent get its answer.
+async fn answer_all(asking: Arc<Mutex<Asking>>, store: Arc<dyn SharedStore>) {
+    loop {
+        let waiting = {
+            let mut asking = asking.lock().unwrap_or_else(PoisonError::into_inner);
+            let waiting = std::mem::take(&mut asking.waiting);
+            asking.busy = !waiting.is_empty();
+            waiting
+        };
+        if waiting.is_empty() {
+            return;
+        }
+        let head = store.head().await.ok().flatten();
+        for answer in waiting {
+            let _ = answer.send(head.clone());
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Where a Redis or Valkey is, how to log in there, and which namespace of it is ours.
+//!
+//! Plain values. Whoever makes one has checked the texts; only what the store's correctness hangs on is
+//! checked here: a namespace that would break the one hash tag of all keys cannot exist.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that is needed to reach a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The servers, and how to find the one that takes writes.
+    pub servers: Servers,
+    /// Who we are there.
+    pub login: Login,
+    /// Whether to speak TLS, and with which files.
+    pub tls: Option<Tls>,
+    /// Which database; a cluster has only 0.
+    pub database: u16,
+    /// Which of the histories there is ours.
+    pub namespace: Namespace,
+    /// How many nodes could be promoted, the primary included.
+    pub nodes: u32,
+    /// How long a lease may run; the name of a replica stays its own for twice that.
+    pub staleness_limit: Duration,
+}
+
+/// The address of one server.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    /// A name or an IP address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// How to find the server that takes writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Servers {
+    /// It is this one.
+    Single(Address),
+    /// These sentinels know.
+    Sentinel {
+        /// The sentinels.
+        sentinels: Vec<Address>,
+        /// What they call the primary.
+        master: String,
+    },
+    /// It is the one that has the slot of our keys; any of these knows which.
+    Cluster(Vec<Address>),
+}
+
+/// Who we are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// The ACL user; `None` is the server's `default`.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+}
+
+/// The files of TLS, in PEM. They are read anew for each connection, so that they can be renewed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The authority that signed the servers' certificates; `None` is the machine's own list.
+    pub authority: Option<PathBuf>,
+    /// Our certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// The name of a history among others in one database: 1 to 64 ASCII letters, digits, `-`, `_`, `.`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace(Arc<str>);
+
+impl Namespace {
+    /// The only way in.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        ((1..=64).contains(&text.len()) && text.bytes().all(fits)).then(|| Self(text.into()))
+    }
+
+    /// Its keys, in the order in which scripts take them: head, log, replicas, requests.
+    pub(super) fn keys(&self) -> [String; 4] {
+        ["meta", "log", "reps", "idem"].map(|part| self.key(part))
+    }
+
+    /// All keys share one hash tag, and so one slot of a cluster.
+    pub(super) fn key(&self, part: &str) -> String {
+        format!("{{offergate:{}}}:{part}", self.0)
+    }
+}

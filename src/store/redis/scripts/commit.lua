@@ -1,0 +1,42 @@
+-- Makes one change the next revision: its record, its request id and the head, in one step.
+--
+-- ARGV: gen, expected revision, expected chain, new chain, entry, request id, how ('', 'HEAL' or
+-- 'ACCEPT'), new gen for ACCEPT.
+local head, refusal = stored(false)
+if not head then
+    return refusal
+end
+local gen, rev, chain, next_chain, entry, request, how, next_gen = unpack(ARGV)
+
+local seen = redis.call('HGET', IDEM, request)
+if seen then
+    if not is_count(seen) or seen == '0' or head.number < tonumber(seen) then
+        return corrupt('the list of requests', 'a request leads to no revision')
+    end
+    return { 'SEEN', head.reign, seen }
+end
+if gen ~= head.gen then
+    return { 'LINEAGE', head.reign }
+end
+if rev ~= head.rev then
+    return { 'CONFLICT', head.reign, head.rev }
+end
+if chain ~= head.chain then
+    -- Somebody read another history under this number: one of the two was lost.
+    redis.call('HSET', META, 'fork', '1')
+    return { 'FORKED', head.reign }
+end
+if head.fork == '1' and how == '' then
+    return { 'FORKED', head.reign }
+end
+local next_rev = string.format('%.0f', head.number + 1)
+if not is_count(next_rev) then
+    return { 'FULL', head.reign }
+end
+redis.call('XADD', LOG, next_rev .. '-0', 'e', entry, 'c', next_chain)
+redis.call('HSET', IDEM, request, next_rev)
+if how == 'ACCEPT' then
+    redis.call('HSET', META, 'gen', next_gen, 'parent', gen, 'fork', '0')
+end
+redis.call('HSET', META, 'rev', next_rev, 'chain', next_chain)
+return { 'OK', head.reign, next_rev }

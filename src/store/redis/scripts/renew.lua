@@ -1,0 +1,52 @@
+-- A replica reports what it has in effect, and learns whether that is all there is.
+--
+-- ARGV: gen, revision, chain, incarnation, predecessor or '', name, address, for how many milliseconds
+-- a name stays taken.
+local head, refusal = stored(false)
+if not head then
+    return refusal
+end
+local gen, rev, chain, incarnation, predecessor, name, address, window = unpack(ARGV)
+
+local place, why = standing(head, gen, rev, chain)
+if not place then
+    return why
+end
+if place == 'LINEAGE' then
+    return { 'LINEAGE', head.reign, head.rev, head.gen, head.parent }
+end
+if place == 'APART' then
+    redis.call('HSET', META, 'fork', '1')
+    return { 'FORKED_APART', head.reign, head.rev }
+end
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local beats = 0
+local mine = redis.call('HGET', REPS, incarnation)
+if mine then
+    local found = member(mine)
+    if not found then
+        return corrupt('the list of replicas', 'an entry does not read')
+    end
+    beats = tonumber(found.beats)
+else
+    local all
+    all, why = members()
+    if not all then
+        return why
+    end
+    for other, found in pairs(all) do
+        if found.name == name and other ~= predecessor and now - tonumber(found.seen) < tonumber(window) then
+            return { 'TAKEN', head.reign, head.rev, found.address }
+        end
+    end
+end
+if predecessor ~= '' then
+    redis.call('HDEL', REPS, predecessor)
+end
+local value = table.concat({
+    gen, rev, chain, string.format('%.0f', beats + 1), string.format('%.0f', now), name, address,
+}, ' ')
+redis.call('HSET', REPS, incarnation, value)
+return { marked(head, place), head.reign, head.rev }

@@ -1,0 +1,483 @@
+//! What goes wrong with a real server, and what the store says then: killed, emptied, full, tampered
+//! with, asked by the wrong user. What no server says on demand is said by a small one of the tests' own.
+
+use super::redis_server::{Flavour, Server, key, location_of, server_that_says};
+use super::store_proposals::{apply_next, chain_of, naming, proposal};
+use offergate::audit::{Proposal, verify};
+use offergate::domain::{Lineage, Revision};
+use offergate::store::redis::{Location, Login, RedisStore, Secret, forbidding};
+use offergate::store::{
+    Head, Incarnation, ReplicaName, Report, RuleStore, SharedStore, Standing, StoreError,
+};
+use std::time::Duration;
+
+const NAMESPACE: &str = "faults";
+
+/// A server, and a store on it with vendors 1 to `length`, one a revision.
+async fn store_of(length: u64) -> (Server, RedisStore) {
+    let server = Server::start(Flavour::Redis);
+    let store = server.store(NAMESPACE).await;
+    for number in 1..=length {
+        apply_next(&store, &proposal(&format!("request-{number}"), number)).await.unwrap();
+    }
+    (server, store)
+}
+
+fn reopened(server: &Server) -> RedisStore {
+    RedisStore::open(server.location(NAMESPACE)).unwrap()
+}
+
+fn report(name: &str, run: char, applied: Head) -> Report {
+    Report {
+        name: ReplicaName::parse(name).unwrap(),
+        incarnation: Incarnation::parse(&run.to_string().repeat(32)).unwrap(),
+        predecessor: None,
+        address: format!("{name}.example:7443"),
+        applied,
+    }
+}
+
+#[tokio::test]
+async fn kill_9_in_the_middle_of_commits_loses_nothing_acknowledged_and_doubles_nothing() {
+    let (mut server, store) = store_of(0).await;
+    let mut acknowledged = Vec::new();
+    let mut doubtful = 0;
+    for number in 1..=200_u64 {
+        let wanted = naming(&format!("r{number}"), number % 7, &format!("Vendor {number}"));
+        if number % 40 == 20 {
+            // The answer to this one is lost, or the question.
+            let (result, ()) = tokio::join!(apply_next(&store, &wanted), async {
+                tokio::time::sleep(Duration::from_micros(number * 13)).await;
+                server.kill();
+            });
+            server.restart();
+            doubtful += u32::from(result.is_err());
+        }
+        // Asked again until it is answered, under the same name.
+        let applied = loop {
+            match apply_next(&store, &wanted).await {
+                Ok(applied) => break applied,
+                Err(StoreError::Unavailable { .. } | StoreError::Conflict { .. }) => {}
+                Err(other) => panic!("{}", chain_of(&other)),
+            }
+        };
+        acknowledged.push(applied.record);
+    }
+    let records = reopened(&server).records(Revision::ZERO, usize::MAX).await.unwrap();
+    assert_eq!(records, acknowledged);
+    assert_eq!(verify(&records).unwrap().revision, Revision(200));
+    assert!(0 < doubtful, "no kill came while a change was on its way");
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_its_scripts_all_the_time_is_taught_them_again() {
+    let (server, store) = store_of(0).await;
+    for number in 1..=30 {
+        server.cli(&["SCRIPT", "FLUSH"]);
+        let applied = apply_next(&store, &proposal(&format!("r{number}"), number)).await.unwrap();
+        assert_eq!((applied.record.revision, applied.repeated), (Revision(number), false));
+        server.cli(&["SCRIPT", "FLUSH"]);
+        let head = store.head().await.unwrap().unwrap();
+        let renewal = store.renew(&report("r1", '1', head)).await.unwrap();
+        assert_eq!(renewal.standing, Standing::Newest);
+    }
+}
+
+#[tokio::test]
+async fn an_emptied_server_holds_no_history_and_begins_none_by_itself() {
+    let (server, store) = store_of(3).await;
+    let before = store.load().await.unwrap().head;
+    server.cli(&["FLUSHALL"]);
+    assert!(matches!(store.load().await, Err(StoreError::Empty)));
+    let refused = store.apply(&proposal("r4", 4), Revision(3)).await;
+    assert!(matches!(refused, Err(StoreError::Empty)), "{refused:?}");
+    assert_eq!(store.head().await.unwrap(), None);
+    let renewal = store.renew(&report("r1", '1', before.clone())).await.unwrap();
+    assert_eq!(renewal.standing, Standing::Empty);
+    assert_eq!(store.fleet(&before).await.unwrap().standing, Standing::Empty);
+    let confirmation = store.confirm(&before, Duration::from_millis(100)).await.unwrap();
+    assert!(!confirmation.is_durable(), "{confirmation:?}");
+    assert_eq!(server.cli(&["DBSIZE"]), "0", "something was written");
+    // Another history is another lineage, so that nothing of before is taken for it.
+    store.initialise(None).await.unwrap();
+    let renewal = store.renew(&report("r1", '1', before)).await.unwrap();
+    assert!(matches!(renewal.standing, Standing::OtherLineage { parent: None, .. }));
+}
+
+#[tokio::test]
+async fn a_history_that_is_there_is_never_begun_anew() {
+    let (_server, store) = store_of(1).await;
+    let before = store.load().await.unwrap();
+    let refused = store.initialise(None).await.unwrap_err();
+    assert!(chain_of(&refused).contains("there is one already"), "{refused:?}");
+    assert_eq!(store.load().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn whatever_is_altered_by_hand_is_refused_and_the_place_named() {
+    let meta = key(NAMESPACE, "meta");
+    let log = key(NAMESPACE, "log");
+    let idem = key(NAMESPACE, "idem");
+    let (chain, short) = ("c".repeat(64), "c".repeat(63));
+    let head = "the head: it holds no lineage, revision and hash";
+    for (what, commands, place) in [
+        ("a revision with a zero before it", vec![vec!["HSET", &meta, "rev", "06"]], head),
+        ("a revision with a space", vec![vec!["HSET", &meta, "rev", " 6"]], head),
+        ("a revision in another spelling", vec![vec!["HSET", &meta, "rev", "1e3"]], head),
+        ("a number too large to count", vec![vec!["HSET", &meta, "rev", "9007199254740993"]], head),
+        ("a negative revision", vec![vec!["HSET", &meta, "rev", "-6"]], head),
+        ("a hash of 63 digits", vec![vec!["HSET", &meta, "chain", &short]], head),
+        ("a lineage that is none", vec![vec!["HSET", &meta, "gen", "x"]], head),
+        ("a mark that is none", vec![vec!["HSET", &meta, "fork", "maybe"]], head),
+        ("a head without a hash", vec![vec!["HDEL", &meta, "chain"]], head),
+        (
+            "a later format",
+            vec![vec!["HSET", &meta, "fmt", "2"]],
+            "the head: its format is `2`; this version reads format 1",
+        ),
+        (
+            "a head of another type",
+            vec![vec!["DEL", &meta], vec!["SET", &meta, "x"]],
+            "key `{offergate",
+        ),
+        ("a log that is gone", vec![vec!["DEL", &log]], "key `{offergate:faults}:log`: it is gone"),
+        (
+            "requests of another type",
+            vec![vec!["DEL", &idem], vec!["RPUSH", &idem, "x"]],
+            "key `{offergate:faults}:idem`: it is a list and no hash",
+        ),
+        ("a record gone", vec![vec!["XDEL", &log, "4-0"]], "revision 4: "),
+        ("the first record gone", vec![vec!["XDEL", &log, "1-0"]], "revision 1: "),
+        ("the last record gone", vec![vec!["XDEL", &log, "6-0"]], "revision 6: the log ends at"),
+        ("a record added", vec![vec!["XADD", &log, "7-0", "e", "x", "c", &chain]], "revision 7: "),
+        (
+            "a record between",
+            vec![vec!["XADD", &log, "6-1", "e", "x", "c", &chain]],
+            "revision 7: a record `6-1`",
+        ),
+        (
+            "a record without its fields",
+            vec![vec!["XADD", &log, "7-0", "x", "y"]],
+            "record 7-0: it has not the fields `e` and `c`",
+        ),
+        ("the head moved back", vec![vec!["HSET", &meta, "rev", "5"]], "revision 6: "),
+        ("the head moved on", vec![vec!["HSET", &meta, "rev", "8"]], "revision 7: "),
+        ("the head's hash altered", vec![vec!["HSET", &meta, "chain", &chain]], "revision 7: "),
+    ] {
+        let (server, _) = store_of(6).await;
+        for command in &commands {
+            server.cli(command);
+        }
+        let refused = reopened(&server).load().await.unwrap_err();
+        let said = chain_of(&refused);
+        let expected = format!("stored data is corrupt at {place}");
+        assert!(said.starts_with(&expected), "{what}: {said}");
+        let applied = reopened(&server).apply(&proposal("new", 9), Revision(6)).await;
+        assert!(applied.is_err(), "{what}: {applied:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_was_altered_or_that_a_later_version_wrote_is_refused_at_the_next_start() {
+    let log = key(NAMESPACE, "log");
+    for (from, to, said) in [
+        ("\"ann\"", "\"eve\"", "the hash stored with the record does not follow"),
+        ("\"format\":1", "\"format\":2", "the hash stored with the record does not follow"),
+    ] {
+        let (server, _) = store_of(1).await;
+        let stored = server.cli(&["--json", "XRANGE", &log, "-", "+"]);
+        let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
+        let entry = stored[0][1][1].as_str().unwrap();
+        let altered = entry.replace(from, to);
+        assert_ne!(altered, entry);
+        let chain = stored[0][1][3].as_str().unwrap();
+        server.cli(&["DEL", &log]);
+        server.cli(&["XADD", &log, "1-0", "e", &altered, "c", chain]);
+        let refused = chain_of(&reopened(&server).load().await.unwrap_err());
+        assert!(refused.contains("corrupt at revision 1: ") && refused.contains(said), "{refused}");
+    }
+    // The same with a hash that fits: only the format tells.
+    let (server, _) = store_of(1).await;
+    let stored = server.cli(&["--json", "XRANGE", &log, "-", "+"]);
+    let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
+    let later = stored[0][1][1].as_str().unwrap().replace("\"format\":1", "\"format\":2");
+    let chain = hash_of(&later);
+    server.cli(&["DEL", &log]);
+    server.cli(&["XADD", &log, "1-0", "e", &later, "c", &chain]);
+    server.cli(&["HSET", &key(NAMESPACE, "meta"), "chain", &chain]);
+    let refused = chain_of(&reopened(&server).load().await.unwrap_err());
+    assert!(refused.contains("entry has format 2; this version reads format 1"), "{refused}");
+}
+
+/// The documented formula, for a first record.
+fn hash_of(entry: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let mut bytes = vec![0; 32];
+    bytes.extend(u64::try_from(entry.len()).unwrap().to_be_bytes());
+    bytes.extend(entry.as_bytes());
+    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_history_that_grew_again_from_an_earlier_place_is_a_fork_for_everybody() {
+    let (server, store) = store_of(3).await;
+    let ahead = store.load().await.unwrap().head;
+    let third: Proposal = proposal("other-3", 33);
+    // As after a fail-over to a node that lacked revision 3.
+    let second = store.records(Revision(1), 1).await.unwrap().pop().unwrap();
+    let (log, meta) = (key(NAMESPACE, "log"), key(NAMESPACE, "meta"));
+    server.cli(&["XDEL", &log, "3-0"]);
+    server.cli(&["XSETID", &log, "2-0"]);
+    server.cli(&["HDEL", &key(NAMESPACE, "idem"), "request-3"]);
+    server.cli(&["HSET", &meta, "rev", "2", "chain", &second.chain.to_string()]);
+    let other = reopened(&server);
+    let behind = other.load().await.unwrap().head;
+    apply_next(&other, &third).await.unwrap();
+    // The number is the same, and the chain is not.
+    let renewal = store.renew(&report("r1", '1', ahead.clone())).await.unwrap();
+    assert_eq!(renewal.standing, Standing::Forked { part: false });
+    let renewal = store.renew(&report("r2", '2', behind.clone())).await.unwrap();
+    assert_eq!(renewal.standing, Standing::Forked { part: true });
+    let refused = apply_next(&other, &proposal("r4", 4)).await;
+    assert!(matches!(refused, Err(StoreError::Forked)), "{refused:?}");
+    assert!(matches!(other.head().await, Err(StoreError::Forked)));
+    // A suspension may be proposed again meanwhile; people's word ends it, in another lineage.
+    use offergate::audit::ChangeKind;
+    let heal = Proposal { kind: ChangeKind::HealFork, ..proposal("heal", 3) };
+    apply_next(&other, &heal).await.unwrap();
+    let accept = Proposal { kind: ChangeKind::AcceptHistory, ..proposal("accept", 5) };
+    apply_next(&other, &accept).await.unwrap();
+    let renewal = store.renew(&report("r1", '1', ahead)).await.unwrap();
+    let Standing::OtherLineage { lineage, parent } = renewal.standing else {
+        panic!("{renewal:?}")
+    };
+    assert_eq!(parent, Some(behind.lineage));
+    assert_eq!(store.load().await.unwrap().head.lineage, lineage);
+    apply_next(&store, &proposal("r6", 6)).await.unwrap();
+    assert_eq!(store.load().await.unwrap(), reopened(&server).load().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_stale_reader_marks_the_fork_itself_before_it_writes_on_the_other_history() {
+    let (server, store) = store_of(2).await;
+    let (log, meta) = (key(NAMESPACE, "log"), key(NAMESPACE, "meta"));
+    let first = store.records(Revision::ZERO, 1).await.unwrap().pop().unwrap();
+    server.cli(&["XDEL", &log, "2-0"]);
+    server.cli(&["XSETID", &log, "1-0"]);
+    server.cli(&["HDEL", &key(NAMESPACE, "idem"), "request-2"]);
+    server.cli(&["HSET", &meta, "rev", "1", "chain", &first.chain.to_string()]);
+    apply_next(&reopened(&server), &proposal("other-2", 22)).await.unwrap();
+    let refused = store.apply(&proposal("r3", 3), Revision(2)).await;
+    assert!(matches!(refused, Err(StoreError::Forked)), "{refused:?}");
+    assert_eq!(reopened(&server).load().await.unwrap().head.revision, Revision(2));
+}
+
+#[tokio::test]
+async fn replicas_are_listed_until_they_leave_are_forgotten_or_are_replaced() {
+    let (_server, store) = store_of(2).await;
+    let newest = store.load().await.unwrap().head;
+    let first = store.records(Revision::ZERO, 1).await.unwrap().pop().unwrap();
+    let older = Head { revision: Revision(1), chain: first.chain, ..newest.clone() };
+    let one = report("a", '1', newest.clone());
+    assert_eq!(store.renew(&one).await.unwrap().standing, Standing::Newest);
+    let behind = report("b", '2', older.clone());
+    let renewal = store.renew(&behind).await.unwrap();
+    assert_eq!((renewal.standing, renewal.newest), (Standing::Behind, Revision(2)));
+    // Another process under a name that is in use is told so, and is not listed.
+    let taken = report("a", '3', newest.clone());
+    let refused = store.renew(&taken).await.unwrap().standing;
+    assert_eq!(refused, Standing::NameTaken { address: "a.example:7443".into() });
+    store.renew(&one).await.unwrap();
+    let fleet = store.fleet(&older).await.unwrap();
+    assert_eq!((fleet.standing, fleet.newest), (Standing::Behind, Revision(2)));
+    let seen: Vec<_> = fleet
+        .members
+        .iter()
+        .map(|member| (member.name.as_str(), member.revision.0, member.beats))
+        .collect();
+    assert_eq!(seen, [("a", 2, 2), ("b", 1, 1)]);
+    assert_eq!(fleet.members[1].chain, first.chain);
+    // Seen since: it stays. Not seen since: it goes.
+    store.renew(&behind).await.unwrap();
+    store.forget(&fleet.members).await.unwrap();
+    let left = store.fleet(&newest).await.unwrap();
+    assert_eq!(left.members.len(), 1);
+    assert_eq!(left.members[0].name.as_str(), "b");
+    // A run that is known to have ended makes room at once.
+    let next = Report {
+        predecessor: Some(behind.incarnation.clone()),
+        ..report("b", '4', newest.clone())
+    };
+    assert_eq!(store.renew(&next).await.unwrap().standing, Standing::Newest);
+    store.leave(&next.incarnation).await.unwrap();
+    assert_eq!(store.fleet(&newest).await.unwrap().members, []);
+    let other = Head { lineage: Lineage::parse(&"e".repeat(32)).unwrap(), ..newest.clone() };
+    assert!(matches!(
+        store.renew(&report("c", '5', other)).await.unwrap().standing,
+        Standing::OtherLineage { parent: None, .. }
+    ));
+}
+
+#[tokio::test]
+async fn a_change_is_on_disk_where_the_server_writes_before_it_answers_and_nowhere_else() {
+    let (server, store) = store_of(1).await;
+    let head = store.load().await.unwrap().head;
+    let limit = Duration::from_millis(200);
+    assert!(store.confirm(&head, limit).await.unwrap().is_durable());
+    assert_eq!(store.shortfalls().await.unwrap(), []);
+    for (setting, value, wanted, good) in [
+        ("appendfsync", "everysec", "always", "always"),
+        ("appendonly", "no", "yes", "yes"),
+        ("maxmemory-policy", "allkeys-lru", "noeviction", "noeviction"),
+    ] {
+        server.cli(&["CONFIG", "SET", setting, value]);
+        let shortfalls = store.shortfalls().await.unwrap();
+        assert_eq!(shortfalls.len(), 1, "{shortfalls:?}");
+        let shortfall = &shortfalls[0];
+        assert_eq!((shortfall.setting.as_str(), shortfall.found.as_str()), (setting, value));
+        assert_eq!((shortfall.wanted.as_str(), shortfall.cost.is_empty()), (wanted, false));
+        let of_eviction = setting == "maxmemory-policy";
+        assert_eq!(forbidding(&shortfalls).is_some(), of_eviction);
+        assert_eq!(shortfall.durable, of_eviction);
+        let durable = store.confirm(&head, limit).await.unwrap().is_durable();
+        assert_eq!(durable, of_eviction, "{setting}");
+        server.cli(&["CONFIG", "SET", setting, good]);
+    }
+    // With a node that does not follow, nothing is durable either.
+    let two = RedisStore::open(Location { nodes: 2, ..server.location(NAMESPACE) }).unwrap();
+    let confirmation = two.confirm(&head, limit).await.unwrap();
+    assert_eq!((confirmation.copies, confirmation.nodes), (1, 2));
+    assert!(!confirmation.is_durable());
+    assert_eq!(two.shortfalls().await.unwrap()[0].setting, "connected replicas");
+}
+
+#[tokio::test]
+async fn a_restart_of_the_server_is_another_reign() {
+    let (mut server, store) = store_of(1).await;
+    let head = store.load().await.unwrap().head;
+    let before = store.fleet(&head).await.unwrap().reign;
+    assert_eq!(store.fleet(&head).await.unwrap().reign, before);
+    server.kill();
+    let refused = store.fleet(&head).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+    server.restart();
+    let fleet = store.fleet(&head).await.unwrap();
+    assert_eq!(fleet.standing, Standing::Newest);
+    assert_ne!(fleet.reign, before);
+}
+
+#[tokio::test]
+async fn a_change_wakes_who_waits_for_it_and_silence_lasts_no_longer_than_asked() {
+    let (_server, store) = store_of(1).await;
+    store.next_change(Revision(1), Duration::from_millis(50)).await.unwrap();
+    let (long, next) = (Duration::from_secs(60), proposal("r2", 2));
+    let (woken, applied) = tokio::join!(
+        tokio::time::timeout(Duration::from_secs(20), store.next_change(Revision(1), long)),
+        apply_next(&store, &next),
+    );
+    applied.unwrap();
+    woken.expect("nobody was woken").unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_full_or_frozen_or_follows_another_writes_nothing() {
+    let (server, store) = store_of(1).await;
+    let before = store.load().await.unwrap();
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    let refused = store.apply(&proposal("r2", 2), Revision(1)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NotWritten { .. }), "{}", chain_of(&refused));
+    assert_eq!(store.load().await.unwrap(), before);
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+
+    server.freeze();
+    let refused = store.apply(&proposal("r3", 3), Revision(1)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable { .. }), "{}", chain_of(&refused));
+    server.thaw();
+    assert!(store.record_of(&proposal("r3", 3).request_id).await.unwrap().is_none());
+
+    let leader = Server::start(Flavour::Redis);
+    server.cli(&["REPLICAOF", "127.0.0.1", &leader.port.to_string()]);
+    let refused = store.apply(&proposal("r4", 4), Revision(1)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable { .. }), "{}", chain_of(&refused));
+}
+
+#[tokio::test]
+async fn a_user_with_the_documented_rights_can_do_everything_and_others_are_told_what_is_wrong() {
+    let server = Server::start(Flavour::Redis);
+    let rights = "on >hunter2 resetkeys ~{offergate:*}* resetchannels -@all +ping +eval +evalsha \
+                  +info +wait +config|get +select +time +type +exists +hset +hget +hmget +hgetall \
+                  +hdel +xadd +xdel +xlen +xrange +xread +del";
+    let mut set = vec!["ACL", "SETUSER", "offergate"];
+    set.extend(rights.split_whitespace());
+    server.cli(&set);
+    let login = |password: &str| Login {
+        user: Some("offergate".into()),
+        password: Some(Secret::new(password.into())),
+    };
+    let open = |login| RedisStore::open(Location { login, ..server.location(NAMESPACE) }).unwrap();
+    let store = open(login("hunter2"));
+    store.initialise(None).await.unwrap();
+    apply_next(&store, &proposal("r1", 1)).await.unwrap();
+    let head = store.head().await.unwrap().unwrap();
+    let mine = report("r1", '1', head.clone());
+    assert_eq!(store.renew(&mine).await.unwrap().standing, Standing::Newest);
+    assert!(store.confirm(&head, Duration::from_millis(100)).await.unwrap().is_durable());
+    store.next_change(Revision::ZERO, Duration::from_millis(10)).await.unwrap();
+    store.leave(&mine.incarnation).await.unwrap();
+    assert_eq!(store.shortfalls().await.unwrap(), []);
+
+    // Without the right to read settings, what cannot be read is said, and nothing is durable.
+    server.cli(&["ACL", "SETUSER", "offergate", "-config|get"]);
+    let shortfalls = store.shortfalls().await.unwrap();
+    let said: Vec<_> =
+        shortfalls.iter().map(|one| (one.setting.as_str(), one.found.as_str())).collect();
+    assert_eq!(said, [("appendfsync", "cannot be read: CONFIG GET is refused to this user")]);
+    assert!(!store.confirm(&head, Duration::from_millis(100)).await.unwrap().is_durable());
+
+    let wrong = open(login("hunter3"));
+    let refused = chain_of(&wrong.load().await.unwrap_err());
+    assert!(refused.contains("WRONGPASS") || refused.contains("uthentication"), "{refused}");
+    assert!(!refused.contains("hunter"), "{refused}");
+    assert!(!format!("{:?}", login("hunter2")).contains("hunter"));
+    server.cli(&["ACL", "SETUSER", "default", "off"]);
+    let refused = open(Login::default()).apply(&proposal("r2", 2), Revision(1)).await.unwrap_err();
+    assert!(chain_of(&refused).contains("uthentication required"), "{}", chain_of(&refused));
+}
+
+#[tokio::test]
+async fn whatever_else_answers_on_the_port_is_an_error_and_never_a_history() {
+    for (what, said, expected) in [
+        (
+            "a server that loads",
+            &b"-LOADING Redis is loading the dataset in memory\r\n"[..],
+            "oading",
+        ),
+        (
+            "a replica",
+            b"-READONLY You can't write against a read only replica.\r\n",
+            "read only replica",
+        ),
+        (
+            "a replica alone",
+            b"-MASTERDOWN Link with MASTER is down\r\n",
+            "Link with MASTER is down",
+        ),
+        ("a disk that is full", b"-MISCONF Redis is configured to save\r\n", "configured to save"),
+        ("a slot that moves", b"-TRYAGAIN Multiple keys request\r\n", "Multiple keys"),
+        ("a web server", b"HTTP/1.1 400 Bad Request\r\n\r\n", ""),
+        ("half a reply", b"*2\r\n$4\r\nHE", ""),
+        ("silence", b"", ""),
+        ("a number", b":1\r\n", "none of ours"),
+        ("an empty list", b"*0\r\n", "none of ours"),
+        ("words that mean nothing", b"*1\r\n$5\r\nHELLO\r\n", "means nothing here"),
+        ("a head cut short", b"*2\r\n$4\r\nHEAD\r\n$1\r\nx\r\n", ""),
+    ] {
+        let store = RedisStore::open(location_of(server_that_says(said), NAMESPACE)).unwrap();
+        let refused = store.load().await.unwrap_err();
+        let chain = chain_of(&refused);
+        assert!(matches!(refused, StoreError::Unavailable { .. }), "{what}: {chain}");
+        assert!(chain.contains(expected), "{what}: {chain}");
+        let refused = store.head().await;
+        assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{what}: {refused:?}");
+    }
+}
