@@ -54,7 +54,7 @@ async fn end(stream: &mut TcpStream) -> Option<ErrorKind> {
 
 #[tokio::test]
 async fn a_clear_link_passes_everything_and_the_end() {
-    let Ends { mut client, mut server, .. } = ends().await;
+    let Ends { link: _link, mut client, mut server, .. } = ends().await;
     client.write_all(b"question").await.unwrap();
     assert_eq!(said(&mut server, 8).await, "question");
     server.write_all(b"answer").await.unwrap();
@@ -104,7 +104,7 @@ async fn what_a_silent_link_holds_is_lost_with_its_connection() {
 
 #[tokio::test]
 async fn a_cut_link_resets_what_is_open_and_whatever_is_opened_until_it_is_mended() {
-    let Ends { link, listener, mut client, .. } = ends().await;
+    let Ends { link, listener, mut client, server: _server } = ends().await;
     link.set(Weather::Cut);
     assert_eq!(end(&mut client).await, Some(ErrorKind::ConnectionReset));
     // Whether it is seen while connecting or when reading is the system's choice.
@@ -141,7 +141,7 @@ async fn a_client_of_a_server_that_is_not_there_is_reset() {
 #[tokio::test]
 async fn what_the_server_says_is_translated_and_what_the_client_says_is_not() {
     let words = vec![(b"16379".to_vec(), b"26379".to_vec())];
-    let Ends { mut client, mut server, .. } = ends_with(Translation::new(words)).await;
+    let Ends { link: _link, mut client, mut server, .. } = ends_with(Translation::new(words)).await;
     server.write_all(b"$5\r\n16379\r\n").await.unwrap();
     client.write_all(b"16379").await.unwrap();
     assert_eq!(said(&mut client, 11).await, "$5\r\n26379\r\n");
