@@ -26,7 +26,7 @@ check: ## Everything that a tool can check: format, lints, docs, protos, spellin
 	@tests/tools/check.sh
 
 bench: ## Measure decisions and the server against their floors. Wants a quiet machine.
-	@tests/tools/setup.sh h2load
+	@tests/tools/setup.sh h2load redis
 	@benches/run.sh
 
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60). Needs cargo-fuzz and a nightly compiler.

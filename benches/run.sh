@@ -2,7 +2,7 @@
 # Measures decisions, what telemetry costs, and the server under load. Takes some minutes,
 # and means something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [telemetry] [load]
+#   benches/run.sh [decide] [telemetry] [load] [barrier]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,11 @@ measure_load() {
     python3 benches/floor/load.py
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load
+measure_barrier() {
+    cargo bench --locked --bench barrier
+}
+
+[ $# -gt 0 ] || set -- decide telemetry load barrier
 for part in "$@"; do
     "measure_$part"
 done

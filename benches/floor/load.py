@@ -3,12 +3,13 @@
 
     load.py [--seconds 3] [--rounds 5] [--clients 8] [--streams 32]
 
-Three servers run side by side on one core: the floor, and offergate with 10 and with 10,000
-suspensions. h2load runs on another core and asks each in turn, round after round, so that a slow
+Four servers run side by side on one core: the floor, offergate with 10 and with 10,000 suspensions,
+and offergate with 10 as a replica of a Redis. h2load runs on another core and asks each in turn, round after round, so that a slow
 minute hits all alike. Told are the medians, and ratios to the floor in the same round: absolute
 figures mean little on a shared machine.
 """
 import argparse
+import atexit
 import json
 import os
 import re
@@ -90,7 +91,7 @@ def probe(server, body):
 
 
 def start(folder):
-    ports = [free_port() for _ in range(5)]
+    ports = [free_port() for _ in range(8)]
     servers = [Server("floor", [TARGET / "examples/floor", ports[0]], ports[0])]
     for size, port, management in ((10, *ports[1:3]), (10_000, *ports[3:5])):
         command = [
@@ -98,7 +99,32 @@ def start(folder):
             "--listen", f"127.0.0.1:{port}", "--management-listen", f"127.0.0.1:{management}",
         ]
         servers.append(Server(f"offergate, {size:,} suspensions", command, port))
+    servers.append(replica(folder, *ports[5:]))
     return servers
+
+
+def replica(folder, redis_port, port, management):
+    redis = subprocess.Popen(
+        ["redis-server", "--port", str(redis_port), "--dir", folder, "--appendonly", "yes",
+         "--appendfsync", "always", "--save", ""],
+        stdout=subprocess.DEVNULL,
+    )
+    atexit.register(redis.kill)
+    command = [
+        TARGET / "offergate", "serve", "--workers", 1, "--store", f"redis://127.0.0.1:{redis_port}",
+        "--begin-history", "--replica", "load", "--journal", folder / "journal.db",
+        "--listen", f"127.0.0.1:{port}", "--management-listen", f"127.0.0.1:{management}",
+    ]
+    return Server("offergate, 10, Redis", command, port)
+
+
+def copy_rules(one, other):
+    """Gives `other` the rules of `one`."""
+    def run(server, *arguments, **more):
+        command = [TARGET / "offergate", *arguments, "--server", f"127.0.0.1:{server.port}"]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, **more).stdout
+    rules = run(one, "export")
+    run(other, "apply", "-", "--yes", input=rules, stderr=subprocess.DEVNULL)
 
 
 def ratio(one, other, key):
@@ -143,6 +169,8 @@ def main():
         try:
             for server in servers:
                 server.wait_until_it_listens()
+            copy_rules(servers[1], servers[3])
+            for server in servers:
                 probe(server, folder / "body.bin")
                 server.load(folder / "body.bin", options, 1)  # Warm up.
             for number in range(options.rounds):

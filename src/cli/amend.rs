@@ -6,6 +6,7 @@
 use super::change_args::ChangeArgs;
 use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
+use super::enforcement::{Followed, Wait};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::revision_view::RevisionView;
@@ -65,6 +66,8 @@ struct Amended {
     before: SuspensionView,
     suspension: SuspensionView,
     revision: Option<RevisionView>,
+    #[serde(flatten)]
+    followed: Followed,
     dry_run: bool,
 }
 
@@ -88,16 +91,20 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             expected_revision: Some(read.revision),
             validate_only: change.dry_run,
         };
+        let wait = Wait::begin(&client, &args.server);
         let response = client.amend_suspension(request).await.map_err(failed("amending"))?;
+        let revision = response.revision.map(RevisionView::of).transpose()?;
+        let followed = wait.follow(RevisionView::token_of(&revision), change.wait, output).await?;
         Ok(Amended {
             before,
             suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
-            revision: response.revision.map(RevisionView::of).transpose()?,
+            revision,
+            followed,
             dry_run: change.dry_run,
         })
     })?;
     output.answer(&amended)?;
-    Ok(Exit::Ok)
+    amended.followed.end(output)
 }
 
 fn clear(suspension: &mut proto::Suspension, fields: &[Clear]) {
@@ -124,13 +131,15 @@ fn clear(suspension: &mut proto::Suspension, fields: &[Clear]) {
 }
 
 impl Answer for Amended {
-    const COLUMNS: &'static [&'static str] = &["suspension", "revision.revision", "revision.token"];
+    const COLUMNS: &'static [&'static str] =
+        &["suspension", "revision.revision", "revision.token", "enforcement.state"];
 
     fn text(&self, text: &mut Text) {
         let view = ChangeView {
             dry_run: self.dry_run,
             touched: None,
             revision: self.revision.as_ref(),
+            followed: &self.followed,
             lift: None,
         };
         view.text(text, |text| self.suspension.fields(text));

@@ -5,6 +5,7 @@
 
 use super::change_args::ChangeArgs;
 use super::connection::ServerArgs;
+use super::enforcement::{Followed, Wait};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::plan::{Plan, PlanLine, failed_in, plan, read_rules};
@@ -39,6 +40,8 @@ pub(super) struct Args {
 #[derive(Debug, Serialize)]
 struct AppliedRules {
     revision: Option<RevisionView>,
+    #[serde(flatten)]
+    followed: Followed,
     dry_run: bool,
     changes: Vec<PlanLine>,
 }
@@ -62,16 +65,20 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             ticket: change.ticket,
             validate_only: change.dry_run,
         };
+        let wait = Wait::begin(&client, &args.server);
         let response =
             client.apply_rules(request).await.map_err(failed_in(&document, "the rule file"))?;
+        let revision = response.revision.map(RevisionView::of).transpose()?;
+        let followed = wait.follow(RevisionView::token_of(&revision), change.wait, output).await?;
         Ok(AppliedRules {
-            revision: response.revision.map(RevisionView::of).transpose()?,
+            revision,
+            followed,
             dry_run: change.dry_run,
             changes: PlanLine::all(response.lines),
         })
     })?;
     output.answer(&applied)?;
-    Ok(Exit::Ok)
+    applied.followed.end(output)
 }
 
 /// The plan is no data of this command: it goes to stderr.
@@ -82,7 +89,8 @@ fn show(plan: &Plan, output: &Output) {
 }
 
 impl Answer for AppliedRules {
-    const COLUMNS: &'static [&'static str] = &["revision.revision", "revision.token", "changes"];
+    const COLUMNS: &'static [&'static str] =
+        &["revision.revision", "revision.token", "enforcement.state", "changes"];
 
     fn text(&self, text: &mut Text) {
         let (number, token) = match &self.revision {
@@ -99,6 +107,10 @@ impl Answer for AppliedRules {
             (false, 0) => text.line("nothing differs: nothing was applied"),
             (false, _) => text.line(format_args!("applied {}", counted(changes, "change"))),
         }
-        text.fields(&[("revision", number), ("token", token)]);
+        text.fields(&[
+            ("revision", number),
+            ("token", token),
+            ("committed", self.followed.shown()),
+        ]);
     }
 }

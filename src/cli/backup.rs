@@ -1,4 +1,4 @@
-//! `offergate backup`: copies a store's file, whether a server is running on it or not.
+//! `offergate backup`: copies a store into a file, whether servers are running on it or not.
 //!
 //! Invariant: the copy appears under its name whole and verified, or not at all, and never takes
 //! the place of another file.
@@ -6,22 +6,27 @@
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::restore::store_failure;
+use super::store_args::{self, StoreArgs};
 use super::text::Text;
-use crate::config::{self, ServeArgs, StoreLocation};
-use crate::store::{Head, embedded};
+use crate::config::StoreLocation;
+use crate::store::{Head, RuleStore as _, embedded};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Copy the embedded store's file, in use or not, and verify the copy
+/// Copy a store into a file, in use or not, and verify the copy
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  offergate backup rules-2026-11-23.db")]
+#[command(after_help = "\
+Of a shared store too the copy is a file of the embedded store, which `restore` takes.
+
+Examples:
+  offergate backup rules-2026-11-23.db
+  offergate backup rules-2026-11-23.db --store redis://127.0.0.1:6379")]
 pub(super) struct Args {
     /// The new file
     target: PathBuf,
 
-    /// The store's file [default: as `serve` would find it, see `config show`]
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// Where in history a copy stands.
@@ -34,35 +39,25 @@ pub(super) struct Copied {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let source = store_path(args.store.as_ref())?;
-    let head = embedded::backup_file(&source, &args.target).map_err(store_failure)?;
-    output.answer(&Copied::of(&source, &args.target, &head))?;
+    let settings = args.store.settings()?;
+    let head = match &settings.store {
+        StoreLocation::Embedded(source) => {
+            embedded::backup_file(source, &args.target).map_err(store_failure)?
+        }
+        StoreLocation::Redis(url) => {
+            store_args::with_shared(&settings, url, async |store| store.backup(&args.target).await)?
+        }
+    };
+    let from = PathBuf::from(store_args::shown(&settings));
+    output.answer(&Copied::of(&from, args.target.display().to_string(), &head))?;
     Ok(Exit::Ok)
 }
 
-/// The file that was named, or the one that `serve` would use.
-pub(super) fn store_path(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
-    match named {
-        Some(path) => Ok(path.clone()),
-        None => {
-            let settings = config::load(&ServeArgs::default())
-                .map_err(|errors| Failure::new(Exit::Usage, errors).help("or say --store"))?;
-            match settings.store {
-                StoreLocation::Embedded(path) => Ok(path),
-                StoreLocation::Redis(_) => {
-                    let why = "a shared store has no file here; say --store PATH";
-                    Err(Failure::new(Exit::Usage, why))
-                }
-            }
-        }
-    }
-}
-
 impl Copied {
-    pub(super) fn of(from: &std::path::Path, to: &std::path::Path, head: &Head) -> Self {
+    pub(super) fn of(from: &Path, to: String, head: &Head) -> Self {
         Self {
             from: from.display().to_string(),
-            to: to.display().to_string(),
+            to,
             revision: head.revision.0,
             token: head.token().to_string(),
         }

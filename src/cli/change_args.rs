@@ -1,10 +1,12 @@
 //! Who changes the rules, why, and under which name the attempt can be repeated.
 
 use super::confirm::confirm;
+use super::enforcement;
 use super::exit::Failure;
 use super::output::Output;
 use crate::audit::RequestId;
 use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Said with every change; it goes into the record.
@@ -35,6 +37,19 @@ pub(super) struct ChangeArgs {
     /// Do not ask before changing anything
     #[arg(short, long)]
     yes: bool,
+
+    /// Wait until no replica answers from before the change any more; ends with 6 when time runs out
+    /// first [without a value: 10s]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10s",
+        value_parser = enforcement::limit,
+        conflicts_with = "dry_run"
+    )]
+    wait: Option<Duration>,
 }
 
 /// The same, complete.
@@ -45,6 +60,8 @@ pub(super) struct Change {
     pub(super) author: String,
     pub(super) request_id: String,
     pub(super) dry_run: bool,
+    /// How long to wait until it is enforced.
+    pub(super) wait: Option<Duration>,
     fresh: bool,
     yes: bool,
 }
@@ -74,7 +91,7 @@ impl ChangeArgs {
         let given = self.request_id.as_ref().map(|id| id.as_str().to_owned());
         let (fresh, dry_run, yes) = (given.is_none(), self.dry_run, self.yes);
         let request_id = given.unwrap_or_else(|| Uuid::now_v7().to_string());
-        Ok(Change { reason, ticket, author, request_id, dry_run, fresh, yes })
+        Ok(Change { reason, ticket, author, request_id, dry_run, wait: self.wait, fresh, yes })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a change of the rules did, laid out for people: the same for every command that makes one.
 
+use super::enforcement::Followed;
 use super::output::Answer as _;
 use super::preview::Preview;
 use super::revision_view::RevisionView;
@@ -13,6 +14,8 @@ pub(super) struct ChangeView<'a> {
     pub(super) touched: Option<&'a Preview>,
     /// The revision that it led to.
     pub(super) revision: Option<&'a RevisionView>,
+    /// How far it was followed.
+    pub(super) followed: &'a Followed,
     /// The command that undoes it, where there is one.
     pub(super) lift: Option<&'a str>,
 }
@@ -35,6 +38,7 @@ impl ChangeView<'_> {
                 ("revision", revision.revision.to_string()),
                 ("token", revision.token.clone()),
                 ("request id", revision.request_id.clone()),
+                ("committed", self.followed.shown()),
                 ("to lift it", self.lift.unwrap_or_default().to_owned()),
             ]);
         }

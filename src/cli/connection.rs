@@ -79,6 +79,11 @@ fn address(text: &str) -> Result<String, String> {
 pub(super) fn failed(doing: &str) -> impl Fn(ClientError) -> Failure {
     move |error| {
         let (exit, help) = match error.kind {
+            ErrorKind::Unreachable if error.reason.as_deref() == Some("STORE_UNAVAILABLE") => (
+                Exit::Unreachable,
+                "the server is there, and its store does not answer: see `offergate status`; repeat \
+                 a change with the same --request-id, since it may have landed",
+            ),
             ErrorKind::Unreachable => (
                 Exit::Unreachable,
                 "start a server with `offergate serve`, or name one with --server; repeat a change \

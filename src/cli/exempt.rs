@@ -3,6 +3,7 @@
 use super::change_args::ChangeArgs;
 use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
+use super::enforcement::{Followed, Wait};
 use super::exit::{Exit, Failure};
 use super::instants::ZoneArgs;
 use super::output::{Answer, Output};
@@ -65,6 +66,8 @@ pub(super) struct Args {
 struct Exempted {
     exemption: ExemptionView,
     revision: Option<RevisionView>,
+    #[serde(flatten)]
+    followed: Followed,
     dry_run: bool,
     releases: Option<Preview>,
 }
@@ -91,26 +94,32 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             expected_revision: None,
             validate_only: change.dry_run,
         };
+        let wait = Wait::begin(&client, &args.server);
         let response = client.create_exemption(request).await.map_err(failed("the exemption"))?;
+        let revision = response.revision.map(RevisionView::of).transpose()?;
+        let followed = wait.follow(RevisionView::token_of(&revision), change.wait, output).await?;
         Ok(Exempted {
             exemption: ExemptionView::of(response.exemption.unwrap_or_default())?,
-            revision: response.revision.map(RevisionView::of).transpose()?,
+            revision,
+            followed,
             dry_run: change.dry_run,
             releases,
         })
     })?;
     output.answer(&exempted)?;
-    Ok(Exit::Ok)
+    exempted.followed.end(output)
 }
 
 impl Answer for Exempted {
-    const COLUMNS: &'static [&'static str] = &["exemption", "revision.revision", "revision.token"];
+    const COLUMNS: &'static [&'static str] =
+        &["exemption", "revision.revision", "revision.token", "enforcement.state"];
 
     fn text(&self, text: &mut Text) {
         let view = ChangeView {
             dry_run: self.dry_run,
             touched: self.releases.as_ref(),
             revision: self.revision.as_ref(),
+            followed: &self.followed,
             lift: None,
         };
         view.text(text, |text| self.exemption.fields(text));

@@ -25,6 +25,8 @@ pub(super) enum Exit {
     Conflict = 4,
     /// No server answered.
     Unreachable = 5,
+    /// The change was made, and was not known to be enforced when time ran out.
+    NotEnforced = 6,
 }
 
 impl Exit {
@@ -52,7 +54,7 @@ Exit codes:
   3  not found: an id, a revision or a file that was named
   4  conflict: the rules moved, or a request id was used for something else
   5  server unreachable
-  6  reserved: not enforced in time
+  6  the change was made, and not known to be enforced when --wait was over
 130  interrupted";
 
 /// Why a command did not do what it was asked.

@@ -3,6 +3,7 @@
 use super::change_args::ChangeArgs;
 use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
+use super::enforcement::{Followed, Wait};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::preview::{Preview, preview_if_possible};
@@ -37,6 +38,8 @@ pub(super) struct Args {
 struct Lifted {
     suspension: SuspensionView,
     revision: Option<RevisionView>,
+    #[serde(flatten)]
+    followed: Followed,
     dry_run: bool,
     releases: Option<Preview>,
 }
@@ -55,27 +58,37 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             expected_revision: args.expected_revision,
             validate_only: change.dry_run,
         };
+        let wait = Wait::begin(&client, &args.server);
         let response = client.lift_suspension(request).await.map_err(failed("the lift"))?;
+        let revision = response.revision.map(RevisionView::of).transpose()?;
+        let followed = wait.follow(RevisionView::token_of(&revision), change.wait, output).await?;
         Ok(Lifted {
             suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
-            revision: response.revision.map(RevisionView::of).transpose()?,
+            revision,
+            followed,
             dry_run: change.dry_run,
             releases,
         })
     })?;
     output.answer(&lifted)?;
-    Ok(Exit::Ok)
+    lifted.followed.end(output)
 }
 
 impl Answer for Lifted {
-    const COLUMNS: &'static [&'static str] =
-        &["suspension", "revision.revision", "revision.token", "releases.offers_changed"];
+    const COLUMNS: &'static [&'static str] = &[
+        "suspension",
+        "revision.revision",
+        "revision.token",
+        "enforcement.state",
+        "releases.offers_changed",
+    ];
 
     fn text(&self, text: &mut Text) {
         let view = ChangeView {
             dry_run: self.dry_run,
             touched: self.releases.as_ref(),
             revision: self.revision.as_ref(),
+            followed: &self.followed,
             lift: None,
         };
         view.text(text, |text| self.suspension.fields(text));

@@ -1,6 +1,6 @@
 //! The command line: one file a subcommand; this one introduces them and sends each on its way.
 //!
-//! Every command but `serve`, `test`, `restore`, `config`, `completions` and `man` speaks gRPC to a
+//! Every command but `serve`, `test`, `backup`, `restore`, `config`, `completions` and `man` speaks gRPC to a
 //! running server: the command line has no other way to the rules than anybody else's client.
 
 mod amend;
@@ -16,6 +16,8 @@ mod connection;
 mod customer_file;
 mod decision_view;
 mod demo;
+mod enforcement;
+mod enforcement_view;
 mod exempt;
 mod exit;
 mod explain;
@@ -29,6 +31,7 @@ mod man;
 mod output;
 mod plan;
 mod preview;
+mod replicas;
 mod request_args;
 mod request_file;
 mod restore;
@@ -37,6 +40,7 @@ mod scope_args;
 mod serve;
 mod shared_store;
 mod status;
+mod store_args;
 mod stores;
 mod suspend;
 mod suspension_args;
@@ -89,6 +93,7 @@ enum Command {
     History(history::Args),
     Watch(watch::Args),
     Find(find::Args),
+    Replicas(replicas::Args),
     Health(health::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -140,6 +145,7 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::History(args) => history::run(args, output)?,
         Command::Watch(args) => watch::run(args, output)?,
         Command::Find(args) => find::run(args, output)?,
+        Command::Replicas(args) => replicas::run(args, output)?,
         Command::Health(args) => health::run(args, output)?,
         Command::Backup(args) => backup::run(args, output)?,
         Command::Restore(args) => restore::run(args, output)?,

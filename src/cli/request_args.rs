@@ -109,7 +109,7 @@ struct Fields {
     holdings: Vec<(String, HoldingDocument)>,
 
     /// Answer from rules at least as new as an earlier answer's or write's token
-    #[arg(long, value_name = "TOKEN", conflicts_with = "strict")]
+    #[arg(long, visible_alias = "token", value_name = "TOKEN", conflicts_with = "strict")]
     at_least_token: Option<String>,
 
     /// Answer from rules as new as the store

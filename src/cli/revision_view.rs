@@ -42,6 +42,11 @@ impl RevisionView {
         })
     }
 
+    /// The token of a change that was made, if one was.
+    pub(super) fn token_of(made: &Option<Self>) -> Option<&str> {
+        made.as_ref().map(|revision| revision.token.as_str())
+    }
+
     /// The header of [`RevisionView::row`].
     pub(super) const HEADER: [&'static str; 7] =
         ["REVISION", "WHEN", "WHAT", "WHO", "TICKET", "WHY", "TOUCHED"];

@@ -2,12 +2,13 @@
 //! what is going to change.
 
 use super::connection::{ServerArgs, failed};
+use super::decision_view::stated;
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::revision_view::RevisionView;
 use super::suspension_view::SuspensionView;
 use super::text::{Text, to_the_second};
-use crate::client::Client;
+use crate::client::{Client, ClientError, ErrorKind};
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::Timestamp;
 use crate::rules;
@@ -25,7 +26,16 @@ pub(super) struct Args {
 #[derive(Debug, Serialize)]
 struct Status {
     serving: bool,
-    revision: RevisionView,
+    /// Whether anything can be answered `ELIGIBLE`.
+    fresh: bool,
+    /// What the server last heard from a shared store, when all is not well.
+    trouble: Option<String>,
+    /// `None` while the store does not answer, and before there is one.
+    revision: Option<RevisionView>,
+    /// The number of the rules in effect here, which it is known by without the store.
+    in_effect: u64,
+    /// Their place in history.
+    token: String,
     /// Seconds since the revision was made, by this machine's clock.
     age_seconds: Option<i64>,
     rules: Counts,
@@ -60,22 +70,34 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 
 async fn status(client: &Client) -> Result<Status, Failure> {
     let serving = client.is_serving("").await.map_err(failed("the health check"))?;
-    let newest = client.get_revision(proto::GetRevisionRequest { number: None }).await;
-    let newest = newest.map_err(failed("the newest revision"))?.revision.unwrap_or_default();
-    let number = newest.number;
-    let rules = client.export_rules(proto::ExportRulesRequest { revision: Some(number) }).await;
-    let rules = rules.map_err(failed("the rules"))?.document.unwrap_or_default();
+    let fresh = client.is_serving("freshness").await.map_err(failed("the health check"))?;
+    let trouble = trouble(client, fresh).await?;
+    let rules = client.export_rules(proto::ExportRulesRequest { revision: None }).await;
+    let rules = rules.map_err(failed("the rules"))?;
+    let (in_effect, token) = (rules.revision, rules.token);
+    let rules = rules.document.unwrap_or_default();
+    let number = Some(in_effect).filter(|number| 0 < *number);
+    let newest = client.get_revision(proto::GetRevisionRequest { number }).await;
+    let newest = match newest {
+        Ok(newest) => newest.revision,
+        Err(error) if is_store_away(&error) => None,
+        Err(error) => return Err(failed("the newest revision")(error)),
+    };
     let rules = rules::read(&rules.yaml).map_err(|errors| {
         Failure::new(Exit::Failure, "the server's rules cannot be read").because(errors)
     })?;
     let in_force = list(client, SuspensionState::InForce).await?;
     let scheduled = list(client, SuspensionState::Scheduled).await?;
     let now = SystemClock.wall();
-    let revision = RevisionView::of(newest)?;
-    let made: Option<Timestamp> =
-        revision.create_time.as_deref().and_then(|text| text.parse().ok());
+    let revision = newest.map(RevisionView::of).transpose()?;
+    let made = revision.as_ref().and_then(|revision| revision.create_time.as_deref());
+    let made: Option<Timestamp> = made.and_then(|text| text.parse().ok());
     Ok(Status {
         serving,
+        fresh,
+        trouble,
+        in_effect,
+        token,
         age_seconds: made.map(|made| now.as_second() - made.as_second()),
         revision,
         rules: Counts {
@@ -89,6 +111,21 @@ async fn status(client: &Client) -> Result<Status, Failure> {
         upcoming: upcoming(&in_force, &scheduled),
         in_force,
     })
+}
+
+/// What is wrong between the server and its store, in words.
+async fn trouble(client: &Client, fresh: bool) -> Result<Option<String>, Failure> {
+    match client.list_replicas(proto::ListReplicasRequest {}).await {
+        Ok(fleet) => Ok(stated(fleet.trouble)),
+        Err(error) if is_store_away(&error) => Ok(Some(error.message)),
+        // The health check has said so already.
+        Err(_) if !fresh => Ok(None),
+        Err(error) => Err(failed("the replicas")(error)),
+    }
+}
+
+fn is_store_away(error: &ClientError) -> bool {
+    error.kind == ErrorKind::Unreachable && error.reason.as_deref() == Some("STORE_UNAVAILABLE")
 }
 
 async fn list(client: &Client, state: SuspensionState) -> Result<Vec<SuspensionView>, Failure> {
@@ -123,9 +160,21 @@ fn upcoming(in_force: &[SuspensionView], scheduled: &[SuspensionView]) -> Vec<Up
     upcoming
 }
 
+impl Status {
+    /// Said only where it is news: that nothing is answered `ELIGIBLE`.
+    fn eligible(&self) -> String {
+        match self.fresh {
+            true => String::new(),
+            false => "never, as the rules here may not be the newest".to_owned(),
+        }
+    }
+}
+
 impl Answer for Status {
     const COLUMNS: &'static [&'static str] = &[
         "serving",
+        "fresh",
+        "trouble",
         "revision.revision",
         "revision.token",
         "age_seconds",
@@ -148,21 +197,21 @@ impl Answer for Status {
             rules.suspensions,
             rules.exemptions
         );
-        let made = to_the_second(self.revision.create_time.as_ref());
+        let revision = self.revision.as_ref();
+        let made = to_the_second(revision.and_then(|revision| revision.create_time.as_ref()));
         let age = self.age_seconds.map(|age| format!("  ({age} s ago)")).unwrap_or_default();
         text.fields(&[
             ("server", if self.serving { "SERVING" } else { "NOT_SERVING" }.to_owned()),
-            ("revision", self.revision.revision.to_string()),
+            ("eligible", self.eligible()),
+            ("trouble", self.trouble.clone().unwrap_or_default()),
+            ("revision", self.in_effect.to_string()),
             ("made", format!("{made}{age}")),
-            ("token", self.revision.token.clone()),
+            ("token", self.token.clone()),
             ("rules", counts),
         ]);
         text.gap();
         if self.in_force.is_empty() {
-            text.line(format_args!(
-                "no suspension is in force, as of revision {}",
-                self.revision.revision
-            ));
+            text.line(format_args!("no suspension is in force, as of revision {}", self.in_effect));
         }
         text.table(
             &["IN FORCE", "TARGET", "SCOPE", "FROM", "UNTIL"],

@@ -191,7 +191,7 @@ async fn first_word(follower: &Follower) -> Result<(), Failure> {
         )
         .help(
             "give each replica a name of its own with --replica; that of one which died without \
-               its journal is free again after a minute",
+               its journal is free again after twice the staleness limit",
         )),
         _ => Ok(()),
     }

@@ -3,6 +3,7 @@
 use super::change_args::ChangeArgs;
 use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
+use super::enforcement::{Followed, Wait};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::preview::{Preview, preview_if_possible};
@@ -52,6 +53,8 @@ pub(super) struct Args {
 struct Suspended {
     suspension: SuspensionView,
     revision: Option<RevisionView>,
+    #[serde(flatten)]
+    followed: Followed,
     dry_run: bool,
     /// What it hits from its first instant on.
     hits: Option<Preview>,
@@ -86,28 +89,39 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             expected_revision: None,
             validate_only: change.dry_run,
         };
+        let wait = Wait::begin(&client, &args.server);
         let response = client.create_suspension(request).await.map_err(failed("the suspension"))?;
+        let revision = response.revision.map(RevisionView::of).transpose()?;
+        let followed = wait.follow(RevisionView::token_of(&revision), change.wait, output).await?;
         Ok(Suspended {
             suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
-            revision: response.revision.map(RevisionView::of).transpose()?,
+            revision,
+            followed,
             dry_run: change.dry_run,
             hits,
             lift,
         })
     })?;
     output.answer(&suspended)?;
-    Ok(Exit::Ok)
+    suspended.followed.end(output)
 }
 
 impl Answer for Suspended {
-    const COLUMNS: &'static [&'static str] =
-        &["suspension", "revision.revision", "revision.token", "hits.offers_changed", "lift"];
+    const COLUMNS: &'static [&'static str] = &[
+        "suspension",
+        "revision.revision",
+        "revision.token",
+        "enforcement.state",
+        "hits.offers_changed",
+        "lift",
+    ];
 
     fn text(&self, text: &mut Text) {
         let view = ChangeView {
             dry_run: self.dry_run,
             touched: self.hits.as_ref(),
             revision: self.revision.as_ref(),
+            followed: &self.followed,
             lift: Some(&self.lift),
         };
         view.text(text, |text| self.suspension.fields(text));

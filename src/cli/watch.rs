@@ -34,6 +34,8 @@ pub(super) struct Args {
 /// What has been printed.
 struct Progress {
     after: Option<u64>,
+    /// The token of that revision, once one was printed.
+    token: String,
     printed: u64,
     most: u64,
 }
@@ -42,8 +44,12 @@ struct Progress {
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let mut progress =
-        Progress { after: args.after, printed: 0, most: args.count.unwrap_or(u64::MAX) };
+    let mut progress = Progress {
+        after: args.after,
+        token: String::new(),
+        printed: 0,
+        most: args.count.unwrap_or(u64::MAX),
+    };
     args.server.ask(output, async |client| {
         if progress.after.is_none() {
             let newest = client.get_revision(proto::GetRevisionRequest { number: None }).await;
@@ -80,7 +86,10 @@ async fn follow(
     output: &Output,
     progress: &mut Progress,
 ) -> Result<Option<String>, Failure> {
-    let request = proto::WatchRevisionsRequest { after_revision: progress.after };
+    let request = proto::WatchRevisionsRequest {
+        after_revision: progress.after,
+        after_token: progress.token.clone(),
+    };
     let mut stream = match client.watch_revisions(request).await {
         Ok(stream) => stream,
         Err(error) if error.kind == ErrorKind::Unreachable => return Ok(Some(error.to_string())),
@@ -90,9 +99,9 @@ async fn follow(
         match stream.message().await {
             Ok(Some(message)) => {
                 let Some(revision) = message.revision else { continue };
-                let number = revision.number;
+                let (number, token) = (revision.number, revision.token.clone());
                 output.next(&RevisionView::of(revision)?, progress.printed == 0)?;
-                progress.after = Some(number);
+                (progress.after, progress.token) = (Some(number), token);
                 progress.printed += 1;
                 if progress.printed == progress.most {
                     return Ok(None);

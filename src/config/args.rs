@@ -21,6 +21,13 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// What a command says that takes some of the settings as flags of its own: values by the names of
+    /// their settings.
+    #[must_use]
+    pub fn of(config: Option<PathBuf>, values: Vec<(&'static str, String)>) -> Self {
+        Self { config, values, ..Self::default() }
+    }
+
     /// The value that a setting's flag was given.
     pub(super) fn value(&self, setting: &Setting) -> Option<&str> {
         let given = self.values.iter().find(|(name, _)| *name == setting.name);

@@ -17,7 +17,7 @@ mod table;
 
 pub use args::ServeArgs;
 pub use load::load;
-pub use read::default_journal;
+pub use read::{default_journal, duration};
 pub use show::{ShowFormat, reference, show};
 pub use store_url::{RedisServers, RedisUrl};
 

@@ -130,7 +130,10 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, St
 }
 
 /// A number and its unit: `250ms`, `5s`, `0.5s`, `2m`, `1h`.
-pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is allowed, in words.
+pub fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let end_of_number = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.');
     let (number, unit) = text.split_at(end_of_number.unwrap_or(text.len()));
     let factor = match unit {

@@ -7,7 +7,7 @@ use super::paging::{self, Page};
 use super::requester::{Why, asked};
 use super::status::{invalid, status_of};
 
-use crate::domain::Revision;
+use crate::domain::{Revision, Token};
 use crate::service::{DifferenceKind, Plan, Revised};
 use crate::wire::{FieldErrors, proto, time};
 use futures_util::{Stream, StreamExt};
@@ -110,8 +110,11 @@ impl RuleService for Api {
         request: Request<proto::WatchRevisionsRequest>,
     ) -> Result<Response<Self::WatchRevisionsStream>, Status> {
         let deadline = deadline::of(&request);
-        let after = request.get_ref().after_revision.map(Revision);
-        let revisions = self.service.watch(after).map_err(status_of)?;
+        let message = request.get_ref();
+        let known = after_token(message).map_err(|errors| invalid(&errors))?;
+        let after = message.after_revision.map(Revision);
+        let after = after.or(known.as_ref().map(|known| known.revision));
+        let revisions = self.service.watch(after, known.as_ref()).await.map_err(status_of)?;
         let messages = revisions.map(|revised| {
             let revision = Some(revision(&revised.map_err(status_of)?));
             Ok(proto::WatchRevisionsResponse { revision })
@@ -119,6 +122,19 @@ impl RuleService for Api {
         let messages = messages.take_until(self.switch.off());
         Ok(Response::new(deadline::end(messages, deadline)))
     }
+}
+
+/// The place that a watcher knows, if it says so.
+fn after_token(message: &proto::WatchRevisionsRequest) -> Result<Option<Token>, FieldErrors> {
+    if message.after_token.is_empty() {
+        return Ok(None);
+    }
+    let known = Token::parse(&message.after_token)
+        .map_err(|error| FieldErrors::one("after_token", error))?;
+    if message.after_revision.is_some_and(|after| after != known.revision.0) {
+        return Err(FieldErrors::one("after_token", "is not the token of `after_revision`"));
+    }
+    Ok(Some(known))
 }
 
 impl Api {

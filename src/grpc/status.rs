@@ -157,6 +157,10 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("revision", revision.to_string())];
             failed(Code::DataLoss, "CHANGE_LOST", &message, about, None)
         }
+        ServiceError::HistoryChanged { revision } => {
+            let about = [("revision", revision.to_string())];
+            failed(Code::FailedPrecondition, "HISTORY_CHANGED", &message, about, None)
+        }
         ServiceError::NotForked => {
             failed(Code::FailedPrecondition, "NOT_FORKED", &message, [], None)
         }

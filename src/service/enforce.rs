@@ -64,7 +64,7 @@ pub struct Enforcement {
     pub token: Token,
     /// How far it has got for certain; anything but [`Reached::Enforced`] is pending.
     pub reached: Reached,
-    /// Every replica, by name.
+    /// Every replica, by name; none where this process alone writes.
     pub replicas: Vec<(ReplicaName, Progress)>,
     /// How many store nodes hold it on disk.
     pub copies: u32,
@@ -137,19 +137,8 @@ impl Service {
         let held = self.replica.held().is_some_and(|held| place.revision <= held.head.revision);
         let fresh = self.replica.freshness(now) == Freshness::Fresh;
         let elapsed = now.saturating_sub(began);
-        let (reached, progress) = match held && fresh {
-            true => (Reached::Enforced, Progress::Confirmed(elapsed)),
-            false => (Reached::Durable, Progress::Missing),
-        };
-        let this = ReplicaName::parse("this").map(|name| (name, progress));
-        Enforcement {
-            reached,
-            replicas: this.into_iter().collect(),
-            copies: 1,
-            nodes: 1,
-            elapsed,
-            ..Enforcement::committed(place)
-        }
+        let reached = if held && fresh { Reached::Enforced } else { Reached::Durable };
+        Enforcement { reached, copies: 1, nodes: 1, elapsed, ..Enforcement::committed(place) }
     }
 }
 

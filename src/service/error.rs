@@ -97,6 +97,14 @@ pub enum ServiceError {
         revision: Revision,
     },
 
+    /// What the caller knows belongs to a history that another one took the place of. Read the rules
+    /// anew, and go on from there.
+    #[error("revision {revision} as the caller knows it is not part of this history")]
+    HistoryChanged {
+        /// Its number.
+        revision: Revision,
+    },
+
     /// There is nothing to decide: histories agree.
     #[error("the store's history has not forked")]
     NotForked,

@@ -77,10 +77,11 @@ impl Service {
     /// takes effect. Without `after`, only those still to come. Ends with an error.
     ///
     /// # Errors
-    /// When `after` is not there yet.
-    pub fn watch(
+    /// When `after` is not there yet; when `known`, the token of that revision, is of another history.
+    pub async fn watch(
         self: &Arc<Self>,
         after: Option<Revision>,
+        known: Option<&Token>,
     ) -> Result<impl Stream<Item = Result<Revised, ServiceError>> + Send + use<>, ServiceError>
     {
         let newest = self.newest.subscribe();
@@ -88,6 +89,13 @@ impl Service {
         let after = after.unwrap_or(head.revision);
         if head.revision < after {
             return Err(ServiceError::RevisionAhead { asked: after, newest: head.revision });
+        }
+        if let Some(known) = known {
+            let place = self.revision(Some(after)).await?;
+            let place = place.map_or_else(|| head.lineage_start(), |revised| revised.token);
+            if *known != place {
+                return Err(ServiceError::HistoryChanged { revision: after });
+            }
         }
         let watcher =
             Watcher { service: Arc::clone(self), newest, after, read: VecDeque::new(), head };
@@ -115,6 +123,9 @@ struct Watcher {
 impl Watcher {
     async fn next(&mut self) -> Result<Revised, ServiceError> {
         loop {
+            if self.service.head()?.lineage != self.head.lineage {
+                return Err(ServiceError::HistoryChanged { revision: self.after });
+            }
             if let Some(record) = self.read.pop_front() {
                 return Ok(Revised::new(record, &self.head.lineage));
             }

@@ -78,6 +78,12 @@ impl Head {
     pub fn token(&self) -> Token {
         Token::new(self.lineage.clone(), self.revision, &self.chain)
     }
+
+    /// The place before the first change of the same history.
+    #[must_use]
+    pub fn lineage_start(&self) -> Token {
+        Token::new(self.lineage.clone(), Revision::ZERO, &ChainHash::ZERO)
+    }
 }
 
 /// The rules of one revision, with their place in history.

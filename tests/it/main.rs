@@ -23,6 +23,7 @@ mod redis_failover;
 mod redis_faults;
 mod redis_server;
 mod redis_store;
+mod redis_tampering;
 mod rules_amend;
 mod rules_files;
 mod rules_generate;

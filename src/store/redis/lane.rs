@@ -61,6 +61,7 @@ impl Lane {
             session.look_alive(end).await?;
         }
         let mut pause = SHORTEST_PAUSE;
+        let mut earlier = None;
         loop {
             let limit = match unanswered {
                 Unanswered::Again => end.min(Instant::now() + ONE_ANSWER),
@@ -72,11 +73,17 @@ impl Lane {
             };
             let again = trouble.passes()
                 || (matches!(trouble, Trouble::Lost(_)) && unanswered == Unanswered::Again);
-            if !again || end < Instant::now() + pause {
-                return Err(trouble);
+            if again && Instant::now() + pause <= end {
+                earlier = Some(trouble);
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            // That the time ran out in the last attempt says less than what the one before met.
+            return Err(match earlier {
+                Some(earlier) if again && end <= Instant::now() => earlier,
+                _ => trouble,
+            });
         }
     }
 

@@ -57,6 +57,7 @@ pub struct RedisStore {
 
 /// What the thread works with.
 struct Core {
+    finder: Arc<Finder>,
     commits: Lane,
     /// A wait for nodes that are down must hold up no commit.
     waits: Lane,
@@ -83,6 +84,7 @@ impl RedisStore {
             news: Lane::new(&finder),
             nodes: location.nodes,
             location,
+            finder,
         };
         Ok(Self { thread: Thread::start("store-redis")?, core: Arc::new(core) })
     }

@@ -3,17 +3,23 @@
 //! Invariant: what cannot be read counts as not set. With a shortfall in durability nothing is ever
 //! called durable.
 
-use super::Core;
 use super::lane::Session;
+use super::location::Address;
 use super::reply::text;
 use super::trouble::Trouble;
+use super::{Core, finder};
 use crate::store::{Shortfall, StoreError};
-use redis::Value;
+use futures_util::future::join_all;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long one follower may take to tell its settings.
+const ONE_FOLLOWER: Duration = Duration::from_millis(500);
 
 /// The oldest major version whose scripts say which error stopped them.
 const OLDEST_VERSION: u32 = 7;
@@ -32,19 +38,39 @@ pub fn forbidding(shortfalls: &[Shortfall]) -> Option<&Shortfall> {
 
 const UNREADABLE: &str = "cannot be read";
 
-/// The primary's settings, as far as this user may read them.
+/// One server's settings, as far as this user may read them.
 struct Found {
     settings: BTreeMap<&'static str, Result<String, String>>,
     info: String,
 }
 
+/// Somebody who can be asked for settings.
+trait Asked {
+    async fn ask(&mut self, command: &Cmd) -> Result<Value, Trouble>;
+}
+
+/// The primary, on a lane of ours.
+struct Primary<'a, 'b>(&'a mut Session<'b>, Instant);
+
+impl Asked for Primary<'_, '_> {
+    async fn ask(&mut self, command: &Cmd) -> Result<Value, Trouble> {
+        self.0.send(command, self.1).await
+    }
+}
+
+impl Asked for MultiplexedConnection {
+    async fn ask(&mut self, command: &Cmd) -> Result<Value, Trouble> {
+        finder::send(self, command).await
+    }
+}
+
 impl Found {
-    async fn read(session: &mut Session<'_>, end: Instant) -> Result<Self, Trouble> {
+    async fn read(server: &mut impl Asked) -> Result<Self, Trouble> {
         let mut settings = BTreeMap::new();
         for name in READ {
             let mut get = redis::cmd("CONFIG");
             get.arg("GET").arg(name);
-            let found = match session.send(&get, end).await {
+            let found = match server.ask(&get).await {
                 Ok(Value::Array(pair)) => match pair.into_iter().nth(1) {
                     Some(value) => Ok(text(value)?),
                     None => Err("the server does not know it".to_owned()),
@@ -55,8 +81,32 @@ impl Found {
             };
             settings.insert(name, found);
         }
-        let info = text(session.send(&redis::cmd("INFO"), end).await?)?;
+        let info = text(server.ask(&redis::cmd("INFO")).await?)?;
         Ok(Self { settings, info })
+    }
+
+    /// The nodes that follow, where this server says that they are.
+    fn follower_addresses(&self) -> Vec<Address> {
+        let lines = self.info.lines().filter(|line| {
+            let rest = line.strip_prefix("slave").and_then(|rest| rest.split_once(':'));
+            rest.is_some_and(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        let addresses = lines.filter_map(|line| {
+            let part = |name| line.split([':', ',']).find_map(|part| part.strip_prefix(name));
+            // An IPv6 address holds colons of its own: it ends where the port begins.
+            let host = line.split_once("ip=")?.1.split_once(",port=")?.0;
+            Some(Address { host: host.to_owned(), port: part("port=")?.parse().ok()? })
+        });
+        addresses.collect()
+    }
+
+    /// What this server lacks to have on disk what it has acknowledged.
+    fn forgets(&self) -> Vec<Shortfall> {
+        let restart = "a server that restarts forgets changes that were acknowledged";
+        let power = "a server that loses power forgets changes that were acknowledged";
+        let of_disk = [("appendonly", "yes", restart), ("appendfsync", "always", power)];
+        let found = of_disk.map(|(name, wanted, cost)| self.shortfall(name, wanted, cost, false));
+        found.into_iter().flatten().collect()
     }
 
     /// A line of `INFO`.
@@ -91,18 +141,7 @@ impl Found {
 
     fn all(&self, nodes: u32) -> Vec<Shortfall> {
         let mut all = Vec::new();
-        all.extend(self.shortfall(
-            "appendonly",
-            "yes",
-            "a server that restarts forgets changes that were acknowledged",
-            false,
-        ));
-        all.extend(self.shortfall(
-            "appendfsync",
-            "always",
-            "a server that loses power forgets changes that were acknowledged",
-            false,
-        ));
+        all.extend(self.forgets());
         all.extend(self.shortfall(
             "maxmemory-policy",
             "noeviction",
@@ -151,27 +190,63 @@ impl Found {
     }
 }
 
-/// Whether the count of nodes that `WAIT` gives can be taken for the number that has a change on disk:
-/// this server writes before it answers, and nobody follows it whom nobody counted.
-pub(super) async fn can_count(
-    session: &mut Session<'_>,
-    nodes: u32,
-    end: Instant,
-) -> Result<bool, Trouble> {
-    let found = Found::read(session, end).await?;
-    let is = |name, wanted: &str| found.setting(name).is_ok_and(|value| value == wanted);
-    let followers = found.info("connected_slaves").and_then(|count| count.parse::<u32>().ok());
-    Ok(is("appendonly", "yes")
-        && is("appendfsync", "always")
-        && followers.is_some_and(|count| count < nodes))
-}
-
 impl Core {
     pub(super) async fn shortfalls(&self) -> Result<Vec<Shortfall>, StoreError> {
         const DOING: &str = "reading the store's settings";
         let end = Instant::now() + PATIENCE;
         let failed = |trouble: Trouble| trouble.reading(DOING);
         let mut session = self.reports.session(end).await.map_err(failed)?;
-        Ok(Found::read(&mut session, end).await.map_err(failed)?.all(self.nodes))
+        let found = Found::read(&mut Primary(&mut session, end)).await.map_err(failed)?;
+        drop(session);
+        let mut all = found.all(self.nodes);
+        all.extend(self.forgetful_followers(&found).await);
+        Ok(all)
+    }
+
+    /// Whether the count of nodes that `WAIT` gives can be taken for the number that has a change on
+    /// disk: all write before they answer, and nobody follows whom nobody counted.
+    pub(super) async fn can_count(
+        &self,
+        session: &mut Session<'_>,
+        copies: u32,
+        end: Instant,
+    ) -> Result<bool, Trouble> {
+        let found = Found::read(&mut Primary(session, end)).await?;
+        let followers = found.info("connected_slaves").and_then(|count| count.parse::<u32>().ok());
+        if !found.forgets().is_empty() || followers.is_none_or(|count| self.nodes <= count) {
+            return Ok(false);
+        }
+        // While a node is missing, nothing hangs on what the others have on disk.
+        Ok(copies < self.nodes || self.forgetful_followers(&found).await.is_empty())
+    }
+
+    /// What followers lack to have on disk what `WAIT` says that they have.
+    async fn forgetful_followers(&self, primary: &Found) -> Vec<Shortfall> {
+        let addresses = primary.follower_addresses();
+        let looks = addresses.iter().map(|address| async move {
+            let look = async {
+                let mut connection = self.finder.connect_to(address, true).await?;
+                Found::read(&mut connection).await
+            };
+            let found = match timeout(ONE_FOLLOWER, look).await {
+                Ok(Ok(found)) => found.forgets(),
+                Ok(Err(_)) | Err(_) => vec![unread("the node does not answer us")],
+            };
+            found.into_iter().map(move |mut shortfall| {
+                shortfall.setting = format!("{} of {address}", shortfall.setting);
+                shortfall
+            })
+        });
+        join_all(looks).await.into_iter().flatten().collect()
+    }
+}
+
+fn unread(why: &str) -> Shortfall {
+    Shortfall {
+        setting: "appendfsync".to_owned(),
+        found: format!("{UNREADABLE}: {why}"),
+        wanted: "always".to_owned(),
+        cost: "a server that loses power forgets changes that were acknowledged".to_owned(),
+        durable: false,
     }
 }

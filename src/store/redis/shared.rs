@@ -5,7 +5,7 @@ use super::log::unclear;
 use super::reply::Reply;
 use super::scripts::{CONFIRM, FLEET, HEAD, LEAVE, RENEW};
 use super::trouble::Trouble;
-use super::{Core, RedisStore, settings};
+use super::{Core, RedisStore};
 use crate::domain::Revision;
 use crate::store::{
     BoxError, Confirmation, Fleet, Head, Incarnation, Renewal, ReplicaName, Report, SharedStore,
@@ -138,7 +138,7 @@ impl Core {
             };
             copies += u32::try_from(followers).unwrap_or(0);
         }
-        let counts = settings::can_count(&mut session, self.nodes, end).await.map_err(failed)?;
+        let counts = self.can_count(&mut session, copies, end).await.map_err(failed)?;
         let again = session.script(&HEAD, &[], end).await.map_err(failed)?;
         let after = again.sound()?.reign().map_err(unclear(DOING))?;
         if after != before || !counts {

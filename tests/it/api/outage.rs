@@ -264,7 +264,7 @@ async fn a_handler_that_panics_costs_its_own_call_and_not_its_connection() {
     let watch = "/offergate.v1.RuleService/WatchRevisions";
     let get = "/offergate.v1.RuleService/GetRevision";
     // From the beginning, so that the panic comes while the answer is being sent.
-    let from_zero = proto::WatchRevisionsRequest { after_revision: Some(0) };
+    let from_zero = proto::WatchRevisionsRequest { after_revision: Some(0), ..Default::default() };
     let from_zero = framed(&from_zero.encode_to_vec());
     store.panics.store(true, Ordering::SeqCst);
     assert_eq!(send(&mut raw, get, &[], framed(&[])).await, Code::Internal);

@@ -393,7 +393,8 @@ async fn the_history_is_listed_newest_first_and_watched_without_a_gap() {
     assert_eq!(numbers, (1..=150).rev().collect::<Vec<u64>>());
 
     let watch = |after_revision| {
-        server.client.watch_revisions(proto::WatchRevisionsRequest { after_revision })
+        let after_token = String::new();
+        server.client.watch_revisions(proto::WatchRevisionsRequest { after_revision, after_token })
     };
     let mut from_three = watch(Some(3)).await.unwrap();
     let mut only_new = watch(None).await.unwrap();
@@ -407,4 +408,29 @@ async fn the_history_is_listed_newest_first_and_watched_without_a_gap() {
     assert_eq!(revision.subjects[0].id, "s-7");
     let ahead = watch(Some(152)).await.unwrap_err();
     assert_eq!(told(&ahead), (ErrorKind::Invalid, "REVISION_AHEAD"));
+}
+
+#[tokio::test]
+async fn a_watcher_whose_revision_is_of_another_history_is_told_instead_of_going_on() {
+    let server = Server::start().await;
+    server.client.create_suspension(create(suspension("s-2"), "r-2")).await.unwrap();
+    let request = proto::GetRevisionRequest { number: Some(1) };
+    let token = server.client.get_revision(request).await.unwrap().revision.unwrap().token;
+    let watch = |after_revision, after_token: &str| {
+        let after_token = after_token.to_owned();
+        server.client.watch_revisions(proto::WatchRevisionsRequest { after_revision, after_token })
+    };
+    let mut known = watch(None, &token).await.unwrap();
+    assert_eq!(known.next().await.unwrap().unwrap().revision.unwrap().number, 2);
+
+    let [lineage, number, chain] =
+        <[&str; 3]>::try_from(token.split('.').collect::<Vec<_>>()).unwrap();
+    let other_lineage = format!("{}.{number}.{chain}", "0".repeat(32));
+    let other_past = format!("{lineage}.{number}.{}", "0".repeat(16));
+    for other in [&other_lineage, &other_past] {
+        let refused = watch(Some(1), other).await.unwrap_err();
+        assert_eq!(refused.reason.as_deref(), Some("HISTORY_CHANGED"));
+    }
+    let other_number = watch(Some(2), &token).await.unwrap_err();
+    assert_eq!(other_number.kind, ErrorKind::Invalid);
 }
