@@ -231,7 +231,7 @@ impl Follower {
             }
             AfterRenewal::CatchUp => {
                 self.catch_up().await?;
-                // What is held now has no lease before it was reported.
+                // What is held now has the lease of what it continues, and none of its own yet.
                 self.wake();
                 Ok(Contact::Good)
             }

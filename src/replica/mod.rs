@@ -155,6 +155,7 @@ impl Replica {
                     held.lease.cut();
                     return Err(refused);
                 }
+                next.lease.continue_from(&held.lease);
                 Arc::new(next)
             }
             None => Arc::new(next),
@@ -289,13 +290,17 @@ mod tests {
     }
 
     #[test]
-    fn of_many_replicas_none_is_fresh_before_a_renewal_says_so_and_a_lease_stays_with_its_rules() {
+    fn of_many_replicas_none_is_fresh_before_a_renewal_says_so_nor_past_what_it_proved() {
         let replica = Replica::of_many();
         replica.install(loaded('a', 1)).unwrap();
         assert_eq!(held(&replica), (Some(1), Freshness::Stale));
         replica.held().unwrap().lease.extend_to(BootTime::from_secs(1));
         assert_eq!(held(&replica), (Some(1), Freshness::Fresh));
         replica.install(loaded('a', 2)).unwrap();
-        assert_eq!(held(&replica), (Some(2), Freshness::Stale));
+        assert_eq!(held(&replica), (Some(2), Freshness::Fresh), "no gap while it reports these");
+        assert_eq!(replica.freshness(BootTime::from_secs(1)), Freshness::Stale);
+        replica.doubt();
+        replica.install(loaded('a', 3)).unwrap();
+        assert_eq!(held(&replica), (Some(3), Freshness::Stale), "what is in doubt stays so");
     }
 }
