@@ -1,7 +1,7 @@
 # Thin: what a target does is in the script it calls, or in cargo.
 # `make help` lists the targets.
 
-.PHONY: help build test model model-large check bench fuzz proto-image clean
+.PHONY: help build test model model-large check bench fuzz demo-cluster proto-image clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -31,6 +31,11 @@ bench: ## Measure decisions and the server against their floors. Wants a quiet m
 
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60). Needs cargo-fuzz and a nightly compiler.
 	@fuzz/run.sh
+
+demo-cluster: ## Three replicas, a suspension, and a store whose primary is killed: a timeline, in 40 s.
+	@tests/tools/setup.sh redis
+	cargo build --locked
+	@deploy/demo/cluster.sh
 
 proto-image: ## Accept the protos as they stand, as what later changes may not break.
 	@tests/tools/setup.sh buf

@@ -87,7 +87,7 @@ impl Service {
         limit: Duration,
     ) -> Result<Enforcement, ServiceError> {
         let began = self.clock.boot();
-        let place = self.place_of(awaited).await?;
+        let place = in_time(limit, self.place_of(awaited)).await?;
         match &self.follower {
             None => Ok(self.enforced_here(&place, began)),
             Some(follower) => {
@@ -142,6 +142,17 @@ impl Service {
     }
 }
 
+/// Gives up on a store that takes longer than the wait may: whoever waits is told in time.
+async fn in_time<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, ServiceError>>,
+) -> Result<T, ServiceError> {
+    let doing = "waiting for a change";
+    tokio::time::timeout(limit, asked)
+        .await
+        .unwrap_or_else(|late| Err(StoreError::Unavailable { doing, source: late.into() }.into()))
+}
+
 impl Enforcement {
     fn committed(place: &Head) -> Self {
         Self {
@@ -187,8 +198,11 @@ impl Wait<'_> {
         let mut pause = LOOK_PAUSE[0];
         while self.left() > Duration::ZERO {
             let step = match &barrier {
-                None => self.confirm(&place).await.map(|begun| barrier = begun),
-                Some(begun) => match self.look(begun).await {
+                None => {
+                    let begun = in_time(self.left(), self.confirm(&place)).await;
+                    begun.map(|begun| barrier = begun)
+                }
+                Some(begun) => match in_time(self.left(), self.look(begun)).await {
                     Ok(Verdict::Enforced { .. }) => {
                         self.so_far.reached = Reached::Enforced;
                         break;

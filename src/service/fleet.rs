@@ -4,11 +4,15 @@
 use super::{Requester, Service, ServiceError, View};
 use crate::audit::{ChangeKind, Proposal};
 use crate::domain::{Revision, RuleChange, Token};
-use crate::replica::{Contact, Follower};
+use crate::replica::{Contact, Follower, Held};
 use crate::store::{Head, Incarnation, ReplicaName, SharedStore, Shortfall, Standing};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// How long a strict check waits for the store before it is answered without proof: far longer than a
+/// store takes, and less than a check gets by default.
+const STRICT_LIMIT: Duration = Duration::from_millis(500);
 
 /// A replica, as the store last heard of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +92,15 @@ impl Service {
     /// When the store does not answer, they are known to be nothing.
     pub(super) async fn asked_view(&self) -> View<'_> {
         let Some(follower) = &self.follower else { return self.view() };
-        let Some(head) = self.heads.read(follower).await else { return self.view() };
+        match tokio::time::timeout(STRICT_LIMIT, self.asked_of(follower)).await {
+            Ok(Some(held)) => self.view_of(held, true),
+            Ok(None) | Err(_) => self.view(),
+        }
+    }
+
+    /// What is held, once it is all that the store has; `None` if that cannot be brought about.
+    async fn asked_of(&self, follower: &Arc<Follower>) -> Option<Arc<Held>> {
+        let head = self.heads.read(follower).await?;
         let reached = |head: &Head| {
             let held = self.replica.held()?;
             let same = held.head.lineage == head.lineage
@@ -100,10 +112,7 @@ impl Service {
             let _ = follower.catch_up().await;
             follower.wake();
         }
-        match reached(&head) {
-            Some(held) => self.view_of(held, true),
-            None => self.view(),
-        }
+        reached(&head)
     }
 
     /// Decides that the store's history goes on as it is, under a new lineage, after histories have
