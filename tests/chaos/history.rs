@@ -8,7 +8,6 @@
 
 use offergate::domain::Token;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Nanoseconds of boot time.
 pub(crate) type Nanos = u64;
@@ -144,26 +143,4 @@ pub(crate) fn to_lines(events: &[Event]) -> serde_json::Result<String> {
         lines.push('\n');
     }
     Ok(lines)
-}
-
-/// Reads what [`to_lines`] wrote; else says which line does not read.
-pub(crate) fn from_lines(lines: &str) -> std::result::Result<Vec<Event>, BadLine> {
-    let numbered = lines.lines().zip(1..);
-    let read = |(line, number): (&str, usize)| {
-        serde_json::from_str(line).map_err(|source| BadLine { number, source })
-    };
-    numbered.map(read).collect()
-}
-
-/// A line that is no event.
-#[derive(Debug)]
-pub(crate) struct BadLine {
-    number: usize,
-    source: serde_json::Error,
-}
-
-impl fmt::Display for BadLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} is no event: {}", self.number, self.source)
-    }
 }

@@ -45,7 +45,6 @@ struct State {
 
 /// One way from a client to a server. Ends, with all its connections, when it is dropped.
 pub(crate) struct Link {
-    pub(crate) name: String,
     pub(crate) address: SocketAddr,
     state: watch::Sender<State>,
     accepting: JoinHandle<()>,
@@ -73,7 +72,7 @@ impl Link {
         let (state, seen) = watch::channel(clear);
         let dice = dice.part(name);
         let accepting = tokio::spawn(accept(listener, target, seen, dice, translation));
-        Ok(Self { name: name.to_owned(), address, state, accepting })
+        Ok(Self { address, state, accepting })
     }
 
     pub(crate) fn set(&self, weather: Weather) {
@@ -126,7 +125,7 @@ async fn serve(
         state.wait_for(changed).await.map_or(true, |now| over(&now))
     };
     let mut reset_now = over(&began);
-    if let (false, Ok(mut server)) = (reset_now, TcpStream::connect(target).await) {
+    if !reset_now && let Ok(mut server) = TcpStream::connect(target).await {
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (client_read, client_write) = client.split();
         let (server_read, server_write) = server.split();
