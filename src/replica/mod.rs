@@ -7,12 +7,14 @@
 //! - `barrier`: when a change is in effect everywhere.
 //! - `follower`: keeps a replica of a shared store up to date, and its `journal`; `contact`: what it
 //!   last heard. `fork`: when histories disagree.
+//! - `bugs`: none, but in builds that try what looks for them.
 //!
 //! Invariant: the held rules never go back to an earlier revision nor over to another history, and
 //! rules that do not compile change nothing (R17). Whoever offers such rules has shown that what is
 //! held may not be all there is, so its lease ends.
 
 mod barrier;
+pub mod bugs;
 mod contact;
 mod follower;
 mod fork;

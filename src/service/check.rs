@@ -7,7 +7,7 @@ use super::Service;
 use super::answer::{Answer, age};
 use super::instants::Instants;
 use crate::domain::{Attribute, CheckRequest, Consistency, Decision, Holding, Offer, Revision};
-use crate::replica::{Freshness, Held};
+use crate::replica::{Freshness, Held, bugs};
 use std::sync::Arc;
 
 /// How many offers are decided before others have their turn: a fraction of a millisecond's work.
@@ -132,7 +132,7 @@ impl View<'_> {
             Consistency::AtLeast(token) if !held.reaches(token) => Freshness::Stale,
             Consistency::Strict if self.asked_store => Freshness::Fresh,
             // Where this process alone writes, the lease is as good as a look at the store.
-            _ if held.lease.holds_at(self.service.clock.boot()) => Freshness::Fresh,
+            _ if held.lease.holds_at(bugs::read(self.service.clock.boot())) => Freshness::Fresh,
             _ => Freshness::Stale,
         }
     }

@@ -7,6 +7,7 @@
 use super::{Service, ServiceError};
 use crate::audit::RequestId;
 use crate::domain::{Revision, Token};
+use crate::replica::bugs::{self, Bug};
 use crate::replica::{Barrier, BootTime, Follower, Freshness, Verdict};
 use crate::store::{
     Confirmation, Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting,
@@ -254,6 +255,10 @@ impl Wait<'_> {
             return Ok(None);
         }
         self.so_far.reached = Reached::Durable;
+        if bugs::has(Bug::AckBeforeFence) {
+            self.so_far.reached = Reached::Enforced;
+            self.limit = Duration::ZERO;
+        }
         Ok(Some(Barrier::begin(place.clone(), confirmation.reign, now, self.follower.terms())))
     }
 
