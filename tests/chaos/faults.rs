@@ -18,7 +18,10 @@ enum Kind {
     KillReplica,
     FreezeReplica,
     CutReplica,
-    SilenceReplica { up: bool, down: bool },
+    SilenceReplica {
+        up: bool,
+        down: bool,
+    },
     SlowReplica,
     ResetReplica,
     AbandonReplica,
@@ -26,9 +29,15 @@ enum Kind {
     CutOffPrimary,
     KillPrimary,
     FlushScripts,
+    /// A renewal is answered late, and none after it.
+    LateAnswer,
+    /// The primary is lost with changes that it alone has.
+    LoseChanges,
+    /// Another primary takes over that has never heard of a replica, while that one is cut off.
+    Usurp,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::KillReplica,
     Kind::FreezeReplica,
     Kind::FreezeReplica,
@@ -42,7 +51,24 @@ const KINDS: [Kind; 13] = [
     Kind::FreezeFollower,
     Kind::CutOffPrimary,
     Kind::FlushScripts,
+    Kind::LateAnswer,
 ];
+
+/// Every fourth fault is one of these, in turn.
+const FAIL_OVERS: [Kind; 3] = [Kind::KillPrimary, Kind::LoseChanges, Kind::Usurp];
+
+/// The faults that show a bug, which a run that looks for it has and no others.
+fn showing(bug: &str) -> &'static [Kind] {
+    match bug {
+        "lease-from-reply" => &[Kind::LateAnswer],
+        "skip-chain" | "revision-only" => &[Kind::LoseChanges],
+        "ack-before-fence" | "cached-clock" => {
+            &[Kind::SilenceReplica { up: true, down: true }, Kind::CutReplica, Kind::FreezeReplica]
+        }
+        "early-release" => &[Kind::Usurp],
+        other => panic!("there is no bug `{other}`"),
+    }
+}
 
 /// The faults of one run.
 pub(crate) struct Faults<'a> {
@@ -65,10 +91,12 @@ impl Faults<'_> {
                 return;
             }
             if deck.is_empty() {
-                deck.extend(KINDS);
+                deck.extend(self.bug.map_or(&KINDS[..], showing));
             }
-            let kind = match number % 4 {
-                0 => Kind::KillPrimary,
+            let kind = match (usize::try_from(number).unwrap(), self.bug) {
+                (number, None) if number % 4 == 0 => {
+                    FAIL_OVERS[(number / 4 - 1) % FAIL_OVERS.len()]
+                }
                 _ => deck.swap_remove(self.dice.below(deck.len())),
             };
             self.break_and_mend(kind, number).await;
@@ -136,6 +164,32 @@ impl Faults<'_> {
                 }
                 forked = self.recover(Some(number)).await;
             }
+            Kind::LateAnswer => {
+                let silent = |up, down| Weather::Silent { up, down };
+                self.weather(replica, silent(false, true), self.limit * 2 / 5).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                self.weather(replica, silent(true, true), self.limit * 2).await;
+            }
+            Kind::LoseChanges => {
+                let primary = self.detach_followers();
+                tokio::time::sleep(self.dice.time(self.limit / 5, self.limit / 2)).await;
+                self.fleet.node(primary).kill();
+                self.other_primary_than(primary).await;
+                self.fleet.node(primary).restart();
+                forked = self.recover(Some(number)).await;
+            }
+            Kind::Usurp => {
+                hit.signal("TERM");
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+                hit.kill();
+                let primary = self.detach_followers();
+                hit.start(None, self.bug);
+                self.until_it_can_tell(replica).await;
+                self.fleet.take_over();
+                self.other_primary_than(primary).await;
+                self.weather(replica, Weather::Cut, self.limit * 2).await;
+                forked = self.recover(Some(number)).await;
+            }
             Kind::FlushScripts => {
                 let primary = self.fleet.primary();
                 self.fleet.node(primary).cli(&["SCRIPT", "FLUSH"]);
@@ -174,13 +228,34 @@ impl Faults<'_> {
         forked
     }
 
+    async fn until_it_can_tell(&self, replica: usize) {
+        let end = now() + u64::try_from(FAIL_OVER_LIMIT.as_nanos()).unwrap();
+        while now() < end && !self.can_tell(replica).await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     async fn all_can_tell(&self) -> bool {
         for replica in 0..SIZE {
-            let answer = self.run.asks(replica, &world::offer(0)).await;
-            if answer.is_none_or(|answer| answer.outcome == "INDETERMINATE") {
+            if !self.can_tell(replica).await {
                 return false;
             }
         }
         true
+    }
+
+    async fn can_tell(&self, replica: usize) -> bool {
+        let answer = self.run.asks(replica, &world::offer(0)).await;
+        answer.is_some_and(|answer| answer.outcome != "INDETERMINATE")
+    }
+
+    /// Leaves the primary, which is named, alone with whatever comes next.
+    fn detach_followers(&self) -> usize {
+        let primary = self.fleet.primary();
+        for follower in (0..SIZE).filter(|number| *number != primary) {
+            // Nobody listens on port 1.
+            self.fleet.node(follower).cli(&["REPLICAOF", "127.0.0.1", "1"]);
+        }
+        primary
     }
 }

@@ -77,6 +77,11 @@ impl Fleet {
         self.ports.iter().position(|known| *known == port).unwrap()
     }
 
+    /// Has the sentinel promote another node, though nothing is wrong with the primary.
+    pub(crate) fn take_over(&self) {
+        let _ = self.sentinel.try_cli(&["SENTINEL", "FAILOVER", MASTER]);
+    }
+
     /// Whether one node is the primary and all others follow it.
     pub(crate) fn nodes_are_in_step(&self) -> bool {
         let primary = self.node(self.primary()).try_cli(&["INFO", "replication"]);
@@ -147,7 +152,7 @@ impl Replica {
         let child = Command::new(env!("CARGO_BIN_EXE_offergate"))
             .env_clear()
             .env("RUST_LOG", "info")
-            .envs(bug.map(|bug| ("OFFERGATE_SEEDED_BUG", bug)))
+            .envs(bug.map(|bug| ("SEEDED_BUG", bug)))
             .arg("serve")
             .args(&self.arguments)
             .args(more)

@@ -40,8 +40,9 @@ use log::Log;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The staleness limit of the fleet: short, so that a run sees many leases end.
-const LIMIT: Duration = Duration::from_millis(2000);
+/// The staleness limit of the fleet, where `CHAOS_LIMIT_MS` is not set: short, so that a run sees many
+/// leases end.
+const LIMIT_MS: u64 = 2000;
 
 /// How many clients check, and how many suspend and lift.
 const CHECKING: u32 = 4;
@@ -58,13 +59,12 @@ fn setting(name: &str, default: u64) -> u64 {
 async fn main() -> ExitCode {
     let (seconds, seed) = (setting("CHAOS_SECONDS", 60), setting("CHAOS_SEED", 1));
     let bug = std::env::var("CHAOS_BUG").ok();
-    println!(
-        "chaos: seed {seed}, {seconds} s{}",
-        bug.as_ref().map_or_else(String::new, |bug| format!(", bug {bug}"))
-    );
+    let with = bug.as_ref().map_or_else(String::new, |bug| format!(", bug {bug}"));
+    println!("chaos: seed {seed}, {seconds} s{with}");
     let dice = Dice::new(seed);
-    let fleet =
-        Fleet::start(&dice, u64::try_from(LIMIT.as_millis()).unwrap(), bug.as_deref()).await;
+    let limit_ms = setting("CHAOS_LIMIT_MS", LIMIT_MS);
+    let limit = Duration::from_millis(limit_ms);
+    let fleet = Fleet::start(&dice, limit_ms, bug.as_deref()).await;
     let addresses: Vec<_> =
         fleet.replicas.iter().map(|replica| (replica.name.clone(), replica.address)).collect();
     let run = Run::new(&addresses);
@@ -85,13 +85,13 @@ async fn main() -> ExitCode {
     let clients: Vec<_> = checking.chain(suspending).collect();
     let time = Duration::from_secs(seconds);
     let (bugged, dice) = (bug.as_deref(), dice.part("faults"));
-    let mut faults = Faults { fleet: &fleet, run: &run, limit: LIMIT, bug: bugged, dice };
+    let mut faults = Faults { fleet: &fleet, run: &run, limit, bug: bugged, dice };
     faults.go_on_for(time).await;
     run.stop();
     for client in clients {
         client.await.unwrap();
     }
-    report(&run, &fleet, seed, seconds, bug.as_deref())
+    report(&run, &fleet, &Asked { seed, seconds, limit, bug })
 }
 
 /// Until every replica answers a check at all.
@@ -118,10 +118,19 @@ async fn until_all_know(run: &Run) {
     }
 }
 
-fn report(run: &Run, fleet: &Fleet, seed: u64, seconds: u64, bug: Option<&str>) -> ExitCode {
+/// What was asked for.
+struct Asked {
+    seed: u64,
+    seconds: u64,
+    limit: Duration,
+    bug: Option<String>,
+}
+
+fn report(run: &Run, fleet: &Fleet, asked: &Asked) -> ExitCode {
+    let Asked { seed, seconds, limit, bug } = asked;
     let events = run.events();
     let log = Log::of(fleet.log());
-    let limit = u64::try_from(LIMIT.as_nanos()).unwrap();
+    let limit = u64::try_from(limit.as_nanos()).unwrap();
     let violations = checker::check(&events, &log, limit);
     println!("{}", summary::Summary::of(&events, &log));
     print!("{}", checker::Shown { events: &events, violations: &violations, most: 3 });
