@@ -9,7 +9,7 @@ use super::instants::Instants;
 use crate::domain::{
     Attribute, CheckRequest, Consistency, Decision, Holding, Offer, ReasonCode, Revision,
 };
-use crate::replica::{Freshness, Held};
+use crate::replica::{Freshness, Held, bugs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ impl View<'_> {
             // A store that did not answer has confirmed nothing, whatever the lease says.
             Consistency::Strict if self.service.follower.is_some() => Freshness::Stale,
             // Where this process alone writes, the lease is as good as a look at the store.
-            _ if held.lease.holds_at(self.service.clock.boot()) => Freshness::Fresh,
+            _ if held.lease.holds_at(bugs::read(self.service.clock.boot())) => Freshness::Fresh,
             _ => Freshness::Stale,
         }
     }

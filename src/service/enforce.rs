@@ -7,6 +7,7 @@
 use super::{Service, ServiceError};
 use crate::audit::RequestId;
 use crate::domain::{Revision, Token};
+use crate::replica::bugs::{self, Bug};
 use crate::replica::{Barrier, BootTime, Follower, Freshness, Terms, Verdict};
 use crate::store::{
     Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting, Standing, StoreError,
@@ -301,6 +302,10 @@ impl Wait<'_> {
         }
         self.follower.all_followed(&confirmation.reign);
         self.so_far.reached = Reached::Durable;
+        if bugs::has(Bug::AckBeforeFence) {
+            self.so_far.reached = Reached::Enforced;
+            self.limit = Duration::ZERO;
+        }
         let terms = Terms::of(confirmation.limit);
         Ok(Confirmed::Durable(Barrier::begin(place.clone(), confirmation.reign, now, &terms)))
     }

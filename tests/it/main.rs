@@ -9,6 +9,8 @@
 )]
 
 mod api;
+#[path = "../chaos/tested.rs"]
+mod chaos;
 mod cli;
 mod cli_clients;
 mod cli_failures;
