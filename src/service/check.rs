@@ -9,7 +9,7 @@ use super::instants::Instants;
 use crate::domain::{
     Attribute, CheckRequest, Consistency, Decision, Holding, Offer, ReasonCode, Revision,
 };
-use crate::replica::{Freshness, Held};
+use crate::replica::{Freshness, Held, bugs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,11 +143,11 @@ impl View<'_> {
     fn freshness(&self, held: &Held, consistency: &Consistency) -> Freshness {
         match consistency {
             Consistency::AtLeast(token) if !held.reaches(token) => Freshness::Stale,
-            Consistency::Strict if self.asked_store => Freshness::Fresh,
+            Consistency::Strict | Consistency::AtLeast(_) if self.asked_store => Freshness::Fresh,
             // A store that did not answer has confirmed nothing, whatever the lease says.
             Consistency::Strict if self.service.follower.is_some() => Freshness::Stale,
             // Where this process alone writes, the lease is as good as a look at the store.
-            _ if held.lease.holds_at(self.service.clock.boot()) => Freshness::Fresh,
+            _ if held.lease.holds_at(bugs::read(self.service.clock.boot())) => Freshness::Fresh,
             _ => Freshness::Stale,
         }
     }

@@ -72,6 +72,10 @@ pub trait Journal: Send + Sync + 'static {
     /// Puts what it holds aside, readable for auditors, and begins anew.
     fn set_aside(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// The store has the run that has this journal on its list, so that it is the predecessor of the
+    /// next one.
+    fn registered(&self) {}
+
     /// The run of this replica that had the journal before: it has ended, or it would have it still.
     fn predecessor(&self) -> Option<Incarnation>;
 }

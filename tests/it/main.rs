@@ -9,9 +9,12 @@
 )]
 
 mod api;
+#[path = "../chaos/tested.rs"]
+mod chaos;
 mod cli;
 mod cli_clients;
 mod cli_failures;
+mod cli_fleet;
 mod cli_kill;
 mod cli_serve;
 mod faults;

@@ -176,6 +176,6 @@ pub(crate) fn look(
         Verdict::Enforced { .. } => Look::Enforced { by_list: NOW < barrier.leases_end() },
         Verdict::Waiting { .. } => Look::Waiting,
         Verdict::OtherReign => Look::OtherReign,
-        Verdict::Lost => Look::Lost,
+        Verdict::Lost | Verdict::OtherLineage => Look::Lost,
     }
 }

@@ -266,7 +266,7 @@ async fn another_history_that_took_nobodys_place_is_never_taken_over() {
     let contact = member.follower.contact();
     let apart = Contact::Apart(Standing::OtherLineage {
         lineage: stranger.load().await.unwrap().head.lineage,
-        ancestors: vec![],
+        ancestors: Vec::new(),
     });
     assert_eq!(contact, apart);
     assert_eq!(member.says_leased().await, Outcome::Indeterminate);

@@ -306,6 +306,7 @@ impl Member {
             Arc::clone(&clock) as _,
             Terms::of(limit),
             identity,
+            offergate::service::is_sound,
         );
         let follower = follower.await.unwrap();
         let running = tokio::spawn(Arc::clone(&follower).run());
