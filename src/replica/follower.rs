@@ -265,6 +265,8 @@ impl Follower {
             rules: RuleSet::default(),
             changed_at: None,
         })?;
+        // In a new history nothing is fetched, and no change is begun before the journal has it.
+        self.kept.wake();
         self.catch_up(head.revision).await?;
         Ok(Some(self.replica.held().unwrap_or(held)))
     }
