@@ -170,8 +170,8 @@ async fn f06_a_history_that_reaches_the_same_number_again_is_told_apart_by_its_c
         says_forked(replica).await;
         assert_ne!(replica.outcome().await, Outcome::Eligible);
     }
-    let lost = nodes.fleet.replica(1).wait_for("other", Duration::from_secs(2)).await;
-    assert_eq!(lost.unwrap_err().reason.as_deref(), Some("CHANGE_LOST"));
+    // What the store holds is not lost by the fork, and not enforced while it lasts.
+    is_pending(nodes.fleet.replica(1), "other").await;
     accept(nodes.fleet.replica(1)).await;
     for replica in &nodes.fleet.replicas {
         replica.comes_to_say(Outcome::Ineligible).await;
