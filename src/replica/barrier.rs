@@ -257,15 +257,14 @@ mod tests {
         let look = |fleet: &Fleet| barrier().look(fleet, &reigns, late, &TERMS);
         let other = Fleet { reign: reign("r2"), ..fleet(&[("a", 7)]) };
         assert_eq!(look(&other), Verdict::OtherReign);
-        let lineage = Lineage::parse(&"c".repeat(32)).unwrap();
-        for standing in [
-            Standing::Forked { part: true },
-            Standing::Forked { part: false },
-            Standing::OtherLineage { lineage, ancestors: vec![] },
-            Standing::Empty,
-        ] {
+        for standing in [Standing::Forked { part: false }, Standing::Empty] {
             let lost = Fleet { standing, ..fleet(&[("a", 7)]) };
             assert_eq!(look(&lost), Verdict::Lost, "{:?}", lost.standing);
         }
+        let lineage = Lineage::parse(&"c".repeat(32)).unwrap();
+        let standing = Standing::OtherLineage { lineage, ancestors: vec![] };
+        assert_eq!(look(&Fleet { standing, ..fleet(&[("a", 7)]) }), Verdict::OtherLineage);
+        let undecided = Fleet { standing: Standing::Forked { part: true }, ..fleet(&[("a", 7)]) };
+        assert!(matches!(look(&undecided), Verdict::Waiting { .. }), "the change is there");
     }
 }

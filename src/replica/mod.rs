@@ -327,11 +327,23 @@ mod tests {
         assert_eq!(held(&replica), (Some(1), Freshness::Stale));
         replica.held().unwrap().lease.extend_to(BootTime::from_secs(1));
         assert_eq!(held(&replica), (Some(1), Freshness::Fresh));
-        replica.install(loaded('a', 2)).unwrap();
+        let follow = |revision| {
+            let loaded = loaded('a', revision);
+            let snapshot = Snapshot::compile(&loaded.rules, loaded.head.revision).unwrap();
+            replica.swap_after(&replica.held().unwrap(), Held::new(loaded, snapshot)).unwrap();
+        };
+        follow(2);
         assert_eq!(held(&replica), (Some(2), Freshness::Fresh), "no gap while it reports these");
         assert_eq!(replica.freshness(BootTime::from_secs(1)), Freshness::Stale);
         replica.doubt();
-        replica.install(loaded('a', 3)).unwrap();
+        follow(3);
         assert_eq!(held(&replica), (Some(3), Freshness::Stale), "what is in doubt stays so");
+        replica.held().unwrap().lease.extend_to(BootTime::from_secs(2));
+        replica.install(loaded('a', 4)).unwrap();
+        assert_eq!(held(&replica), (Some(4), Freshness::Stale), "nobody showed what these follow");
+        replica.held().unwrap().lease.extend_to(BootTime::from_secs(2));
+        replica.give_up();
+        follow(5);
+        assert_eq!(held(&replica), (Some(5), Freshness::Stale), "what was given up stays so");
     }
 }
