@@ -126,7 +126,8 @@ impl Core {
     async fn initialise(&self, parent: Option<Lineage>) -> Result<Lineage, StoreError> {
         const DOING: &str = "beginning a history";
         let lineage = new_lineage(DOING)?;
-        let arguments = [lineage.as_str(), parent.as_ref().map_or("", Lineage::as_str)];
+        let limit = self.location.longest_lease();
+        let arguments = [lineage.as_str(), parent.as_ref().map_or("", Lineage::as_str), &limit];
         let reply =
             self.commits.run(&scripts::INITIALISE, &arguments, PATIENCE, Unanswered::Tell).await;
         let reply = reply.map_err(|trouble| trouble.writing(DOING))?.sound()?;

@@ -4,6 +4,7 @@ use super::trouble::Trouble;
 use crate::domain::{ChainHash, Lineage, Revision};
 use crate::store::{BoxError, Reign, StoreError};
 use redis::Value;
+use std::time::Duration;
 
 /// What a script returned, read from its start.
 #[derive(Debug)]
@@ -60,6 +61,10 @@ impl Reply {
             Ok(number) if digits => Ok(number),
             _ => Err("a reply of the store holds no number where one belongs".into()),
         }
+    }
+
+    pub(super) fn milliseconds(&mut self) -> Result<Duration, BoxError> {
+        Ok(Duration::from_millis(self.count()?))
     }
 
     pub(super) fn chain(&mut self) -> Result<ChainHash, BoxError> {

@@ -68,10 +68,10 @@ local function stored(log_may_differ)
     if missing then
         return nil, corrupt('key `' .. missing .. '`', 'it is gone')
     end
-    local fields = redis.call('HMGET', META, 'fmt', 'gen', 'parent', 'rev', 'chain', 'fork')
+    local fields = redis.call('HMGET', META, 'fmt', 'gen', 'parent', 'rev', 'chain', 'fork', 'limit')
     local head = {
         gen = fields[2], parent = fields[3], rev = fields[4], chain = fields[5], fork = fields[6],
-        reign = who,
+        limit = fields[7], reign = who,
     }
     if fields[1] ~= '1' then
         local found = fields[1] or 'none'
@@ -83,6 +83,10 @@ local function stored(log_may_differ)
         and (head.rev ~= '0' or head.chain == ZERO)
     if not sound then
         return nil, corrupt('the head', 'it holds no lineage, revision and hash')
+    end
+    -- Without it nobody knows how long to wait for the leases of others.
+    if not is_count(head.limit) or head.limit == '0' then
+        return nil, corrupt('the head', 'it does not say how long leases may run')
     end
     head.number = tonumber(head.rev)
     if not log_may_differ then

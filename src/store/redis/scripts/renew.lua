@@ -1,12 +1,12 @@
 -- A replica reports what it has in effect, and learns whether that is all there is.
 --
--- ARGV: gen, revision, chain, incarnation, predecessor or '', name, address, for how many milliseconds
--- a name stays taken.
+-- ARGV: gen, revision, chain, incarnation, predecessor or '', name, address, how many milliseconds its
+-- leases run.
 local head, refusal = stored(false)
 if not head then
     return refusal
 end
-local gen, rev, chain, incarnation, predecessor, name, address, window = unpack(ARGV)
+local gen, rev, chain, incarnation, predecessor, name, address, limit = unpack(ARGV)
 
 local place, why = standing(head, gen, rev, chain)
 if not place then
@@ -18,6 +18,10 @@ end
 if place == 'APART' then
     redis.call('HSET', META, 'fork', '1')
     return { 'FORKED_APART', head.reign, head.rev }
+end
+if tonumber(head.limit) < tonumber(limit) then
+    -- Whoever waits for leases to run out would not wait long enough for this one.
+    return { 'LIMIT', head.reign, head.rev, head.limit }
 end
 
 local clock = redis.call('TIME')
@@ -36,8 +40,10 @@ else
     if not all then
         return why
     end
+    -- By then, whoever had the name and stopped reporting has no lease left, whatever the clocks do.
+    local window = tonumber(head.limit) * 2
     for other, found in pairs(all) do
-        if found.name == name and other ~= predecessor and now - tonumber(found.seen) < tonumber(window) then
+        if found.name == name and other ~= predecessor and now - tonumber(found.seen) < window then
             return { 'TAKEN', head.reign, head.rev, found.address }
         end
     end

@@ -1,0 +1,109 @@
+//! What replicas share through a real server: who is on the list, whose name is whose, how long leases may
+//! run, and that nobody's question holds up a renewal.
+
+use super::redis_faults::{NAMESPACE, reopened, store_of};
+use super::redis_server::{Flavour, Server};
+use super::store_proposals::StoreUnderTest;
+use offergate::domain::{Lineage, Revision};
+use offergate::store::memory::MemoryStore;
+use offergate::store::redis::{Location, RedisStore};
+use offergate::store::{Head, Incarnation, ReplicaName, Report, RuleStore, SharedStore, Standing};
+use std::time::Duration;
+
+pub(crate) fn report(name: &str, run: char, applied: Head) -> Report {
+    Report {
+        name: ReplicaName::parse(name).unwrap(),
+        incarnation: Incarnation::parse(&run.to_string().repeat(32)).unwrap(),
+        predecessor: None,
+        address: format!("{name}.example:7443"),
+        limit: Duration::from_secs(5),
+        applied,
+    }
+}
+
+#[tokio::test]
+async fn replicas_are_listed_until_they_leave_are_forgotten_or_are_replaced() {
+    let (_server, store) = store_of(2).await;
+    let newest = store.load().await.unwrap().head;
+    let first = store.records(Revision::ZERO, 1).await.unwrap().pop().unwrap();
+    let older = Head { revision: Revision(1), chain: first.chain, ..newest.clone() };
+    let one = report("a", '1', newest.clone());
+    assert_eq!(store.renew(&one).await.unwrap().standing, Standing::Newest);
+    let behind = report("b", '2', older.clone());
+    let renewal = store.renew(&behind).await.unwrap();
+    assert_eq!((renewal.standing, renewal.newest), (Standing::Behind, Revision(2)));
+    // Another process under a name that is in use is told so, and is not listed.
+    let taken = report("a", '3', newest.clone());
+    let refused = store.renew(&taken).await.unwrap().standing;
+    assert_eq!(refused, Standing::NameTaken { address: "a.example:7443".into() });
+    store.renew(&one).await.unwrap();
+    let fleet = store.fleet(&older).await.unwrap();
+    assert_eq!((fleet.standing, fleet.newest), (Standing::Behind, Revision(2)));
+    let seen: Vec<_> = fleet
+        .members
+        .iter()
+        .map(|member| (member.name.as_str(), member.revision.0, member.beats))
+        .collect();
+    assert_eq!(seen, [("a", 2, 2), ("b", 1, 1)]);
+    assert_eq!(fleet.members[1].chain, first.chain);
+    // Seen since: it stays. Not seen since: it goes.
+    store.renew(&behind).await.unwrap();
+    store.forget(&fleet.members).await.unwrap();
+    let left = store.fleet(&newest).await.unwrap();
+    assert_eq!(left.members.len(), 1);
+    assert_eq!(left.members[0].name.as_str(), "b");
+    // A run that is known to have ended makes room at once.
+    let next = Report {
+        predecessor: Some(behind.incarnation.clone()),
+        ..report("b", '4', newest.clone())
+    };
+    assert_eq!(store.renew(&next).await.unwrap().standing, Standing::Newest);
+    store.leave(&next.incarnation).await.unwrap();
+    assert_eq!(store.fleet(&newest).await.unwrap().members, []);
+    let other = Head { lineage: Lineage::parse(&"e".repeat(32)).unwrap(), ..newest.clone() };
+    assert!(matches!(
+        store.renew(&report("c", '5', other)).await.unwrap().standing,
+        Standing::OtherLineage { ref ancestors, .. } if ancestors.is_empty()
+    ));
+}
+
+/// A report of a replica that lets its leases run for longer than the history allows.
+async fn longer_leases_than_the_history_allows_are_refused(
+    store: &impl SharedStore,
+    most: Duration,
+) {
+    let head = store.head().await.unwrap().unwrap();
+    let nanosecond = Duration::from_nanos(1);
+    let longer = Report { limit: most + nanosecond, ..report("a", '1', head.clone()) };
+    let refused = store.renew(&longer).await.unwrap().standing;
+    assert_eq!(refused, Standing::LimitTooLong { allowed: most });
+    assert_eq!(store.fleet(&head).await.unwrap().members, [], "it was recorded");
+    for allowed in [most, Duration::from_millis(500)] {
+        let fits = Report { limit: allowed, ..longer.clone() };
+        assert_eq!(store.renew(&fits).await.unwrap().standing, Standing::Newest);
+    }
+    let again = store.renew(&longer).await.unwrap().standing;
+    assert_eq!(again, Standing::LimitTooLong { allowed: most });
+    let fleet = store.fleet(&head).await.unwrap();
+    assert_eq!((fleet.limit, fleet.members[0].beats), (most, 2));
+    let confirmation = store.confirm(&head, Duration::from_millis(100)).await.unwrap();
+    assert_eq!(confirmation.limit, most);
+}
+
+#[tokio::test]
+async fn a_history_says_how_long_leases_may_run_and_no_replica_runs_longer_ones() {
+    let memory = MemoryStore::fresh();
+    let limit = Duration::from_secs(7);
+    memory.allow(limit);
+    longer_leases_than_the_history_allows_are_refused(&memory, limit).await;
+    let server = Server::start(Flavour::Redis);
+    let begun = |namespace: &str| {
+        RedisStore::open(Location { staleness_limit: limit, ..server.location(namespace) }).unwrap()
+    };
+    begun(NAMESPACE).initialise(None).await.unwrap();
+    // Whoever asks, and whatever limit of its own it has, it is told of the history's.
+    longer_leases_than_the_history_allows_are_refused(&reopened(&server), limit).await;
+    begun("copy").fill_from(&memory).await.unwrap();
+    let copy = RedisStore::open(server.location("copy")).unwrap();
+    longer_leases_than_the_history_allows_are_refused(&copy, limit).await;
+}
