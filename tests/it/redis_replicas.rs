@@ -67,7 +67,67 @@ async fn replicas_are_listed_until_they_leave_are_forgotten_or_are_replaced() {
     ));
 }
 
-/// A report of a replica that lets its leases run for longer than the history allows.
+/// What a journal says of who had it before may be wrong, and takes no replica off that still runs.
+async fn a_predecessor_makes_room_for_its_own_name_and_only_once(store: &impl SharedStore) {
+    let head = store.head().await.unwrap().unwrap();
+    let after = |name, run, ended: &Report| Report {
+        predecessor: Some(ended.incarnation.clone()),
+        ..report(name, run, head.clone())
+    };
+    let listed = async || {
+        let members = store.fleet(&head).await.unwrap().members;
+        members.iter().map(|seen| seen.incarnation.as_str()[..1].to_owned()).collect::<Vec<_>>()
+    };
+    let first = report("a", '1', head.clone());
+    store.renew(&first).await.unwrap();
+    // A copy of its folder under a name of its own.
+    let copy = after("b", '2', &first);
+    for _ in 0..2 {
+        assert_eq!(store.renew(&copy).await.unwrap().standing, Standing::Newest);
+        assert_eq!(listed().await, ["1", "2"]);
+    }
+    // Its successor takes its place, once and for all.
+    let next = after("a", '3', &first);
+    assert_eq!(store.renew(&next).await.unwrap().standing, Standing::Newest);
+    assert_eq!(listed().await, ["3", "2"]);
+    let returned = report("a", '1', head.clone());
+    let refused = store.renew(&returned).await.unwrap().standing;
+    assert_eq!(refused, Standing::NameTaken { address: "a.example:7443".into() });
+    store.leave(&next.incarnation).await.unwrap();
+    store.renew(&returned).await.unwrap();
+    let again = after("b", '2', &first);
+    store.renew(&again).await.unwrap();
+    assert_eq!(listed().await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn no_replica_is_taken_off_the_list_for_another_name_nor_by_one_that_is_on_it() {
+    a_predecessor_makes_room_for_its_own_name_and_only_once(&MemoryStore::fresh()).await;
+    let (_server, store) = store_of(0).await;
+    a_predecessor_makes_room_for_its_own_name_and_only_once(&store).await;
+}
+
+#[tokio::test]
+async fn whoever_is_on_the_list_already_takes_nobody_off_it() {
+    let server = Server::start(Flavour::Redis);
+    let limit = Duration::from_millis(1);
+    let location = Location { staleness_limit: limit, ..server.location(NAMESPACE) };
+    let store = RedisStore::open(location).unwrap();
+    store.initialise(None).await.unwrap();
+    let head = store.head().await.unwrap().unwrap();
+    let first = Report { limit, ..report("a", '1', head.clone()) };
+    let second = Report { limit, ..report("a", '2', head.clone()) };
+    store.renew(&first).await.unwrap();
+    // The name is free again once the first has not been heard of for long enough.
+    while store.renew(&second).await.unwrap().standing != Standing::Newest {}
+    let predecessor = Some(first.incarnation.clone());
+    let later = Report { predecessor, ..second };
+    assert_eq!(store.renew(&later).await.unwrap().standing, Standing::Newest);
+    let members = store.fleet(&head).await.unwrap().members;
+    assert_eq!(members.len(), 2, "{members:?}");
+}
+
+/// A replica whose leases would run for longer than the history allows gets none.
 async fn longer_leases_than_the_history_allows_are_refused(
     store: &impl SharedStore,
     most: Duration,

@@ -2,6 +2,9 @@
 --
 -- ARGV: gen, revision, chain, incarnation, predecessor or '', name, address, how many milliseconds its
 -- leases run.
+--
+-- The predecessor has ended, as far as its successor knows. Its name must be ours, and it goes only when
+-- we come: a copy of its folder, under another name or beside it, takes nobody off.
 local head, refusal = stored(false)
 if not head then
     return refusal
@@ -26,7 +29,7 @@ end
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local beats = 0
+local beats, ended = 0, nil
 local mine = redis.call('HGET', REPS, incarnation)
 if mine then
     local found = member(mine)
@@ -43,13 +46,17 @@ else
     -- By then, whoever had the name and stopped reporting has no lease left, whatever the clocks do.
     local window = tonumber(head.limit) * 2
     for other, found in pairs(all) do
-        if found.name == name and other ~= predecessor and now - tonumber(found.seen) < window then
-            return { 'TAKEN', head.reign, head.rev, found.address }
+        if found.name == name then
+            if other == predecessor then
+                ended = other
+            elseif now - tonumber(found.seen) < window then
+                return { 'TAKEN', head.reign, head.rev, found.address }
+            end
         end
     end
 end
-if predecessor ~= '' then
-    redis.call('HDEL', REPS, predecessor)
+if ended then
+    redis.call('HDEL', REPS, ended)
 end
 local value = table.concat({
     gen, rev, chain, string.format('%.0f', beats + 1), string.format('%.0f', now), name, address,
