@@ -3,11 +3,15 @@
 
 use super::redis_faults::{NAMESPACE, reopened, store_of};
 use super::redis_server::{Flavour, Server};
-use super::store_proposals::StoreUnderTest;
+use super::store_proposals::{StoreUnderTest, apply_next, chain_of, proposal};
+use offergate::audit::{ChangeKind, Proposal};
 use offergate::domain::{Lineage, Revision};
 use offergate::store::memory::MemoryStore;
 use offergate::store::redis::{Location, RedisStore};
-use offergate::store::{Head, Incarnation, ReplicaName, Report, RuleStore, SharedStore, Standing};
+use offergate::store::{
+    Head, Incarnation, ReplicaName, Report, RuleStore, SharedStore, Standing, StoreError,
+};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 pub(crate) fn report(name: &str, run: char, applied: Head) -> Report {
@@ -125,6 +129,44 @@ async fn whoever_is_on_the_list_already_takes_nobody_off_it() {
     assert_eq!(store.renew(&later).await.unwrap().standing, Standing::Newest);
     let members = store.fleet(&head).await.unwrap().members;
     assert_eq!(members.len(), 2, "{members:?}");
+}
+
+/// People decide, again and again, which history goes on.
+async fn each_history_knows_those_before_it(store: &impl SharedStore, decisions: u64, kept: usize) {
+    let deciding = |number: u64| Proposal {
+        kind: ChangeKind::AcceptHistory,
+        ..proposal(&format!("accept-{number}"), number)
+    };
+    let refused = apply_next(store, &deciding(0)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NotWritten { .. }), "{refused:?}");
+    assert!(chain_of(&refused).ends_with("histories agree: there is nothing to decide"));
+    let beginning = store.head().await.unwrap().unwrap();
+    assert_eq!(beginning.revision, Revision::ZERO, "something was written");
+    let mut before = VecDeque::new();
+    for number in 1..=decisions {
+        let head = store.head().await.unwrap().unwrap();
+        before.push_front(head.lineage.clone());
+        let stranger = Head { revision: Revision(head.revision.0 + 1), ..head };
+        let renewal = store.renew(&report("stranger", '9', stranger)).await.unwrap();
+        assert_eq!(renewal.standing, Standing::Forked { part: false });
+        apply_next(store, &deciding(number)).await.unwrap();
+        let again = apply_next(store, &deciding(number + decisions)).await;
+        assert!(matches!(again, Err(StoreError::NotWritten { .. })), "{again:?}");
+    }
+    before.truncate(kept);
+    let lineage = store.head().await.unwrap().unwrap().lineage;
+    let standing = store.fleet(&beginning).await.unwrap().standing;
+    assert_eq!(standing, Standing::OtherLineage { lineage, ancestors: before.into() });
+}
+
+#[tokio::test]
+async fn which_history_goes_on_is_decided_only_where_histories_disagree_and_all_before_are_known() {
+    for (decisions, kept) in [(3, 3), (70, 64)] {
+        let memory = MemoryStore::fresh();
+        each_history_knows_those_before_it(&memory, decisions, kept).await;
+        let (_server, store) = store_of(0).await;
+        each_history_knows_those_before_it(&store, decisions, kept).await;
+    }
 }
 
 /// A replica whose leases would run for longer than the history allows gets none.

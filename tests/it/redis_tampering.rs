@@ -15,6 +15,7 @@ async fn whatever_is_altered_by_hand_is_refused_and_the_place_named() {
     let log = key(NAMESPACE, "log");
     let idem = key(NAMESPACE, "idem");
     let (chain, short) = ("c".repeat(64), "c".repeat(63));
+    let nobody = format!("{},,{}", "a".repeat(32), "b".repeat(32));
     let head = "the head: it holds no lineage, revision and hash";
     let leases = "the head: it does not say how long leases may run";
     for (what, commands, place) in [
@@ -25,6 +26,9 @@ async fn whatever_is_altered_by_hand_is_refused_and_the_place_named() {
         ("a negative revision", vec![vec!["HSET", &meta, "rev", "-6"]], head),
         ("a hash of 63 digits", vec![vec!["HSET", &meta, "chain", &short]], head),
         ("a lineage that is none", vec![vec!["HSET", &meta, "gen", "x"]], head),
+        ("an ancestor that is none", vec![vec!["HSET", &meta, "ancestors", "x"]], head),
+        ("an ancestor without a name", vec![vec!["HSET", &meta, "ancestors", &nobody]], head),
+        ("ancestors that are gone", vec![vec!["HDEL", &meta, "ancestors"]], head),
         ("a mark that is none", vec![vec!["HSET", &meta, "fork", "maybe"]], head),
         ("a head without a hash", vec![vec!["HDEL", &meta, "chain"]], head),
         ("leases of no length", vec![vec!["HSET", &meta, "limit", "0"]], leases),

@@ -206,6 +206,10 @@ impl Core {
                 Err(StoreError::Conflict { expected, actual })
             }
             "EMPTY" => Err(StoreError::Empty),
+            "AGREED" => {
+                let source = "histories agree: there is nothing to decide".into();
+                Err(StoreError::NotWritten { doing: DOING, source })
+            }
             "FULL" => {
                 let source = "the store has no more revision numbers".into();
                 Err(StoreError::NotWritten { doing: DOING, source })

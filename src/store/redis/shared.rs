@@ -203,10 +203,9 @@ fn standing(reply: &mut Reply) -> Result<Standing, BoxError> {
         "BEHIND" => Ok(Standing::Behind),
         "FORKED_PART" => Ok(Standing::Forked { part: true }),
         "FORKED_APART" => Ok(Standing::Forked { part: false }),
-        "LINEAGE" => Ok(Standing::OtherLineage {
-            lineage: reply.lineage()?,
-            ancestors: reply.parent()?.into_iter().collect(),
-        }),
+        "LINEAGE" => {
+            Ok(Standing::OtherLineage { lineage: reply.lineage()?, ancestors: reply.ancestors()? })
+        }
         other => Err(format!("the store answered `{other}`, which means nothing here").into()),
     }
 }
@@ -216,7 +215,7 @@ fn standing_with_lineage(reply: &mut Reply) -> Result<Standing, BoxError> {
     let standing = standing(reply)?;
     if !matches!(standing, Standing::OtherLineage { .. }) {
         reply.lineage()?;
-        reply.parent()?;
+        reply.ancestors()?;
     }
     Ok(standing)
 }

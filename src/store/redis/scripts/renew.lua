@@ -16,7 +16,7 @@ if not place then
     return why
 end
 if place == 'LINEAGE' then
-    return { 'LINEAGE', head.reign, head.rev, head.gen, head.parent }
+    return { 'LINEAGE', head.reign, head.rev, head.gen, head.ancestors }
 end
 if place == 'APART' then
     redis.call('HSET', META, 'fork', '1')
