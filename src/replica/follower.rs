@@ -233,7 +233,7 @@ impl Follower {
         match after_renewal(&self.terms, sent, &renewal) {
             AfterRenewal::Extend(end) => {
                 held.lease.extend_to(end);
-                self.kept.registered();
+                self.kept.registered().await;
                 Ok(Contact::Good)
             }
             AfterRenewal::CatchUp => {

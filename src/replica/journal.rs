@@ -9,6 +9,7 @@ use super::{Held, Replica};
 use crate::domain::Revision;
 use crate::store::{Incarnation, Journal, SharedStore, StoreError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -23,12 +24,13 @@ pub(super) struct KeptJournal {
     /// Held while it is written, and while another history takes the place of the one in it.
     writing: Mutex<()>,
     wake: Notify,
+    is_registered: AtomicBool,
 }
 
 impl KeptJournal {
     pub(super) fn new(journal: Arc<dyn Journal>, last: Option<Revision>) -> Self {
         let (last, writing) = (watch::Sender::new(last), Mutex::default());
-        Self { journal, last, writing, wake: Notify::new() }
+        Self { journal, last, writing, wake: Notify::new(), is_registered: AtomicBool::new(false) }
     }
 
     /// The run of this replica that had the journal before.
@@ -36,9 +38,18 @@ impl KeptJournal {
         self.journal.predecessor()
     }
 
-    /// The store has this run on its list.
-    pub(super) fn registered(&self) {
-        self.journal.registered();
+    /// The store has this run on its list, which the journal must know once.
+    pub(super) async fn registered(&self) {
+        if self.is_registered.load(Ordering::Acquire) {
+            return;
+        }
+        match self.journal.registered().await {
+            Ok(()) => self.is_registered.store(true, Ordering::Release),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "The journal does not know yet which run has it"
+            ),
+        }
     }
 
     /// There may be something to write.

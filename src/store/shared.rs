@@ -8,7 +8,7 @@
 use super::{Head, RuleStore, StoreError};
 use crate::audit::Record;
 use crate::domain::{ChainHash, Lineage, Revision};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,12 +72,15 @@ pub trait Journal: Send + Sync + 'static {
     /// Puts what it holds aside, readable for auditors, and begins anew.
     fn set_aside(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// The store has the run that has this journal on its list, so that it is the predecessor of the
-    /// next one.
-    fn registered(&self) {}
-
-    /// The run of this replica that had the journal before: it has ended, or it would have it still.
+    /// The run of this replica that was registered last with this very journal, on this machine: it has
+    /// ended, or it would have the journal still. `None` where any of that is open.
     fn predecessor(&self) -> Option<Incarnation>;
+
+    /// Remembers that the store has this run on its list. Until then [`Journal::predecessor`] stays what
+    /// it is, for the runs to come too.
+    fn registered(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(ready(Ok(())))
+    }
 }
 
 /// The name that people know a replica by, such as `r2`: 1 to 64 ASCII letters, digits, `-`, `_`, `.`.

@@ -23,6 +23,7 @@ mod laws;
 mod random;
 mod redis_failover;
 mod redis_faults;
+mod redis_replicas;
 mod redis_server;
 mod redis_store;
 mod redis_tampering;

@@ -15,6 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// How many histories a history remembers that it took the place of.
+const MOST_ANCESTORS: usize = 64;
+
 /// A store in memory.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
@@ -84,6 +87,7 @@ impl MemoryStore {
             let next = next.ok_or_else(|| not_written("no random digits".into()))?;
             let before = std::mem::replace(&mut state.lineage, next);
             state.ancestors.insert(0, before);
+            state.ancestors.truncate(MOST_ANCESTORS);
             state.forked = false;
         }
         state.records.push(record.clone());

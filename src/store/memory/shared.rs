@@ -76,15 +76,18 @@ impl State {
         }
         let mine = self.members.get(&report.incarnation).map(|(_, seen)| seen.beats);
         if mine.is_none() {
-            let other = self.members.values().map(|(_, seen)| seen).find(|seen| {
-                seen.name == report.name && Some(&seen.incarnation) != report.predecessor.as_ref()
-            });
+            let ended = report.predecessor.as_ref();
+            let other = self
+                .members
+                .values()
+                .map(|(_, seen)| seen)
+                .find(|seen| seen.name == report.name && Some(&seen.incarnation) != ended);
             if let Some(other) = other {
                 return answer(Standing::NameTaken { address: other.address.clone() });
             }
-        }
-        if let Some(predecessor) = &report.predecessor {
-            self.members.remove(predecessor);
+            self.members.retain(|incarnation, (_, seen)| {
+                seen.name != report.name || Some(incarnation) != ended
+            });
         }
         let Head { lineage, revision, chain } = report.applied.clone();
         let seen = Sighting {

@@ -126,7 +126,8 @@ impl Core {
     async fn initialise(&self, parent: Option<Lineage>) -> Result<Lineage, StoreError> {
         const DOING: &str = "beginning a history";
         let lineage = new_lineage(DOING)?;
-        let arguments = [lineage.as_str(), parent.as_ref().map_or("", Lineage::as_str)];
+        let limit = self.location.longest_lease();
+        let arguments = [lineage.as_str(), parent.as_ref().map_or("", Lineage::as_str), &limit];
         let reply =
             self.commits.run(&scripts::INITIALISE, &arguments, PATIENCE, Unanswered::Tell).await;
         let reply = reply.map_err(|trouble| trouble.writing(DOING))?.sound()?;
@@ -205,6 +206,10 @@ impl Core {
                 Err(StoreError::Conflict { expected, actual })
             }
             "EMPTY" => Err(StoreError::Empty),
+            "AGREED" => {
+                let source = "histories agree: there is nothing to decide".into();
+                Err(StoreError::NotWritten { doing: DOING, source })
+            }
             "FULL" => {
                 let source = "the store has no more revision numbers".into();
                 Err(StoreError::NotWritten { doing: DOING, source })

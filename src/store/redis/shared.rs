@@ -1,6 +1,7 @@
 //! What the replicas share: their reports, who they are, and how far a change has got among the servers.
 
 use super::lane::Unanswered;
+use super::location::milliseconds;
 use super::log::unclear;
 use super::reply::Reply;
 use super::scripts::{CONFIRM, FLEET, HEAD, LEAVE, RENEW};
@@ -51,8 +52,7 @@ impl Core {
         let address = one_line(&report.address);
         let predecessor = report.predecessor.as_ref().map_or("", Incarnation::as_str);
         let incarnation = report.incarnation.as_str();
-        // By then, whoever had the name and stopped reporting has no lease left, whatever the clocks do.
-        let taken = (self.location.staleness_limit * 2).as_millis().to_string();
+        let limit = milliseconds(report.limit);
         let arguments = [
             lineage,
             &revision,
@@ -61,7 +61,7 @@ impl Core {
             predecessor,
             report.name.as_str(),
             &address,
-            &taken,
+            &limit,
         ];
         let reply = self.reports.run(&RENEW, &arguments, PATIENCE, Unanswered::Again).await;
         let mut reply = reply.map_err(|trouble| trouble.reading(DOING))?.sound()?;
@@ -73,6 +73,7 @@ impl Core {
             let newest = reply.revision()?;
             let standing = match reply.kind.as_str() {
                 "TAKEN" => Standing::NameTaken { address: reply.text()? },
+                "LIMIT" => Standing::LimitTooLong { allowed: reply.milliseconds()? },
                 _ => standing(&mut reply)?,
             };
             Ok(Renewal { standing, newest, reign })
@@ -100,6 +101,7 @@ impl Core {
             }
             let newest = reply.revision()?;
             let standing = standing_with_lineage(&mut reply)?;
+            let limit = reply.milliseconds()?;
             let mut members = Vec::new();
             while !reply.is_over() {
                 members.push(sighting(&mut reply)?);
@@ -107,7 +109,6 @@ impl Core {
             members.sort_by(|one, other| {
                 (&one.name, &one.incarnation).cmp(&(&other.name, &other.incarnation))
             });
-            let limit = self.location.staleness_limit;
             Ok(Fleet { standing, newest, reign, limit, members })
         };
         read().map_err(unclear(DOING))
@@ -130,13 +131,13 @@ impl Core {
         let read = |reply: &mut Reply| -> Result<_, BoxError> {
             let reign = reply.reign()?;
             if reply.kind == "EMPTY" {
-                return Ok((reign, Standing::Empty));
+                return Ok((reign, Standing::Empty, self.location.staleness_limit));
             }
             reply.revision()?;
             let standing = standing_with_lineage(reply)?;
-            Ok((reign, standing))
+            Ok((reign, standing, reply.milliseconds()?))
         };
-        let (before, standing) = read(&mut reply).map_err(unclear(DOING))?;
+        let (before, standing, longest_lease) = read(&mut reply).map_err(unclear(DOING))?;
         let others = self.nodes.saturating_sub(1);
         let mut copies = 1;
         if 0 < others && matches!(standing, Standing::Newest | Standing::Behind) {
@@ -155,7 +156,7 @@ impl Core {
         if after != before || !counts {
             copies = 0;
         }
-        let limit = self.location.staleness_limit;
+        let limit = longest_lease;
         Ok(Confirmation { standing, reign: after, limit, copies, nodes: self.nodes })
     }
 
@@ -206,10 +207,9 @@ fn standing(reply: &mut Reply) -> Result<Standing, BoxError> {
         "BEHIND" => Ok(Standing::Behind),
         "FORKED_PART" => Ok(Standing::Forked { part: true }),
         "FORKED_APART" => Ok(Standing::Forked { part: false }),
-        "LINEAGE" => Ok(Standing::OtherLineage {
-            lineage: reply.lineage()?,
-            ancestors: reply.parent()?.into_iter().collect(),
-        }),
+        "LINEAGE" => {
+            Ok(Standing::OtherLineage { lineage: reply.lineage()?, ancestors: reply.ancestors()? })
+        }
         other => Err(format!("the store answered `{other}`, which means nothing here").into()),
     }
 }
@@ -219,7 +219,7 @@ fn standing_with_lineage(reply: &mut Reply) -> Result<Standing, BoxError> {
     let standing = standing(reply)?;
     if !matches!(standing, Standing::OtherLineage { .. }) {
         reply.lineage()?;
-        reply.parent()?;
+        reply.ancestors()?;
     }
     Ok(standing)
 }

@@ -29,6 +29,9 @@ end
 if head.fork == '1' and how == '' then
     return { 'FORKED', head.reign }
 end
+if head.fork == '0' and how == 'ACCEPT' then
+    return { 'AGREED', head.reign }
+end
 local next_rev = string.format('%.0f', head.number + 1)
 if not is_count(next_rev) then
     return { 'FULL', head.reign }
@@ -36,7 +39,9 @@ end
 redis.call('XADD', LOG, next_rev .. '-0', 'e', entry, 'c', next_chain)
 redis.call('HSET', IDEM, request, next_rev)
 if how == 'ACCEPT' then
-    redis.call('HSET', META, 'gen', next_gen, 'parent', gen, 'fork', '0')
+    local ancestors = head.ancestors == '' and gen or gen .. ',' .. head.ancestors
+    ancestors = string.sub(ancestors, 1, MOST_ANCESTORS * 33 - 1)
+    redis.call('HSET', META, 'gen', next_gen, 'ancestors', ancestors, 'fork', '0')
 end
 redis.call('HSET', META, 'rev', next_rev, 'chain', next_chain)
 return { 'OK', head.reign, next_rev }

@@ -10,4 +10,4 @@ if not place then
     return why
 end
 redis.call('HSET', REPS, '', '1')
-return { marked(head, place), head.reign, head.rev, head.gen, head.parent }
+return { marked(head, place), head.reign, head.rev, head.gen, head.ancestors, head.limit }

@@ -17,6 +17,20 @@ local function is_hex(text, length)
     return type(text) == 'string' and #text == length and string.find(text, '^[0-9a-f]+$') ~= nil
 end
 
+-- Lineages with commas between, the latest first; or nothing at all.
+local MOST_ANCESTORS = 64
+local function is_ancestry(text)
+    if type(text) ~= 'string' or MOST_ANCESTORS * 33 <= #text then
+        return false
+    end
+    for lineage in string.gmatch(text == '' and '' or text .. ',', '([^,]*),') do
+        if not is_hex(lineage, 32) then
+            return false
+        end
+    end
+    return true
+end
+
 local function corrupt(place, why)
     return { 'CORRUPT', place, why }
 end
@@ -68,21 +82,25 @@ local function stored(log_may_differ)
     if missing then
         return nil, corrupt('key `' .. missing .. '`', 'it is gone')
     end
-    local fields = redis.call('HMGET', META, 'fmt', 'gen', 'parent', 'rev', 'chain', 'fork')
+    local fields = redis.call('HMGET', META, 'fmt', 'gen', 'ancestors', 'rev', 'chain', 'fork', 'limit')
     local head = {
-        gen = fields[2], parent = fields[3], rev = fields[4], chain = fields[5], fork = fields[6],
-        reign = who,
+        gen = fields[2], ancestors = fields[3], rev = fields[4], chain = fields[5],
+        fork = fields[6], limit = fields[7], reign = who,
     }
     if fields[1] ~= '1' then
         local found = fields[1] or 'none'
         return nil, corrupt('the head', 'its format is `' .. found .. '`; this version reads format 1')
     end
-    local sound = is_hex(head.gen, 32) and (head.parent == '' or is_hex(head.parent, 32))
+    local sound = is_hex(head.gen, 32) and is_ancestry(head.ancestors)
         and is_count(head.rev) and is_hex(head.chain, 64)
         and (head.fork == '0' or head.fork == '1')
         and (head.rev ~= '0' or head.chain == ZERO)
     if not sound then
         return nil, corrupt('the head', 'it holds no lineage, revision and hash')
+    end
+    -- Without it nobody knows how long to wait for the leases of others.
+    if not is_count(head.limit) or head.limit == '0' then
+        return nil, corrupt('the head', 'it does not say how long leases may run')
     end
     head.number = tonumber(head.rev)
     if not log_may_differ then
