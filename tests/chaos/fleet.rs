@@ -60,6 +60,10 @@ impl Fleet {
             let begins = (number == 1).then_some("--begin-history");
             let replica = Replica::new(number, &ports, sentinel.port, dice, limit_ms).await;
             replica.start(begins, bug);
+            let log = key(NAMESPACE, "log");
+            eventually("the history begins", || {
+                (nodes[0].cli(&["EXISTS", &log]) == "1").then_some(())
+            });
             replicas.push(replica);
         }
         Self { nodes: nodes.into_iter().map(Mutex::new).collect(), ports, sentinel, replicas }
