@@ -204,8 +204,12 @@ impl Faults<'_> {
                 let primary = self.detach_followers();
                 hit.start(None, self.bug);
                 self.until_it_can_tell(replica).await;
+                // It goes on with the old primary, up to its end, and finds no other.
+                let ways = hit.links().iter().enumerate().filter(|(number, _)| *number != primary);
+                ways.for_each(|(_, link)| link.set(Weather::Cut));
                 self.fleet.take_over();
                 self.other_primary_than(primary).await;
+                self.fleet.all_follow_the_primary();
                 hit.set(Weather::Cut);
                 self.run.hold_changes(false);
                 tokio::time::sleep(self.limit * 2).await;

@@ -86,6 +86,15 @@ impl Fleet {
         let _ = self.sentinel.try_cli(&["SENTINEL", "FAILOVER", MASTER]);
     }
 
+    /// Has all other nodes follow the primary, which the sentinel does in its own time.
+    pub(crate) fn all_follow_the_primary(&self) {
+        let primary = self.primary();
+        let port = self.ports[primary].to_string();
+        for follower in (0..SIZE).filter(|number| *number != primary) {
+            self.node(follower).cli(&["REPLICAOF", "127.0.0.1", &port]);
+        }
+    }
+
     /// Whether one node is the primary and all others follow it.
     pub(crate) fn nodes_are_in_step(&self) -> bool {
         let primary = self.node(self.primary()).try_cli(&["INFO", "replication"]);
