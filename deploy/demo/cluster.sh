@@ -10,6 +10,9 @@
 # - every check is answered, whatever is killed.
 #
 #   deploy/demo/cluster.sh [PATH OF offergate]
+#
+# Conditions are functions that others are handed by name:
+# shellcheck disable=SC2329
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

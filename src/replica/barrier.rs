@@ -77,7 +77,9 @@ pub enum Verdict {
     },
     /// Another primary reigns: the change must be seen to be on every node again.
     OtherReign,
-    /// The change is not part of the store's history, or the history has forked.
+    /// Another history took the place of the one that the change was looked for in.
+    OtherLineage,
+    /// The change is not part of the store's history.
     Lost,
 }
 
@@ -103,10 +105,13 @@ impl Barrier {
     /// How far the change is, by what the store said of [`Barrier::place`] after `now` was read.
     #[must_use]
     pub fn look(&self, fleet: &Fleet, reigns: &Reigns, now: BootTime, terms: &Terms) -> Verdict {
-        match fleet.standing {
-            Standing::Newest | Standing::Behind => {}
+        let is_forked = match fleet.standing {
+            Standing::Newest | Standing::Behind => false,
+            // The change is there all the same: people decide what else is.
+            Standing::Forked { part: true } => true,
+            Standing::OtherLineage { .. } => return Verdict::OtherLineage,
             _ => return Verdict::Lost,
-        }
+        };
         if fleet.reign != self.reign {
             return Verdict::OtherReign;
         }
@@ -116,6 +121,9 @@ impl Barrier {
             members.into_iter().map(|member| member.name.clone()).collect()
         };
         let (confirmed, others) = (names(confirmed), names(others));
+        if is_forked {
+            return Verdict::Waiting { confirmed, missing: others };
+        }
         if self.leases_end <= now {
             return Verdict::Enforced { confirmed, expired: others };
         }
@@ -167,7 +175,8 @@ mod tests {
             beats: 1,
         };
         let members = members.iter().map(sighting).collect();
-        Fleet { standing: Standing::Newest, newest: Revision(7), reign: reign("r1"), members }
+        let (newest, limit) = (Revision(7), TERMS.limit);
+        Fleet { standing: Standing::Newest, newest, reign: reign("r1"), limit, members }
     }
 
     fn barrier() -> Barrier {
@@ -252,7 +261,7 @@ mod tests {
         for standing in [
             Standing::Forked { part: true },
             Standing::Forked { part: false },
-            Standing::OtherLineage { lineage, parent: None },
+            Standing::OtherLineage { lineage, ancestors: vec![] },
             Standing::Empty,
         ] {
             let lost = Fleet { standing, ..fleet(&[("a", 7)]) };

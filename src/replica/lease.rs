@@ -39,6 +39,17 @@ impl Terms {
         sent + self.limit.saturating_sub(self.slack())
     }
 
+    /// How old, at `now`, the proof is that a lease rests on; `None` where there was none, or where none
+    /// is needed.
+    #[must_use]
+    pub fn proof_age(&self, lease: &Lease, now: BootTime) -> Option<Duration> {
+        let end = match lease.end.load(Ordering::Acquire) {
+            0 | Lease::FOREVER => return None,
+            end => Duration::from_nanos(end),
+        };
+        Some((now + self.limit.saturating_sub(self.slack())).saturating_sub(end))
+    }
+
     /// The instant by which every lease has run out that was granted up to `at`, on whatever machine.
     #[must_use]
     pub fn all_leases_end(&self, at: BootTime) -> BootTime {
@@ -177,6 +188,7 @@ mod tests {
         lease.extend_to(at(40));
         assert!(lease.holds_at(at(49)) && !lease.holds_at(at(50)));
         assert_eq!((lease.left_at(at(20)), lease.left_at(at(60))), (at(30), at(0)));
+        assert_eq!(TERMS.proof_age(&lease, at(60)), Some(TERMS.lease_end(at(60)) - at(50)));
         let newer = Lease::default();
         newer.continue_from(&lease);
         assert!(newer.holds_at(at(49)) && !newer.holds_at(at(50)));
@@ -184,6 +196,7 @@ mod tests {
         assert!(!lease.holds_at(at(1)));
         newer.continue_from(&lease);
         assert!(newer.holds_at(at(49)), "what it proved itself stays");
+        assert_eq!(TERMS.proof_age(&lease, at(60)), None);
         lease.make_endless();
         assert!(lease.holds_at(Duration::MAX));
     }

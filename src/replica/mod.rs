@@ -23,8 +23,8 @@ mod journal;
 mod lease;
 
 pub use barrier::{Barrier, Reigns, Verdict};
-pub use contact::{Contact, Identity};
-pub use follower::{FollowError, Follower};
+pub use contact::{Contact, FollowError, Identity};
+pub use follower::Follower;
 pub use held::Held;
 pub use lease::{AfterRenewal, BootTime, Lease, Terms, after_renewal};
 
@@ -32,6 +32,7 @@ use crate::decision::{CompileError, Snapshot};
 use crate::domain::{Lineage, Revision};
 use crate::store::Loaded;
 use arc_swap::ArcSwapOption;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Holds the newest rules of this process.
@@ -43,6 +44,8 @@ pub struct Replica {
     /// Whether nobody else writes to the store. Every change is then held before it is acknowledged,
     /// so that what is held is all there is, until a write ends without telling how.
     alone: bool,
+    /// Whether it was given up for good: nothing is answered `ELIGIBLE` any more.
+    is_given_up: AtomicBool,
 }
 
 /// Whether the held rules are known to be all the rules there are.
@@ -96,7 +99,12 @@ impl Replica {
     /// Holds nothing yet; this process alone writes to the store.
     #[must_use]
     pub fn alone() -> Self {
-        Self { held: ArcSwapOption::empty(), installing: Mutex::default(), alone: true }
+        Self {
+            held: ArcSwapOption::empty(),
+            installing: Mutex::default(),
+            alone: true,
+            is_given_up: AtomicBool::new(false),
+        }
     }
 
     /// Holds nothing yet; others write to the store too, so that a lease must be won by renewals.
@@ -157,7 +165,6 @@ impl Replica {
                     held.lease.cut();
                     return Err(refused);
                 }
-                next.lease.continue_from(&held.lease);
                 Arc::new(next)
             }
             None => Arc::new(next),
@@ -167,6 +174,28 @@ impl Replica {
         }
         self.held.store(Some(Arc::clone(&next)));
         Ok(next)
+    }
+
+    /// Holds `next`, which was made from what `before` holds and the records after it. It takes over the
+    /// lease of `before`: who waits for that lease waits for this replica, whichever of the two it holds.
+    ///
+    /// # Errors
+    /// As for [`Replica::swap`].
+    pub(super) fn swap_after(&self, before: &Arc<Held>, next: Held) -> Result<(), InstallError> {
+        // Before anybody can see it, so that no check in between goes without.
+        next.lease.continue_from(&before.lease);
+        self.swap(next)?;
+        if self.is_given_up.load(Ordering::Acquire) {
+            self.doubt();
+        }
+        Ok(())
+    }
+
+    /// Nothing is answered `ELIGIBLE` from now on, whatever is held later.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+        let _installing = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.doubt();
     }
 
     /// Holds rules of another history, because people let it take the place of the one held. They

@@ -72,6 +72,10 @@ pub trait Journal: Send + Sync + 'static {
     /// Puts what it holds aside, readable for auditors, and begins anew.
     fn set_aside(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// The store has the run that has this journal on its list, so that it is the predecessor of the
+    /// next one.
+    fn registered(&self) {}
+
     /// The run of this replica that had the journal before: it has ended, or it would have it still.
     fn predecessor(&self) -> Option<Incarnation>;
 }
@@ -136,6 +140,9 @@ pub struct Report {
     pub predecessor: Option<Incarnation>,
     /// Where its clients reach it; for people.
     pub address: String,
+    /// How long its leases run. A store refuses one that runs for longer than those of its history
+    /// may: who waits for leases to run out counts on that.
+    pub limit: Duration,
     /// What it has in effect.
     pub applied: Head,
 }
@@ -167,11 +174,16 @@ pub enum Standing {
     OtherLineage {
         /// Which.
         lineage: Lineage,
-        /// The history that people let it take the place of.
-        parent: Option<Lineage>,
+        /// The histories that people let it take the place of, the latest first.
+        ancestors: Vec<Lineage>,
     },
     /// The store holds no history at all.
     Empty,
+    /// Its leases would run for longer than this history allows; nothing was recorded.
+    LimitTooLong {
+        /// The longest that is allowed.
+        allowed: Duration,
+    },
     /// Another process, seen of late, reports under this name; nothing was recorded.
     NameTaken {
         /// Where it is reached.
@@ -205,6 +217,8 @@ pub struct Fleet {
     pub newest: Revision,
     /// Who said so.
     pub reign: Reign,
+    /// The longest that any replica's lease may run.
+    pub limit: Duration,
     /// All that have reported and not left, by name and then incarnation.
     pub members: Vec<Sighting>,
 }
@@ -216,6 +230,8 @@ pub struct Confirmation {
     pub standing: Standing,
     /// Who said so, before and after the wait.
     pub reign: Reign,
+    /// The longest that any replica's lease may run.
+    pub limit: Duration,
     /// How many nodes hold it on disk, the primary included.
     pub copies: u32,
     /// How many could be promoted.

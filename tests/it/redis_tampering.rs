@@ -142,10 +142,10 @@ async fn a_history_that_grew_again_from_an_earlier_place_is_a_fork_for_everybody
     let accept = Proposal { kind: ChangeKind::AcceptHistory, ..proposal("accept", 5) };
     apply_next(&other, &accept).await.unwrap();
     let renewal = store.renew(&report("r1", '1', ahead)).await.unwrap();
-    let Standing::OtherLineage { lineage, parent } = renewal.standing else {
+    let Standing::OtherLineage { lineage, ancestors } = renewal.standing else {
         panic!("{renewal:?}")
     };
-    assert_eq!(parent, Some(behind.lineage));
+    assert_eq!(ancestors, [behind.lineage]);
     assert_eq!(store.load().await.unwrap().head.lineage, lineage);
     apply_next(&store, &proposal("r6", 6)).await.unwrap();
     assert_eq!(store.load().await.unwrap(), reopened(&server).load().await.unwrap());

@@ -90,7 +90,13 @@ impl Core {
             let reign = reply.reign()?;
             if reply.kind == "EMPTY" {
                 let (standing, newest) = (Standing::Empty, Revision::ZERO);
-                return Ok(Fleet { standing, newest, reign, members: Vec::new() });
+                return Ok(Fleet {
+                    standing,
+                    newest,
+                    reign,
+                    limit: self.location.staleness_limit,
+                    members: Vec::new(),
+                });
             }
             let newest = reply.revision()?;
             let standing = standing_with_lineage(&mut reply)?;
@@ -101,7 +107,8 @@ impl Core {
             members.sort_by(|one, other| {
                 (&one.name, &one.incarnation).cmp(&(&other.name, &other.incarnation))
             });
-            Ok(Fleet { standing, newest, reign, members })
+            let limit = self.location.staleness_limit;
+            Ok(Fleet { standing, newest, reign, limit, members })
         };
         read().map_err(unclear(DOING))
     }
@@ -110,7 +117,10 @@ impl Core {
     /// back says nothing of what the others hold now.
     async fn confirm(&self, place: &Head, limit: Duration) -> Result<Confirmation, StoreError> {
         const DOING: &str = "waiting for all store nodes";
-        let end = Instant::now() + limit + GRACE;
+        // Others may be waiting for the same nodes first. What is left is for the nodes, so that there is
+        // an answer: how many of them have it by then.
+        let over = Instant::now() + limit;
+        let end = over + GRACE;
         let failed = |trouble: Trouble| trouble.reading(DOING);
         let mut session = self.waits.session(end).await.map_err(failed)?;
         let Place { lineage, revision, chain } = Place::of(place);
@@ -130,7 +140,8 @@ impl Core {
         let others = self.nodes.saturating_sub(1);
         let mut copies = 1;
         if 0 < others && matches!(standing, Standing::Newest | Standing::Behind) {
-            let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
+            let left = over.saturating_duration_since(Instant::now());
+            let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
             let mut wait = redis::cmd("WAIT");
             wait.arg(others).arg(millis);
             let Value::Int(followers) = session.send(&wait, end).await.map_err(failed)? else {
@@ -144,7 +155,8 @@ impl Core {
         if after != before || !counts {
             copies = 0;
         }
-        Ok(Confirmation { standing, reign: after, copies, nodes: self.nodes })
+        let limit = self.location.staleness_limit;
+        Ok(Confirmation { standing, reign: after, limit, copies, nodes: self.nodes })
     }
 
     async fn take_off(&self, arguments: &[&str]) -> Result<(), StoreError> {
@@ -194,9 +206,10 @@ fn standing(reply: &mut Reply) -> Result<Standing, BoxError> {
         "BEHIND" => Ok(Standing::Behind),
         "FORKED_PART" => Ok(Standing::Forked { part: true }),
         "FORKED_APART" => Ok(Standing::Forked { part: false }),
-        "LINEAGE" => {
-            Ok(Standing::OtherLineage { lineage: reply.lineage()?, parent: reply.parent()? })
-        }
+        "LINEAGE" => Ok(Standing::OtherLineage {
+            lineage: reply.lineage()?,
+            ancestors: reply.parent()?.into_iter().collect(),
+        }),
         other => Err(format!("the store answered `{other}`, which means nothing here").into()),
     }
 }
