@@ -125,14 +125,17 @@ impl Replica {
         let mut links = Vec::new();
         let mut words = Vec::new();
         for (place, port) in nodes.iter().enumerate() {
-            let link = Link::open(&format!("{name}-n{place}"), at(*port), dice).await.unwrap();
+            let link =
+                Link::open(&format!("{name}-n{place}"), at(*port), dice, Translation::default())
+                    .await
+                    .unwrap();
             let text = |port: u16| format!("$5\r\n{port}\r\n").into_bytes();
             words.push((text(*port), text(link.address.port())));
             links.push(link);
         }
         let to_sentinel = format!("{name}-sentinel");
         let words = Translation::new(words);
-        let link = Link::translating(&to_sentinel, at(sentinel), dice, words).await.unwrap();
+        let link = Link::open(&to_sentinel, at(sentinel), dice, words).await.unwrap();
         let store = format!("redis+sentinel://{}/{MASTER}", link.address);
         links.push(link);
         let folder = TempDir::new().unwrap();
