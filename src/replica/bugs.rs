@@ -21,17 +21,24 @@ pub enum Bug {
 }
 
 #[cfg(feature = "seeded-bugs")]
-pub use seeded::{has, read, renewed, reported};
+pub use seeded::{has, passes, read, renewed, reported};
 
 #[cfg(not(feature = "seeded-bugs"))]
 mod none {
     use super::Bug;
+    use crate::audit::{Chain, Record};
     use crate::replica::BootTime;
     use crate::store::{Head, SharedStore};
 
     /// Whether this process has the bug: it has none.
     #[must_use]
     pub const fn has(_: Bug) -> bool {
+        false
+    }
+
+    /// Whether a record that does not follow is taken over all the same: never.
+    #[must_use]
+    pub const fn passes(_: &Record, _: &Chain) -> bool {
         false
     }
 
@@ -50,11 +57,12 @@ mod none {
     }
 }
 #[cfg(not(feature = "seeded-bugs"))]
-pub use none::{has, read, renewed, reported};
+pub use none::{has, passes, read, renewed, reported};
 
 #[cfg(feature = "seeded-bugs")]
 mod seeded {
     use super::Bug;
+    use crate::audit::{Chain, Record};
     use crate::domain::Revision;
     use crate::replica::BootTime;
     use crate::store::{Head, SharedStore};
@@ -78,6 +86,13 @@ mod seeded {
             _ => None,
         };
         *SEEDED.get_or_init(named) == Some(bug)
+    }
+
+    /// Whether a record that does not follow is taken over all the same.
+    #[must_use]
+    pub fn passes(record: &Record, chain: &Chain) -> bool {
+        let is_next = record.revision == chain.revision.next();
+        has(Bug::SkipChain) || (has(Bug::RevisionOnly) && is_next)
     }
 
     /// What a check takes for the time.

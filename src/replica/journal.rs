@@ -38,17 +38,10 @@ impl KeptJournal {
         self.journal.predecessor()
     }
 
-    /// The store has this run on its list, which the journal must know once.
-    pub(super) async fn registered(&self) {
-        if self.is_registered.load(Ordering::Acquire) {
-            return;
-        }
-        match self.journal.registered().await {
-            Ok(()) => self.is_registered.store(true, Ordering::Release),
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "The journal does not know yet which run has it"
-            ),
+    /// The store has this run on its list, which the journal must be told once.
+    pub(super) fn registered(&self) {
+        if !self.is_registered.swap(true, Ordering::AcqRel) {
+            self.wake();
         }
     }
 
@@ -65,7 +58,12 @@ impl KeptJournal {
 
     /// Writes what is in effect, whenever something new is.
     pub(super) async fn keep_on_and_on(&self, store: &dyn SharedStore, replica: &Replica) {
+        let mut is_told = false;
         loop {
+            if !is_told && self.is_registered.load(Ordering::Acquire) {
+                // If it fails, the next run of this replica waits for this one's name to be free.
+                is_told = self.journal.registered().await.is_ok();
+            }
             match self.fill(store, replica).await {
                 Ok(()) => self.wake.notified().await,
                 Err(error) => {

@@ -33,6 +33,8 @@ enum Kind {
     LateAnswer,
     /// The primary is lost with changes that it alone has.
     LoseChanges,
+    /// One replica alone sees changes that are then lost, and comes back when there are others.
+    Diverge,
     /// Another primary takes over that has never heard of a replica, while that one is cut off.
     Usurp,
 }
@@ -55,13 +57,13 @@ const KINDS: [Kind; 14] = [
 ];
 
 /// Every fourth fault is one of these, in turn.
-const FAIL_OVERS: [Kind; 3] = [Kind::KillPrimary, Kind::LoseChanges, Kind::Usurp];
+const FAIL_OVERS: [Kind; 4] = [Kind::KillPrimary, Kind::LoseChanges, Kind::Usurp, Kind::Diverge];
 
 /// The faults that show a bug, which a run that looks for it has and no others.
 fn showing(bug: &str) -> &'static [Kind] {
     match bug {
         "lease-from-reply" => &[Kind::LateAnswer],
-        "skip-chain" | "revision-only" => &[Kind::LoseChanges],
+        "skip-chain" | "revision-only" => &[Kind::Diverge],
         "ack-before-fence" | "cached-clock" => {
             &[Kind::SilenceReplica { up: true, down: true }, Kind::CutReplica, Kind::FreezeReplica]
         }
@@ -165,10 +167,11 @@ impl Faults<'_> {
                 forked = self.recover(Some(number)).await;
             }
             Kind::LateAnswer => {
-                let silent = |up, down| Weather::Silent { up, down };
-                self.weather(replica, silent(false, true), self.limit * 2 / 5).await;
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                self.weather(replica, silent(true, true), self.limit * 2).await;
+                hit.set(Weather::Silent { up: false, down: true });
+                tokio::time::sleep(self.limit * 2 / 5).await;
+                // What was asked is answered now, and nothing else can be asked.
+                self.weather(replica, Weather::Silent { up: true, down: false }, self.limit * 2)
+                    .await;
             }
             Kind::LoseChanges => {
                 let primary = self.detach_followers();
@@ -178,16 +181,39 @@ impl Faults<'_> {
                 self.fleet.node(primary).restart();
                 forked = self.recover(Some(number)).await;
             }
+            Kind::Diverge => {
+                let others = || (0..SIZE).filter(|number| *number != replica);
+                others().for_each(|number| self.fleet.replicas[number].set(Weather::Cut));
+                let primary = self.detach_followers();
+                tokio::time::sleep(self.limit).await;
+                hit.set(Weather::Cut);
+                self.fleet.node(primary).kill();
+                others().for_each(|number| self.fleet.replicas[number].set(Weather::Clear));
+                self.other_primary_than(primary).await;
+                self.fleet.node(primary).restart();
+                // Time for the others to get further than it was.
+                tokio::time::sleep(self.limit * 3).await;
+                hit.set(Weather::Clear);
+                forked = self.recover(Some(number)).await;
+            }
             Kind::Usurp => {
+                self.run.hold_changes(true);
                 hit.signal("TERM");
                 tokio::time::sleep(Duration::from_millis(1500)).await;
                 hit.kill();
                 let primary = self.detach_followers();
                 hit.start(None, self.bug);
                 self.until_it_can_tell(replica).await;
+                // It goes on with the old primary, up to its end, and finds no other.
+                let ways = hit.links().iter().enumerate().filter(|(number, _)| *number != primary);
+                ways.for_each(|(_, link)| link.set(Weather::Cut));
                 self.fleet.take_over();
                 self.other_primary_than(primary).await;
-                self.weather(replica, Weather::Cut, self.limit * 2).await;
+                self.fleet.all_follow_the_primary();
+                hit.set(Weather::Cut);
+                self.run.hold_changes(false);
+                tokio::time::sleep(self.limit * 2).await;
+                hit.set(Weather::Clear);
                 forked = self.recover(Some(number)).await;
             }
             Kind::FlushScripts => {

@@ -60,6 +60,10 @@ impl Fleet {
             let begins = (number == 1).then_some("--begin-history");
             let replica = Replica::new(number, &ports, sentinel.port, dice, limit_ms).await;
             replica.start(begins, bug);
+            let log = key(NAMESPACE, "log");
+            eventually("the history begins", || {
+                (nodes[0].cli(&["EXISTS", &log]) == "1").then_some(())
+            });
             replicas.push(replica);
         }
         Self { nodes: nodes.into_iter().map(Mutex::new).collect(), ports, sentinel, replicas }
@@ -80,6 +84,15 @@ impl Fleet {
     /// Has the sentinel promote another node, though nothing is wrong with the primary.
     pub(crate) fn take_over(&self) {
         let _ = self.sentinel.try_cli(&["SENTINEL", "FAILOVER", MASTER]);
+    }
+
+    /// Has all other nodes follow the primary, which the sentinel does in its own time.
+    pub(crate) fn all_follow_the_primary(&self) {
+        let primary = self.primary();
+        let port = self.ports[primary].to_string();
+        for follower in (0..SIZE).filter(|number| *number != primary) {
+            self.node(follower).cli(&["REPLICAOF", "127.0.0.1", &port]);
+        }
     }
 
     /// Whether one node is the primary and all others follow it.
@@ -112,14 +125,17 @@ impl Replica {
         let mut links = Vec::new();
         let mut words = Vec::new();
         for (place, port) in nodes.iter().enumerate() {
-            let link = Link::open(&format!("{name}-n{place}"), at(*port), dice).await.unwrap();
+            let link =
+                Link::open(&format!("{name}-n{place}"), at(*port), dice, Translation::default())
+                    .await
+                    .unwrap();
             let text = |port: u16| format!("$5\r\n{port}\r\n").into_bytes();
             words.push((text(*port), text(link.address.port())));
             links.push(link);
         }
         let to_sentinel = format!("{name}-sentinel");
         let words = Translation::new(words);
-        let link = Link::translating(&to_sentinel, at(sentinel), dice, words).await.unwrap();
+        let link = Link::open(&to_sentinel, at(sentinel), dice, words).await.unwrap();
         let store = format!("redis+sentinel://{}/{MASTER}", link.address);
         links.push(link);
         let folder = TempDir::new().unwrap();

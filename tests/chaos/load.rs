@@ -37,6 +37,7 @@ const AWAITS: usize = 3;
 pub(crate) struct Run {
     events: Arc<Mutex<Vec<Event>>>,
     stopped: Arc<AtomicBool>,
+    held: Arc<AtomicBool>,
     replicas: Arc<Vec<(String, Channel)>>,
 }
 
@@ -55,6 +56,7 @@ impl Run {
         Self {
             events: Arc::default(),
             stopped: Arc::default(),
+            held: Arc::default(),
             replicas: Arc::new(replicas.iter().map(channel).collect()),
         }
     }
@@ -69,6 +71,11 @@ impl Run {
 
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
+    }
+
+    /// While held, no new change is begun.
+    pub(crate) fn hold_changes(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
     }
 
     fn goes_on(&self) -> bool {
@@ -200,6 +207,10 @@ pub(crate) async fn suspend_on_and_on(run: Run, client: u32, vendors: Vec<usize>
     let mut round = 0_u64;
     let mut left_over: Vec<String> = Vec::new();
     while run.goes_on() {
+        if run.held.load(Ordering::Acquire) {
+            tokio::time::sleep(CHECK_PAUSE).await;
+            continue;
+        }
         round += 1;
         let number = vendors[dice.below(vendors.len())];
         let suspension = format!("s-{client}-{round}");

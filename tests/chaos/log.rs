@@ -134,12 +134,13 @@ fn fates<'h>(history: &History<'h>) -> BTreeMap<&'h str, Fate> {
             (Result::Refused { .. }, None) => Fate::Refused { event: *event },
         };
         let known = fates.entry(&change.request).or_insert(Fate::Refused { event: *event });
-        let more = match (&*known, &fate) {
-            (Fate::Acknowledged { place: Some(_), .. }, _) | (_, Fate::Refused { .. }) => false,
-            (Fate::Acknowledged { .. }, Fate::Unknown) => false,
-            _ => true,
-        };
-        if more {
+        let settled = matches!(
+            (&*known, &fate),
+            (Fate::Acknowledged { place: Some(_), .. }, _)
+                | (_, Fate::Refused { .. })
+                | (Fate::Acknowledged { .. }, Fate::Unknown)
+        );
+        if !settled {
             *known = fate;
         }
     }

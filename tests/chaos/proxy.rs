@@ -55,12 +55,7 @@ pub(crate) type Translation = Arc<Vec<(Vec<u8>, Vec<u8>)>>;
 
 impl Link {
     /// Opens a link to `target`, listening on a free port.
-    pub(crate) async fn open(name: &str, target: SocketAddr, dice: &Dice) -> io::Result<Self> {
-        Self::translating(name, target, dice, Translation::default()).await
-    }
-
-    /// A link that replaces texts in what the server says.
-    pub(crate) async fn translating(
+    pub(crate) async fn open(
         name: &str,
         target: SocketAddr,
         dice: &Dice,

@@ -25,7 +25,7 @@ async fn ends() -> Ends {
 async fn ends_with(translation: Translation) -> Ends {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let target = listener.local_addr().unwrap();
-    let link = Link::translating("r1-n1", target, &Dice::new(7), translation).await.unwrap();
+    let link = Link::open("r1-n1", target, &Dice::new(7), translation).await.unwrap();
     let client = TcpStream::connect(link.address).await.unwrap();
     let (server, _) = within(listener.accept()).await.unwrap();
     Ends { link, listener, client, server }
