@@ -286,8 +286,8 @@ impl Faults<'_> {
     }
 
     async fn can_tell(&self, replica: usize) -> bool {
-        let answer = self.run.asks(replica, &world::offer(0)).await;
-        answer.is_some_and(|answer| answer.outcome != "INDETERMINATE")
+        let answer = self.run.asks(replica, &world::offer(world::VENDORS)).await;
+        answer.is_some_and(|answer| answer.is_eligible())
     }
 
     /// Leaves the primary, which is named, alone with whatever comes next.

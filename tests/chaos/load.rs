@@ -242,7 +242,8 @@ pub(crate) async fn suspend_on_and_on(run: Run, client: u32, vendors: Vec<usize>
     }
 }
 
-/// Sends a change until its fate is known; says whether it was made or refused.
+/// Sends a change until its fate is known; says whether it was made, or refused for good. What a fork
+/// refuses can be asked for again later.
 async fn change(run: &Run, client: u32, request: &str, what: What, dice: &mut Dice) -> bool {
     for _ in 0..ATTEMPTS {
         let (replica, channel) = run.any_replica(dice);
@@ -255,11 +256,12 @@ async fn change(run: &Run, client: u32, request: &str, what: What, dice: &mut Di
             Err(_) => Result::Unknown { why: "no answer in time".into() },
         };
         let known = !matches!(result, Result::Unknown { .. });
+        let later = matches!(&result, Result::Refused { why } if why.contains("forked"));
         let (request, what) = (request.to_owned(), what.clone());
         let change = Change { client, replica, sent, received, request, what, result };
         run.note(Event::Change(change));
         if known {
-            return true;
+            return !later;
         }
         if !run.goes_on() {
             return false;

@@ -2,7 +2,8 @@
 
 use offergate::wire::proto;
 
-/// How many vendors, products and offers.
+/// How many vendors, products and offers are suspended now and then. One more of each never is: only a
+/// replica that has a lease answers `ELIGIBLE` for that one.
 pub(crate) const VENDORS: usize = 6;
 
 pub(crate) fn vendor(number: usize) -> String {
@@ -16,7 +17,7 @@ pub(crate) fn offer(number: usize) -> String {
 /// The rules that a run starts from: everything may be offered.
 pub(crate) fn rules() -> String {
     let section = |name: &str, line: &dyn Fn(usize) -> String| {
-        let lines: String = (0..VENDORS).map(line).collect();
+        let lines: String = (0..=VENDORS).map(line).collect();
         format!("{name}:\n{lines}")
     };
     [
