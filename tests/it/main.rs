@@ -9,6 +9,8 @@
 )]
 
 mod api;
+mod audit;
+mod audit_tampering;
 mod cli;
 mod cli_clients;
 mod cli_failures;
