@@ -43,6 +43,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = interval)]
     interval: Duration,
 
+    /// How long a size below the known one may be a replica that lags
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = lag)]
+    lag: Duration,
+
     /// Look once, and end
     #[arg(long)]
     once: bool,
@@ -54,6 +58,13 @@ pub(super) struct Args {
 fn interval(text: &str) -> Result<Duration, String> {
     config::duration(text, Duration::from_secs(1), Duration::from_secs(24 * 60 * 60))
 }
+
+fn lag(text: &str) -> Result<Duration, String> {
+    config::duration(text, Duration::ZERO, Duration::from_secs(60 * 60))
+}
+
+/// How soon a server that seems to lag is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a look came to.
 #[derive(Debug, Serialize)]
@@ -92,11 +103,14 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 async fn look(client: &Client, args: &Args, key: &VerifierKey) -> Result<Option<Seen>, Failure> {
     let path = &args.checkpoint_file;
     let known = known(path, key)?;
-    let response = client.get_checkpoint(proto::GetCheckpointRequest { size: None }).await;
-    let note = response.map_err(failed("the checkpoint"))?.checkpoint;
-    let new = Checkpoint::open(&note, key).map_err(|error| {
-        Failure::new(Exit::Failure, "the server's checkpoint cannot be relied on").because(error)
-    })?;
+    let (mut note, mut new) = newest(client, key).await?;
+    // One replica of several may not have heard of all that another one signed.
+    let mut left = args.lag;
+    while known.as_ref().is_some_and(|known| new.size < known.size) && !left.is_zero() {
+        tokio::time::sleep(ASK_AGAIN.min(left)).await;
+        left = left.saturating_sub(ASK_AGAIN);
+        (note, new) = newest(client, key).await?;
+    }
     if known.as_ref() == Some(&new) {
         return Ok(None);
     }
@@ -119,6 +133,16 @@ async fn look(client: &Client, args: &Args, key: &VerifierKey) -> Result<Option<
         root: new.root.to_string(),
         after: known.map(|known| known.size.0),
     }))
+}
+
+/// The newest checkpoint of the server: the note, and what it says.
+async fn newest(client: &Client, key: &VerifierKey) -> Result<(String, Checkpoint), Failure> {
+    let response = client.get_checkpoint(proto::GetCheckpointRequest { size: None }).await;
+    let note = response.map_err(failed("the checkpoint"))?.checkpoint;
+    let checkpoint = Checkpoint::open(&note, key).map_err(|error| {
+        Failure::new(Exit::Failure, "the server's checkpoint cannot be relied on").because(error)
+    })?;
+    Ok((note, checkpoint))
 }
 
 /// Whether a new checkpoint continues the known one; if not, why not.
