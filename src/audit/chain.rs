@@ -112,6 +112,13 @@ impl Chain {
         Ok(Record { revision, chain: hash, proposal, entry: entry.into() })
     }
 
+    /// Whether a record comes next and its hash follows. What its entry says was read when the record
+    /// was.
+    #[must_use]
+    pub fn leads_to(&self, record: &Record) -> bool {
+        record.revision == self.revision.next() && record.chain == self.hash_with(&record.entry)
+    }
+
     pub(super) fn hash_with(&self, entry: &str) -> ChainHash {
         let length = u64::try_from(entry.len()).unwrap_or(u64::MAX);
         let mut hasher = Sha256::new();

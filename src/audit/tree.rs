@@ -105,7 +105,9 @@ impl Tree {
         for level in &mut self.levels {
             level.push(top);
             match level.as_slice() {
-                [.., left, right] if level.len() % 2 == 0 => top = TreeHash::node(*left, *right),
+                [.., left, right] if level.len().is_multiple_of(2) => {
+                    top = TreeHash::node(*left, *right)
+                }
                 _ => return,
             }
         }
@@ -290,8 +292,8 @@ impl Climb {
         if self.last == 0 {
             return Err(WrongProof::Length);
         }
-        let right = self.place % 2 == 1 || self.place == self.last;
-        if right && self.place % 2 == 0 {
+        let right = !self.place.is_multiple_of(2) || self.place == self.last;
+        if right && self.place.is_multiple_of(2) {
             // The last of an odd number has no neighbour: it moves up as it is until it has one.
             self.rise(self.place.trailing_zeros());
         }

@@ -71,8 +71,7 @@ impl Grown {
 
     /// Takes the record that comes next, or says that it does not.
     fn push(&mut self, record: &Record) -> bool {
-        let mut end = self.end();
-        if end.follow(record.revision, record.chain, &record.entry).is_err() {
+        if !self.end().leads_to(record) {
             return false;
         }
         self.tree.push(TreeHash::leaf(&record.entry));
@@ -226,5 +225,76 @@ impl Service {
             }
         }
         Ok(log.holds(head))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::audit::{KeyName, samples::proposal, verify_consistency, verify_inclusion};
+    use crate::clock::SystemClock;
+    use crate::store::RuleStore as _;
+    use crate::store::memory::MemoryStore;
+
+    async fn add(store: &MemoryStore, name: u64, expected: u64) {
+        store.apply(&proposal(name), Revision(expected)).await.unwrap();
+    }
+
+    async fn serving(store: &MemoryStore) -> Arc<Service> {
+        let (store, clock) = (Arc::new(store.clone()), Arc::new(SystemClock));
+        Service::start(store, clock, Service::STALENESS_LIMIT, None).await.unwrap()
+    }
+
+    async fn store_of(count: u64) -> MemoryStore {
+        let store = MemoryStore::new(Lineage::parse(&"a".repeat(32)).unwrap());
+        for number in 1..=count {
+            add(&store, number, number - 1).await;
+        }
+        store
+    }
+
+    #[tokio::test]
+    async fn proofs_and_checkpoints_agree_whatever_the_store_is() {
+        let store = store_of(25).await;
+        let service = serving(&store).await;
+        let key = AuditKey::from_seed(KeyName::default(), &[3; 32]);
+        let verifier = key.verifier();
+        assert!(matches!(service.checkpoint(None).await, Err(ServiceError::NoAuditKey)));
+        service.sign_with(key);
+        let (note, told) = service.checkpoint(None).await.unwrap();
+        assert_eq!(told, verifier.to_string());
+        let checkpoint = Checkpoint::open(&note, &verifier).unwrap();
+        assert_eq!(checkpoint.size, Revision(25));
+
+        let InclusionProof { size, leaf, hashes, root } =
+            service.prove_inclusion(Revision(7), None).await.unwrap();
+        assert_eq!((size, root), (Revision(25), checkpoint.root));
+        assert_eq!(verify_inclusion(leaf, 6, 25, root, &hashes), Ok(()));
+        let proof = service.prove_consistency(Revision(11), None).await.unwrap();
+        let verified = verify_consistency(11, 25, proof.from_root, checkpoint.root, &proof.hashes);
+        assert_eq!(verified, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_signed_for_a_store_that_lost_or_changed_what_is_in_effect() {
+        let store = store_of(3).await;
+        let service = serving(&store).await;
+        service.sign_with(AuditKey::from_seed(KeyName::default(), &[3; 32]));
+        store.lose_after(Revision(2));
+        let lost = service.checkpoint(None).await;
+        assert!(matches!(lost, Err(ServiceError::Lost { revision: Revision(3) })), "{lost:?}");
+        add(&store, 9, 2).await;
+        let other = service.checkpoint(None).await;
+        assert!(matches!(other, Err(ServiceError::Lost { revision: Revision(3) })), "{other:?}");
+    }
+
+    #[tokio::test]
+    async fn a_tree_that_was_read_goes_on_proving_what_is_in_effect() {
+        let store = store_of(3).await;
+        let service = serving(&store).await;
+        let before = service.prove_inclusion(Revision(3), None).await.unwrap();
+        store.lose_after(Revision(2));
+        assert_eq!(service.prove_inclusion(Revision(3), None).await.unwrap(), before);
     }
 }

@@ -54,7 +54,7 @@ pub(super) enum Source<'a> {
     Server(&'a ServerArgs, &'a Output, Option<Revision>),
 }
 
-impl<'a> Source<'a> {
+impl Source<'_> {
     /// Opens a file of either form; also the checkpoint that it begins with.
     pub(super) fn file(path: &Path) -> Result<(Self, Option<String>), Failure> {
         let io = |error| file_failed(path, "cannot be read", error);
@@ -73,15 +73,6 @@ impl<'a> Source<'a> {
         }
         lines.rewind().map_err(io)?;
         Ok((Self::Lines(lines), None))
-    }
-
-    /// A server's log, and what it signed of it, if it signs.
-    pub(super) fn server(
-        server: &'a ServerArgs,
-        output: &'a Output,
-    ) -> Result<(Option<String>, impl FnOnce(Option<Revision>) -> Self), Failure> {
-        let signed = server.ask(output, async |client| newest_checkpoint(&client).await)?;
-        Ok((signed, move |size| Self::Server(server, output, size)))
     }
 
     /// Reads all of it; returns where it says that it ends, if it is the file of a store.
@@ -124,6 +115,11 @@ fn take_line(line: &[u8], sink: &mut Sink) {
         Some(chain) => sink.row(Revision(revision), chain, entry.get()),
         None => sink.unreadable("its hash is not 64 hex digits"),
     }
+}
+
+/// What a server signed last; `None` if it signs nothing.
+pub(super) fn signed_by(server: &ServerArgs, output: &Output) -> Result<Option<String>, Failure> {
+    server.ask(output, async |client| newest_checkpoint(&client).await)
 }
 
 /// The newest checkpoint of a server; `None` if it signs none.

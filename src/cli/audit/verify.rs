@@ -3,7 +3,7 @@
 //! Invariant: `INTACT` is said of a log without a finding, and only with at least one signed checkpoint
 //! that it was compared with, unless the caller asked for less in so many words.
 
-use super::source::Source;
+use super::source::{Source, signed_by};
 use super::{key_file, reading};
 use crate::audit::{Auditor, Chain, Checkpoint, Compared, Finding, Verdict};
 use crate::cli::connection::ServerArgs;
@@ -19,7 +19,8 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Needs the log and the public key, and no server of ours. With an older checkpoint it also finds what was
 rolled back, or changed and chained anew by somebody who could write everything but signatures; with
-several, it names the records between two of them. Exit code 1 when anything is wrong.
+several, it names the records between two of them. Of several servers that share a store, one may lag:
+what it has not heard of reads as rolled back, so look again. Exit code 1 when anything is wrong.
 
 Examples:
   offergate audit verify --key audit.pub
@@ -66,10 +67,11 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             (source, signed.map(|note| open(&note, &of)).transpose()?.flatten())
         }
         None => {
-            let (signed, source) = Source::server(&args.server, output)?;
+            let signed = signed_by(&args.server, output)?;
             let own = signed.map(|note| open(&note, &"the server's checkpoint")).transpose()?;
             let own = own.flatten();
-            (source(own.as_ref().map(|own| own.size)), own)
+            let size = own.as_ref().map(|own| own.size);
+            (Source::Server(&args.server, output, size), own)
         }
     };
     marks.extend(own.clone());
