@@ -9,6 +9,8 @@
 )]
 
 mod api;
+mod audit;
+mod audit_tampering;
 #[path = "../chaos/tested.rs"]
 mod chaos;
 mod cli;
