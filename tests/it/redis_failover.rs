@@ -14,14 +14,19 @@ const NAMESPACE: &str = "failover";
 const LIMIT: Duration = Duration::from_millis(500);
 
 /// A primary and a node that follows it.
-fn pair() -> (Server, Server) {
+pub(crate) fn pair() -> (Server, Server) {
     let primary = Server::start(Flavour::Redis);
+    let follower = follower_of(&primary);
+    (primary, follower)
+}
+
+pub(crate) fn follower_of(primary: &Server) -> Server {
     let port = primary.port.to_string();
     let follower = Server::start_with(Flavour::Redis, &["--replicaof", "127.0.0.1", &port], &[]);
     eventually("the follower is in step", || {
         follower.cli(&["INFO", "replication"]).contains("master_link_status:up").then_some(())
     });
-    (primary, follower)
+    follower
 }
 
 #[tokio::test]
