@@ -2,7 +2,7 @@
 //! run, and that nobody's question holds up a renewal.
 
 use super::redis_faults::{NAMESPACE, reopened, store_of};
-use super::redis_server::{Flavour, Server};
+use super::redis_server::{Flavour, Server, location_of, way_with_a_stop};
 use super::store_proposals::{StoreUnderTest, apply_next, chain_of, proposal};
 use offergate::audit::{ChangeKind, Proposal};
 use offergate::domain::{Lineage, Revision};
@@ -12,6 +12,7 @@ use offergate::store::{
     Head, Incarnation, ReplicaName, Report, RuleStore, SharedStore, Standing, StoreError,
 };
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn report(name: &str, run: char, applied: Head) -> Report {
@@ -167,6 +168,28 @@ async fn which_history_goes_on_is_decided_only_where_histories_disagree_and_all_
         let (_server, store) = store_of(0).await;
         each_history_knows_those_before_it(&store, decisions, kept).await;
     }
+}
+
+#[tokio::test]
+async fn a_question_that_is_long_in_answering_holds_up_no_renewal() {
+    let (server, begun) = store_of(1).await;
+    let head = begun.head().await.unwrap().unwrap();
+    let (asked, is_asked) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let way = way_with_a_stop(server.port, "\r\nCONFIG\r\n", move || {
+        asked.send(()).unwrap();
+        let _ = released.recv(); // Until the other end goes.
+    });
+    let store = Arc::new(RedisStore::open(location_of(way, NAMESPACE)).unwrap());
+    let slow = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.shortfalls().await }
+    });
+    is_asked.await.unwrap();
+    let renewal = store.renew(&report("a", '1', head)).await.unwrap();
+    assert_eq!(renewal.standing, Standing::Newest);
+    drop(release);
+    let _ = slow.await.unwrap();
 }
 
 /// A replica whose leases would run for longer than the history allows gets none.

@@ -61,6 +61,8 @@ struct Core {
     commits: Lane,
     /// A wait for nodes that are down must hold up no commit.
     waits: Lane,
+    /// A lease must hang on nobody else's questions.
+    renewals: Lane,
     reports: Lane,
     log: Log,
     news: Lane,
@@ -79,6 +81,7 @@ impl RedisStore {
         let core = Core {
             commits: Lane::new(&finder),
             waits: Lane::new(&finder),
+            renewals: Lane::new(&finder),
             reports: Lane::new(&finder),
             log: Log::new(Lane::new(&finder)),
             news: Lane::new(&finder),

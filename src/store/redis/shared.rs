@@ -63,7 +63,7 @@ impl Core {
             &address,
             &limit,
         ];
-        let reply = self.reports.run(&RENEW, &arguments, PATIENCE, Unanswered::Again).await;
+        let reply = self.renewals.run(&RENEW, &arguments, PATIENCE, Unanswered::Again).await;
         let mut reply = reply.map_err(|trouble| trouble.reading(DOING))?.sound()?;
         let mut read = || -> Result<Renewal, BoxError> {
             let reign = reply.reign()?;
