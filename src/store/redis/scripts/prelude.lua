@@ -31,6 +31,12 @@ local function is_ancestry(text)
     return true
 end
 
+-- This server's own time in milliseconds.
+local function time()
+    local clock = redis.call('TIME')
+    return tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+end
+
 local function corrupt(place, why)
     return { 'CORRUPT', place, why }
 end
