@@ -25,6 +25,7 @@ mod laws;
 mod random;
 mod redis_failover;
 mod redis_faults;
+mod redis_nodes;
 mod redis_replicas;
 mod redis_server;
 mod redis_store;
