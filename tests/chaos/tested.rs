@@ -9,6 +9,7 @@ mod order;
 mod proxy;
 mod proxy_tests;
 mod replay;
+mod scene;
 mod world;
 
 /// What a server is built with unless somebody asks for more has no bugs on purpose.
