@@ -1,7 +1,7 @@
 # Thin: what a target does is in the script it calls, or in cargo.
 # `make help` lists the targets.
 
-.PHONY: help build test model model-large check bench fuzz proto-image clean
+.PHONY: help build test model model-large chaos chaos-bugs check bench fuzz demo-cluster proto-image clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -21,6 +21,14 @@ model-large: ## The same in a larger world: minutes, and gigabytes of memory.
 	@OFFERGATE_MODEL_LARGE=1 cargo test --locked --test model \
 		--config profile.dev.package.offergate.opt-level=2 -- --nocapture
 
+chaos: ## Break a fleet of real processes for CHAOS_SECONDS (90) by CHAOS_SEED (1), and check all answers.
+	@tests/tools/setup.sh redis
+	@CHAOS_SECONDS=$${CHAOS_SECONDS:-90} CHAOS_SEED=$${CHAOS_SEED:-1} cargo test --quiet --locked --test chaos
+
+chaos-bugs: ## The same with six bugs on purpose, each of which must be caught. Minutes.
+	@tests/tools/setup.sh redis
+	@tests/chaos/bugs.sh
+
 check: ## Everything that a tool can check: format, lints, docs, protos, spelling, licences.
 	@tests/tools/setup.sh buf linters
 	@tests/tools/check.sh
@@ -31,6 +39,11 @@ bench: ## Measure decisions and the server against their floors. Wants a quiet m
 
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60). Needs cargo-fuzz and a nightly compiler.
 	@fuzz/run.sh
+
+demo-cluster: ## Three replicas, a suspension, and a store whose primary is killed: a timeline, in 40 s.
+	@tests/tools/setup.sh redis
+	cargo build --locked
+	@deploy/demo/cluster.sh
 
 proto-image: ## Accept the protos as they stand, as what later changes may not break.
 	@tests/tools/setup.sh buf

@@ -22,6 +22,7 @@ pub(super) struct DecisionView {
     pub(super) as_of: Option<String>,
     pub(super) revision: u64,
     pub(super) token: String,
+    pub(super) rules_age_seconds: Option<f64>,
 }
 
 /// A reason.
@@ -70,7 +71,15 @@ impl DecisionView {
             as_of: shown(decision.as_of.as_ref())?,
             revision: decision.revision,
             token: decision.token,
+            rules_age_seconds: decision.rules_age.as_ref().map(seconds),
         })
+    }
+
+    /// How old the rules are, where they may be out of date.
+    fn age(&self) -> String {
+        let age =
+            self.rules_age_seconds.map(|age| format!("last known to be the newest {age:.1} s ago"));
+        age.unwrap_or_default()
     }
 
     /// The reasons as rule tests write them.
@@ -105,10 +114,15 @@ impl DecisionView {
             ("valid until", to_the_second(self.valid_until.as_ref())),
             ("as of", to_the_second(self.as_of.as_ref())),
             ("revision", self.revision.to_string()),
+            ("rules", self.age()),
             ("token", self.token.clone()),
             ("decision", self.decision_id.clone()),
         ]);
     }
+}
+
+fn seconds(age: &prost_types::Duration) -> f64 {
+    std::time::Duration::try_from(*age).unwrap_or_default().as_secs_f64()
 }
 
 impl Answer for DecisionView {

@@ -138,8 +138,7 @@ fn rules_seen(service: &Service) -> Option<RulesSeen> {
         ("exemptions", rules.exemptions.len()),
     ];
     let counts = kinds.map(|(kind, count)| (kind, u64::try_from(count).unwrap_or(u64::MAX)));
-    // The embedded store has one writer, this process: what is held is the newest now.
-    let age = Duration::ZERO;
+    let age = service.rules_age();
     Some(RulesSeen { revision: held.head.revision.0, age, counts: counts.into() })
 }
 

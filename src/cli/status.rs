@@ -8,7 +8,7 @@ use super::output::{Answer, Output};
 use super::revision_view::RevisionView;
 use super::suspension_view::SuspensionView;
 use super::text::{Text, to_the_second};
-use crate::client::{Client, ClientError, ErrorKind};
+use crate::client::Client;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::Timestamp;
 use crate::rules;
@@ -30,7 +30,7 @@ struct Status {
     fresh: bool,
     /// What the server last heard from a shared store, when all is not well.
     trouble: Option<String>,
-    /// `None` while the store does not answer, and before there is one.
+    /// `None` while the store does not tell, and before there is one.
     revision: Option<RevisionView>,
     /// The number of the rules in effect here, which it is known by without the store.
     in_effect: u64,
@@ -71,17 +71,14 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 async fn status(client: &Client) -> Result<Status, Failure> {
     let serving = client.is_serving("").await.map_err(failed("the health check"))?;
     let fresh = client.is_serving("freshness").await.map_err(failed("the health check"))?;
-    let trouble = trouble(client, fresh).await?;
+    let trouble = Trouble::of(client).await?;
     let rules = client.export_rules(proto::ExportRulesRequest { revision: None }).await;
     let rules = rules.map_err(failed("the rules"))?;
     let (in_effect, token) = (rules.revision, rules.token);
     let rules = rules.document.unwrap_or_default();
-    let number = Some(in_effect).filter(|number| 0 < *number);
-    let newest = client.get_revision(proto::GetRevisionRequest { number }).await;
-    let newest = match newest {
-        Ok(newest) => newest.revision,
-        Err(error) if is_store_away(&error) => None,
-        Err(error) => return Err(failed("the newest revision")(error)),
+    let newest = match &trouble {
+        Trouble::OfStore(_) => None,
+        Trouble::None | Trouble::Told(_) => newest(client, in_effect).await?,
     };
     let rules = rules::read(&rules.yaml).map_err(|errors| {
         Failure::new(Exit::Failure, "the server's rules cannot be read").because(errors)
@@ -95,7 +92,7 @@ async fn status(client: &Client) -> Result<Status, Failure> {
     Ok(Status {
         serving,
         fresh,
-        trouble,
+        trouble: trouble.words(),
         in_effect,
         token,
         age_seconds: made.map(|made| now.as_second() - made.as_second()),
@@ -113,19 +110,40 @@ async fn status(client: &Client) -> Result<Status, Failure> {
     })
 }
 
-/// What is wrong between the server and its store, in words.
-async fn trouble(client: &Client, fresh: bool) -> Result<Option<String>, Failure> {
-    match client.list_replicas(proto::ListReplicasRequest {}).await {
-        Ok(fleet) => Ok(stated(fleet.trouble)),
-        Err(error) if is_store_away(&error) => Ok(Some(error.message)),
-        // The health check has said so already.
-        Err(_) if !fresh => Ok(None),
-        Err(error) => Err(failed("the replicas")(error)),
+/// What is wrong between a server and its store, in words.
+enum Trouble {
+    None,
+    /// The server says so.
+    Told(String),
+    /// The store did not answer even that.
+    OfStore(String),
+}
+
+impl Trouble {
+    async fn of(client: &Client) -> Result<Self, Failure> {
+        match client.list_replicas(proto::ListReplicasRequest {}).await {
+            Ok(fleet) => Ok(stated(fleet.trouble).map_or(Self::None, Self::Told)),
+            Err(error) if error.reason.is_some() => Ok(Self::OfStore(error.message)),
+            Err(error) => Err(failed("the replicas")(error)),
+        }
+    }
+
+    fn words(self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Told(words) | Self::OfStore(words) => Some(words),
+        }
     }
 }
 
-fn is_store_away(error: &ClientError) -> bool {
-    error.kind == ErrorKind::Unreachable && error.reason.as_deref() == Some("STORE_UNAVAILABLE")
+/// The revision in effect; `None` if the store, which has its record, does not tell.
+async fn newest(client: &Client, in_effect: u64) -> Result<Option<proto::Revision>, Failure> {
+    let number = Some(in_effect).filter(|number| 0 < *number);
+    match client.get_revision(proto::GetRevisionRequest { number }).await {
+        Ok(newest) => Ok(newest.revision),
+        Err(error) if error.reason.is_some() => Ok(None),
+        Err(error) => Err(failed("the newest revision")(error)),
+    }
 }
 
 async fn list(client: &Client, state: SuspensionState) -> Result<Vec<SuspensionView>, Failure> {

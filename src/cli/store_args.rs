@@ -24,7 +24,7 @@ pub(super) struct StoreArgs {
     #[arg(long, value_name = "N")]
     store_nodes: Option<String>,
 
-    /// Read settings from a TOML file [OFFERGATE_CONFIG]
+    /// Read settings from a TOML file, as `serve --config` does
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

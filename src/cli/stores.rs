@@ -9,7 +9,7 @@ use super::shared_store;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, RedisUrl, ServeArgs, Settings, StoreLocation};
 use crate::replica::{Contact, Follower, Identity, Replica, Terms};
-use crate::service::Service;
+use crate::service::{self, Service};
 use crate::store::embedded::{EmbeddedStore, FileJournal};
 use crate::store::redis::{RedisStore, forbidding};
 use crate::store::{Incarnation, Journal, ReplicaName, SharedStore, Shortfall, StoreError};
@@ -28,7 +28,8 @@ pub(super) struct Opened {
     pub(super) service: Arc<Service>,
     /// What follows a shared store.
     pub(super) follower: Option<Arc<Follower>>,
-    /// Done when what this process keeps on disk failed for good.
+    /// Done when what this process keeps on disk failed for good, or when nothing follows a shared
+    /// store any more.
     pub(super) broken: BoxFuture<'static, ()>,
 }
 
@@ -73,7 +74,7 @@ async fn join(
     let journal = FileJournal::open(&path, &identity.incarnation).map_err(|error| {
         store_failure(error).help("each replica has a journal of its own: set --journal")
     })?;
-    let broken = journal.broken().boxed();
+    let journal_broken = journal.broken();
     let journal = Arc::new(journal);
     let location = shared_store::location(settings, url)
         .ok_or_else(|| Failure::usage("the namespace of the store does not read"))?;
@@ -94,13 +95,21 @@ async fn join(
         Arc::clone(&clock),
         Terms::of(settings.staleness_limit),
         identity,
+        service::is_sound,
     );
     let follower = follower.await.map_err(|error| {
         Failure::new(Exit::Failure, format_args!("the journal `{}` is unusable", path.display()))
             .because(error)
     })?;
-    tokio::spawn(Arc::clone(&follower).run());
-    first_word(&follower).await?;
+    let following = tokio::spawn(Arc::clone(&follower).run());
+    first_word(&follower, replica.held().is_some()).await?;
+    let broken = async move {
+        tokio::select! {
+            () = journal_broken => {}
+            _ = following => {}
+        }
+    };
+    let broken = broken.boxed();
     let service = Service::join(store, replica, Arc::clone(&follower), clock, Some(decisions));
     Ok(Opened { service, follower: Some(follower), broken })
 }
@@ -126,10 +135,15 @@ fn identity(settings: &Settings) -> Result<Identity, Failure> {
 async fn begin_history(store: &RedisStore, journal: &FileJournal) -> Result<(), Failure> {
     let unreadable =
         |error: StoreError| Failure::new(Exit::Failure, "a history cannot be begun").because(error);
-    if store.head().await.map_err(unreadable)?.is_some() {
-        return Ok(());
+    let remembers = journal.load().await.map_err(unreadable)?.is_some();
+    match store.head().await {
+        Ok(None) => {}
+        Ok(Some(_)) | Err(StoreError::Forked) => return Ok(()),
+        // Nothing is to be begun here: a server that was started before is started again.
+        Err(StoreError::Unavailable { .. }) if remembers => return Ok(()),
+        Err(error) => return Err(unreadable(error)),
     }
-    if journal.load().await.map_err(unreadable)?.is_some() {
+    if remembers {
         return Err(Failure::new(
             Exit::Conflict,
             "the store holds no history, and the journal of this replica does",
@@ -165,7 +179,7 @@ async fn inspect(store: &dyn SharedStore) -> Result<(), Failure> {
 }
 
 /// Waits until the store was heard from once, or for so long that the journal must do.
-async fn first_word(follower: &Follower) -> Result<(), Failure> {
+async fn first_word(follower: &Follower, holds_rules: bool) -> Result<(), Failure> {
     use crate::store::Standing;
     let mut contacts = follower.contacts();
     let heard = contacts.wait_for(|contact| *contact != Contact::None);
@@ -174,7 +188,8 @@ async fn first_word(follower: &Follower) -> Result<(), Failure> {
         Ok(Err(_)) | Err(_) => Contact::Unreachable,
     };
     match contact {
-        Contact::Apart(Standing::Empty) => Err(Failure::new(
+        // With rules from its journal a replica still denies what they deny.
+        Contact::Apart(Standing::Empty) if !holds_rules => Err(Failure::new(
             Exit::Failure,
             "the store holds no history",
         )
@@ -182,6 +197,10 @@ async fn first_word(follower: &Follower) -> Result<(), Failure> {
             "in a new store, start one server with --begin-history; if rules were there before, \
                  it was emptied or it is another one: see `offergate restore --help`",
         )),
+        Contact::Apart(Standing::LimitTooLong { allowed }) => Err(Failure::usage(format_args!(
+            "the staleness limit is longer than the {allowed:?} that this store's history allows"
+        ))
+        .help("set --staleness-limit to that or less on every replica")),
         Contact::Apart(Standing::NameTaken { address }) => Err(Failure::new(
             Exit::Conflict,
             format_args!(

@@ -59,8 +59,11 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 
 impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
+        // Only the transport of this side gives a cause: a connection that broke, which no server said.
+        let broke = std::error::Error::source(&status).is_some();
         let kind = match status.code() {
             Code::Unavailable | Code::DeadlineExceeded => ErrorKind::Unreachable,
+            Code::Cancelled | Code::Unknown | Code::Internal if broke => ErrorKind::Unreachable,
             Code::NotFound => ErrorKind::NotFound,
             Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition => ErrorKind::Conflict,
             Code::InvalidArgument | Code::OutOfRange => ErrorKind::Invalid,

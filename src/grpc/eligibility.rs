@@ -209,6 +209,7 @@ pub(super) fn evidence<'a>(answer: &'a Answer<'_>, id: &'a mut [u8]) -> Evidence
         decision_id: answer.id.as_hyphenated().encode_lower(id),
         token: held.map_or("", |held| held.token.as_str()),
         valid_until: answer.valid_until,
+        rules_age: answer.rules_age,
         advisories: held.map_or(&NONE, |held| &held.rules.advisories),
     }
 }

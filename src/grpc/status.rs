@@ -140,7 +140,7 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("newest", newest.to_string())];
             failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)
         }
-        ServiceError::Overloaded { .. } => too_busy(&message),
+        ServiceError::Overloaded { .. } | ServiceError::TooManyWaits => too_busy(&message),
         ServiceError::NotLoaded => {
             failed(Code::Unavailable, "RULES_UNAVAILABLE", &message, [], Some(RETRY_AFTER))
         }

@@ -8,6 +8,7 @@
 //! list of replicas is complete only once all nodes have followed this one reign for as long as a
 //! lease can run, counted from when they confirmed that and not from when they were asked.
 
+use super::bugs::{self, Bug};
 use super::lease::{BootTime, Terms};
 use crate::store::{Fleet, Head, Reign, ReplicaName, Standing};
 
@@ -76,7 +77,9 @@ pub enum Verdict {
     },
     /// Another primary reigns: the change must be seen to be on every node again.
     OtherReign,
-    /// The change is not part of the store's history, or the history has forked.
+    /// Another history took the place of the one that the change was looked for in.
+    OtherLineage,
+    /// The change is not part of the store's history.
     Lost,
 }
 
@@ -102,10 +105,13 @@ impl Barrier {
     /// How far the change is, by what the store said of [`Barrier::place`] after `now` was read.
     #[must_use]
     pub fn look(&self, fleet: &Fleet, reigns: &Reigns, now: BootTime, terms: &Terms) -> Verdict {
-        match fleet.standing {
-            Standing::Newest | Standing::Behind => {}
+        let is_forked = match fleet.standing {
+            Standing::Newest | Standing::Behind => false,
+            // The change is there all the same: people decide what else is.
+            Standing::Forked { part: true } => true,
+            Standing::OtherLineage { .. } => return Verdict::OtherLineage,
             _ => return Verdict::Lost,
-        }
+        };
         if fleet.reign != self.reign {
             return Verdict::OtherReign;
         }
@@ -115,10 +121,14 @@ impl Barrier {
             members.into_iter().map(|member| member.name.clone()).collect()
         };
         let (confirmed, others) = (names(confirmed), names(others));
+        if is_forked {
+            return Verdict::Waiting { confirmed, missing: others };
+        }
         if self.leases_end <= now {
             return Verdict::Enforced { confirmed, expired: others };
         }
-        if others.is_empty() && reigns.list_is_complete(&self.reign, now, terms) {
+        let complete = reigns.list_is_complete(&self.reign, now, terms);
+        if others.is_empty() && (complete || bugs::has(Bug::EarlyRelease)) {
             return Verdict::Enforced { confirmed, expired: others };
         }
         Verdict::Waiting { confirmed, missing: others }
@@ -165,7 +175,8 @@ mod tests {
             beats: 1,
         };
         let members = members.iter().map(sighting).collect();
-        Fleet { standing: Standing::Newest, newest: Revision(7), reign: reign("r1"), members }
+        let (newest, limit) = (Revision(7), TERMS.limit);
+        Fleet { standing: Standing::Newest, newest, reign: reign("r1"), limit, members }
     }
 
     fn barrier() -> Barrier {
@@ -246,15 +257,14 @@ mod tests {
         let look = |fleet: &Fleet| barrier().look(fleet, &reigns, late, &TERMS);
         let other = Fleet { reign: reign("r2"), ..fleet(&[("a", 7)]) };
         assert_eq!(look(&other), Verdict::OtherReign);
-        let lineage = Lineage::parse(&"c".repeat(32)).unwrap();
-        for standing in [
-            Standing::Forked { part: true },
-            Standing::Forked { part: false },
-            Standing::OtherLineage { lineage, parent: None },
-            Standing::Empty,
-        ] {
+        for standing in [Standing::Forked { part: false }, Standing::Empty] {
             let lost = Fleet { standing, ..fleet(&[("a", 7)]) };
             assert_eq!(look(&lost), Verdict::Lost, "{:?}", lost.standing);
         }
+        let lineage = Lineage::parse(&"c".repeat(32)).unwrap();
+        let standing = Standing::OtherLineage { lineage, ancestors: vec![] };
+        assert_eq!(look(&Fleet { standing, ..fleet(&[("a", 7)]) }), Verdict::OtherLineage);
+        let undecided = Fleet { standing: Standing::Forked { part: true }, ..fleet(&[("a", 7)]) };
+        assert!(matches!(look(&undecided), Verdict::Waiting { .. }), "the change is there");
     }
 }

@@ -1,6 +1,9 @@
-//! Who a replica of a shared store is, and what it last heard: for people and probes.
+//! Who a replica of a shared store is, what it last heard, and why it cannot follow: for people and
+//! probes.
 
-use crate::store::{Incarnation, ReplicaName, Standing};
+use super::InstallError;
+use crate::domain::Revision;
+use crate::store::{Incarnation, ReplicaName, Standing, StoreError};
 
 /// Who a replica is.
 #[derive(Debug, Clone)]
@@ -26,6 +29,33 @@ pub enum Contact {
     Stuck(String),
     /// The store's history is not the one held here, or is marked as forked.
     Apart(Standing),
+}
+
+/// Why a replica cannot take over what is newer. It goes on with what it holds, and its lease runs out.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The store did not answer, or what it holds does not verify.
+    #[error("the store cannot be read")]
+    Store(#[from] StoreError),
+    /// What comes next does not follow from what is held.
+    #[error("revision {revision} of the store does not follow from what is held")]
+    DoesNotFollow {
+        /// The revision.
+        revision: Revision,
+    },
+    /// The rules cannot be used.
+    #[error("the rules of the store cannot be used")]
+    Install(#[from] InstallError),
+    /// The store lacks suspensions that are held here, and its rules make no sense with them. Until
+    /// people have brought in what these name, this replica stays with the history that it holds.
+    #[error("the store lacks suspensions that cannot be proposed again: {suspensions}")]
+    LeftOver {
+        /// Their ids.
+        suspensions: String,
+    },
+    /// Compiling broke off.
+    #[error("compiling the rules broke off")]
+    BrokenOff,
 }
 
 impl Contact {

@@ -7,13 +7,13 @@
 //! Invariant: a replica leaves its history for another one only where the store says that people let
 //! that one take its place, and only after its own suspensions are in it.
 
-use super::contact::Contact;
-use super::follower::{FollowError, Follower};
+use super::contact::{Contact, FollowError};
+use super::follower::Follower;
 use super::{Held, InstallError};
 use crate::audit::{ChangeKind, Proposal, RequestId};
 use crate::decision::Snapshot;
-use crate::domain::{RuleChange, RuleEdit, RuleSet, Suspension};
-use crate::store::{Applied, Loaded, Standing, StoreError};
+use crate::domain::{Revision, RuleChange, RuleEdit, Suspension};
+use crate::store::{Head, Loaded, Standing, StoreError};
 use std::sync::Arc;
 
 /// How often a proposal is made anew because another one came first.
@@ -28,8 +28,10 @@ impl Follower {
     ) -> Result<Contact, FollowError> {
         match &standing {
             Standing::Forked { part: false } => self.propose_again(held).await?,
-            Standing::OtherLineage { parent: Some(parent), .. } if *parent == held.head.lineage => {
-                self.propose_again(held).await?;
+            Standing::OtherLineage { ancestors, .. } if ancestors.contains(&held.head.lineage) => {
+                if !self.is_part(held).await? {
+                    self.propose_again(held).await?;
+                }
                 self.move_over().await?;
                 return Ok(Contact::Good);
             }
@@ -38,85 +40,102 @@ impl Follower {
         Ok(Contact::Apart(standing))
     }
 
-    /// Proposes each suspension again that is held here and that the store has never heard of.
-    async fn propose_again(&self, held: &Held) -> Result<(), FollowError> {
-        for suspension in held.rules.suspensions.values() {
-            for _ in 0..MOST_ATTEMPTS {
-                let store = self.store.load().await?;
-                if store.rules.suspensions.contains_key(&suspension.id) {
-                    break;
-                }
-                match self.propose(held, suspension, &store).await {
-                    Err(StoreError::Conflict { .. }) => {}
-                    Ok(Some(_)) => break,
-                    Ok(None) => {
-                        tracing::error!(
-                            suspension = suspension.id.as_str(),
-                            "A suspension that only this replica holds cannot be proposed again: \
-                             what it names is not in the store. People must decide"
-                        );
-                        break;
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(())
+    /// Whether the store's records lead through what is held: then it has lost nothing of it.
+    async fn is_part(&self, held: &Held) -> Result<bool, StoreError> {
+        let Some(before) = held.head.revision.0.checked_sub(1) else { return Ok(true) };
+        let record = self.store.records(Revision(before), 1).await?.pop();
+        Ok(record.is_some_and(|record| record.chain == held.head.chain))
     }
 
-    /// `None` when the store's rules make no sense with it.
-    async fn propose(
+    /// Proposes each suspension again that is held here and that the store does not have.
+    async fn propose_again(&self, held: &Held) -> Result<(), FollowError> {
+        let mut left = Vec::new();
+        for suspension in held.rules.suspensions.values() {
+            if !self.propose_until_it_is_there(held, suspension).await? {
+                left.push(suspension.id.to_string());
+            }
+        }
+        match left.is_empty() {
+            true => Ok(()),
+            false => Err(FollowError::LeftOver { suspensions: left.join(", ") }),
+        }
+    }
+
+    /// Returns whether the store has it in the end.
+    async fn propose_until_it_is_there(
         &self,
         held: &Held,
         suspension: &Suspension,
-        store: &Loaded,
-    ) -> Result<Option<Applied>, StoreError> {
-        // A lift that the store does not know is for people to repeat.
-        let suspension = Arc::new(Suspension { lifted_at: None, ..suspension.clone() });
-        let change = RuleChange { edits: vec![RuleEdit::PutSuspension(Arc::clone(&suspension))] };
-        let after = store.rules.after(&change);
-        if !compiles(&after, store) {
-            return Ok(None);
+    ) -> Result<bool, StoreError> {
+        for _ in 0..MOST_ATTEMPTS {
+            let store = self.store.load().await?;
+            if store.rules.suspensions.contains_key(&suspension.id) {
+                return Ok(true);
+            }
+            let Some(proposal) = self.proposal(held, suspension, &store) else { return Ok(false) };
+            match self.store.apply(&proposal, store.head.revision).await {
+                Ok(_) | Err(StoreError::RequestReused { .. }) => {
+                    let suspension = suspension.id.as_str();
+                    tracing::warn!(
+                        suspension,
+                        "Proposed a suspension again that the store had lost"
+                    );
+                    return Ok(true);
+                }
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-        let id = format!("heal.{}.{}", held.head.chain.prefix(), suspension.id);
-        let Some(request_id) = RequestId::parse(&id) else { return Ok(None) };
-        let proposal = Proposal {
-            request_id,
+        Ok(false)
+    }
+
+    /// `None` when the store's rules make no sense with it. Replicas that hold the same make the same
+    /// proposal, so that it is carried out once.
+    fn proposal(&self, held: &Held, lost: &Suspension, store: &Loaded) -> Option<Proposal> {
+        let Head { lineage, revision, chain } = &held.head;
+        let advisories = lost.advisories.iter().filter_map(|id| {
+            let is_missing = !store.rules.advisories.contains_key(id);
+            let advisory = held.rules.advisories.get(id).filter(|_| is_missing)?;
+            Some(RuleEdit::PutAdvisory(Arc::clone(advisory)))
+        });
+        let mut edits: Vec<RuleEdit> = advisories.collect();
+        // A lift that the store does not know is for people to repeat.
+        let suspension = Suspension { lifted_at: None, ..lost.clone() };
+        edits.push(RuleEdit::PutSuspension(Arc::new(suspension)));
+        let change = RuleChange { edits };
+        let after = store.rules.after(&change);
+        let compiles = Snapshot::compile(&after, store.head.revision.next()).is_ok();
+        if !compiles || !(self.is_sound)(&after) {
+            return None;
+        }
+        Some(Proposal {
+            request_id: RequestId::parse(&format!("heal.{}.{}", chain.prefix(), lost.id))?,
             kind: ChangeKind::HealFork,
-            author: format!("replica {}", self.identity().name),
+            author: "offergate".to_owned(),
             approver: None,
             reason: format!(
-                "the store has lost this suspension, which history {} holds at revision {}",
-                held.head.lineage, held.head.revision
+                "the store has lost this suspension, which history {lineage} holds at revision \
+                 {revision}"
             ),
-            ticket: suspension.ticket.clone(),
-            at: self.wall(),
+            ticket: lost.ticket.clone(),
+            // Not before what put it in force, or a clock that runs behind would undo it.
+            at: Some(self.wall()).max(held.changed_at).max(store.changed_at)?,
             change,
-        };
-        let applied = self.store.apply(&proposal, store.head.revision).await?;
-        tracing::warn!(
-            suspension = suspension.id.as_str(),
-            revision = applied.record.revision.0,
-            "Proposed a suspension again that the store had lost"
-        );
-        Ok(Some(applied))
+        })
     }
 
     /// Takes over the history that people let take the place of the one held.
     async fn move_over(&self) -> Result<(), FollowError> {
+        let _one = self.catching_up.lock().await;
         let loaded = self.store.load().await?;
-        let revision = loaded.head.revision;
+        let (revision, lineage) = (loaded.head.revision, loaded.head.lineage.clone());
         let snapshot = Snapshot::compile(&loaded.rules, revision)
             .map_err(|source| InstallError::Compile { revision, source })?;
-        self.kept.set_aside().await?;
-        tracing::warn!(lineage = %loaded.head.lineage, "Moved over to the history that people decided on");
-        self.replica.move_over(Held::new(loaded, snapshot));
+        let held = Held::new(loaded, snapshot);
+        self.kept.set_aside(|| self.replica.move_over(held)).await?;
+        tracing::warn!(%lineage, "Moved over to the history that people decided on");
         self.announce(revision);
         self.wake();
         Ok(())
     }
-}
-
-fn compiles(rules: &RuleSet, store: &Loaded) -> bool {
-    Snapshot::compile(rules, store.head.revision.next()).is_ok()
 }

@@ -4,7 +4,8 @@
 //! a machine sleeps.
 //!
 //! Invariants: a lease is counted from before the renewal was sent, never from its answer; and it
-//! belongs to one snapshot, so that no swap can pair a new lease with old rules.
+//! belongs to one snapshot, so that no swap can pair a new lease with old rules. Newer rules go on with
+//! the rest of the lease of those that they continue.
 
 use crate::store::{Renewal, Standing};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +37,17 @@ impl Terms {
     #[must_use]
     pub fn lease_end(&self, sent: BootTime) -> BootTime {
         sent + self.limit.saturating_sub(self.slack())
+    }
+
+    /// How old, at `now`, the proof is that a lease rests on; `None` where there was none, or where none
+    /// is needed.
+    #[must_use]
+    pub fn proof_age(&self, lease: &Lease, now: BootTime) -> Option<Duration> {
+        let end = match lease.end.load(Ordering::Acquire) {
+            0 | Lease::FOREVER => return None,
+            end => Duration::from_nanos(end),
+        };
+        Some((now + self.limit.saturating_sub(self.slack())).saturating_sub(end))
     }
 
     /// The instant by which every lease has run out that was granted up to `at`, on whatever machine.
@@ -104,6 +116,12 @@ impl Lease {
         self.end.fetch_max(nanos(end), Ordering::AcqRel);
     }
 
+    /// Runs as long as that of older rules, which these continue. A change that is not in these was not
+    /// in those either, so whoever waits for that lease to end waits for this one.
+    pub fn continue_from(&self, older: &Self) {
+        self.end.fetch_max(older.end.load(Ordering::Acquire), Ordering::AcqRel);
+    }
+
     /// Does not run out by itself: this process is the only one that writes.
     pub fn make_endless(&self) {
         self.end.store(Self::FOREVER, Ordering::Release);
@@ -170,8 +188,15 @@ mod tests {
         lease.extend_to(at(40));
         assert!(lease.holds_at(at(49)) && !lease.holds_at(at(50)));
         assert_eq!((lease.left_at(at(20)), lease.left_at(at(60))), (at(30), at(0)));
+        assert_eq!(TERMS.proof_age(&lease, at(60)), Some(TERMS.lease_end(at(60)) - at(50)));
+        let newer = Lease::default();
+        newer.continue_from(&lease);
+        assert!(newer.holds_at(at(49)) && !newer.holds_at(at(50)));
         lease.cut();
         assert!(!lease.holds_at(at(1)));
+        newer.continue_from(&lease);
+        assert!(newer.holds_at(at(49)), "what it proved itself stays");
+        assert_eq!(TERMS.proof_age(&lease, at(60)), None);
         lease.make_endless();
         assert!(lease.holds_at(Duration::MAX));
     }

@@ -7,12 +7,14 @@
 //! - `barrier`: when a change is in effect everywhere.
 //! - `follower`: keeps a replica of a shared store up to date, and its `journal`; `contact`: what it
 //!   last heard. `fork`: when histories disagree.
+//! - `bugs`: none, but in builds that try what looks for them.
 //!
 //! Invariant: the held rules never go back to an earlier revision nor over to another history, and
 //! rules that do not compile change nothing (R17). Whoever offers such rules has shown that what is
 //! held may not be all there is, so its lease ends.
 
 mod barrier;
+pub mod bugs;
 mod contact;
 mod follower;
 mod fork;
@@ -21,8 +23,8 @@ mod journal;
 mod lease;
 
 pub use barrier::{Barrier, Reigns, Verdict};
-pub use contact::{Contact, Identity};
-pub use follower::{FollowError, Follower};
+pub use contact::{Contact, FollowError, Identity};
+pub use follower::Follower;
 pub use held::Held;
 pub use lease::{AfterRenewal, BootTime, Lease, Terms, after_renewal};
 
@@ -30,6 +32,7 @@ use crate::decision::{CompileError, Snapshot};
 use crate::domain::{Lineage, Revision};
 use crate::store::Loaded;
 use arc_swap::ArcSwapOption;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Holds the newest rules of this process.
@@ -41,6 +44,8 @@ pub struct Replica {
     /// Whether nobody else writes to the store. Every change is then held before it is acknowledged,
     /// so that what is held is all there is, until a write ends without telling how.
     alone: bool,
+    /// Whether it was given up for good: nothing is answered `ELIGIBLE` any more.
+    is_given_up: AtomicBool,
 }
 
 /// Whether the held rules are known to be all the rules there are.
@@ -94,7 +99,12 @@ impl Replica {
     /// Holds nothing yet; this process alone writes to the store.
     #[must_use]
     pub fn alone() -> Self {
-        Self { held: ArcSwapOption::empty(), installing: Mutex::default(), alone: true }
+        Self {
+            held: ArcSwapOption::empty(),
+            installing: Mutex::default(),
+            alone: true,
+            is_given_up: AtomicBool::new(false),
+        }
     }
 
     /// Holds nothing yet; others write to the store too, so that a lease must be won by renewals.
@@ -164,6 +174,28 @@ impl Replica {
         }
         self.held.store(Some(Arc::clone(&next)));
         Ok(next)
+    }
+
+    /// Holds `next`, which was made from what `before` holds and the records after it. It takes over the
+    /// lease of `before`: who waits for that lease waits for this replica, whichever of the two it holds.
+    ///
+    /// # Errors
+    /// As for [`Replica::swap`].
+    pub(super) fn swap_after(&self, before: &Arc<Held>, next: Held) -> Result<(), InstallError> {
+        // Before anybody can see it, so that no check in between goes without.
+        next.lease.continue_from(&before.lease);
+        self.swap(next)?;
+        if self.is_given_up.load(Ordering::Acquire) {
+            self.doubt();
+        }
+        Ok(())
+    }
+
+    /// Nothing is answered `ELIGIBLE` from now on, whatever is held later.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+        let _installing = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.doubt();
     }
 
     /// Holds rules of another history, because people let it take the place of the one held. They
@@ -289,13 +321,29 @@ mod tests {
     }
 
     #[test]
-    fn of_many_replicas_none_is_fresh_before_a_renewal_says_so_and_a_lease_stays_with_its_rules() {
+    fn of_many_replicas_none_is_fresh_before_a_renewal_says_so_nor_past_what_it_proved() {
         let replica = Replica::of_many();
         replica.install(loaded('a', 1)).unwrap();
         assert_eq!(held(&replica), (Some(1), Freshness::Stale));
         replica.held().unwrap().lease.extend_to(BootTime::from_secs(1));
         assert_eq!(held(&replica), (Some(1), Freshness::Fresh));
-        replica.install(loaded('a', 2)).unwrap();
-        assert_eq!(held(&replica), (Some(2), Freshness::Stale));
+        let follow = |revision| {
+            let loaded = loaded('a', revision);
+            let snapshot = Snapshot::compile(&loaded.rules, loaded.head.revision).unwrap();
+            replica.swap_after(&replica.held().unwrap(), Held::new(loaded, snapshot)).unwrap();
+        };
+        follow(2);
+        assert_eq!(held(&replica), (Some(2), Freshness::Fresh), "no gap while it reports these");
+        assert_eq!(replica.freshness(BootTime::from_secs(1)), Freshness::Stale);
+        replica.doubt();
+        follow(3);
+        assert_eq!(held(&replica), (Some(3), Freshness::Stale), "what is in doubt stays so");
+        replica.held().unwrap().lease.extend_to(BootTime::from_secs(2));
+        replica.install(loaded('a', 4)).unwrap();
+        assert_eq!(held(&replica), (Some(4), Freshness::Stale), "nobody showed what these follow");
+        replica.held().unwrap().lease.extend_to(BootTime::from_secs(2));
+        replica.give_up();
+        follow(5);
+        assert_eq!(held(&replica), (Some(5), Freshness::Stale), "what was given up stays so");
     }
 }

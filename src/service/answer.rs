@@ -18,6 +18,8 @@ pub struct Answer<'s> {
     pub valid_until: Timestamp,
     /// The rules it rests on; `None` when there are none.
     pub held: Option<Arc<Held>>,
+    /// Where the rules may be out of date: how long ago they were last known not to be.
+    pub rules_age: Option<Duration>,
 }
 
 impl<'s> Answer<'s> {
@@ -37,7 +39,7 @@ impl<'s> Answer<'s> {
     ) -> Self {
         let at_most = now.checked_add(limit).unwrap_or(Timestamp::MAX);
         let valid_until = decision.valid_until.map_or(at_most, |until| until.min(at_most));
-        Self { id: new_id(now), decision, valid_until, held }
+        Self { id: new_id(now), decision, valid_until, held, rules_age: None }
     }
 }
 

@@ -24,6 +24,9 @@ const MOST_ATTEMPTS: usize = 8;
 /// enough that a store in trouble is left in peace.
 const MEND_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How long a change waits for the journal to hold the one before it.
+const JOURNAL_LIMIT: Duration = Duration::from_secs(1);
+
 /// Of how many looks in a row that settle nothing one is logged: one a minute.
 const LOOKS_A_LINE: u32 = 240;
 
@@ -135,7 +138,9 @@ impl Service {
             let (place, source) = ("the store".to_owned(), "it was found damaged before".into());
             return Err(StoreError::Corrupt { place, source }.into());
         }
-        if self.follower.as_ref().is_some_and(|follower| !follower.journal_is_complete()) {
+        if let Some(follower) = &self.follower
+            && !follower.journal_is_complete(JOURNAL_LIMIT).await
+        {
             let (doing, source) = ("making a change", "the journal cannot be written".into());
             return Err(StoreError::NotWritten { doing, source }.into());
         }
@@ -150,7 +155,8 @@ impl Service {
             if let Some(expected) = requester.expected.filter(|&expected| expected != actual) {
                 return Err(StoreError::Conflict { expected, actual }.into());
             }
-            let at = self.instants().now;
+            // Never before the change before it, even if that is not in effect here yet.
+            let at = self.instants_after(before.changed_at).now;
             let (asked, built) = (Arc::clone(&requester), Arc::clone(&change));
             let prepared = on_another_thread(move || prepare(before, &asked, &built, at)).await?;
             let prepared = match prepared {
@@ -336,7 +342,7 @@ impl Changed {
 
 /// Takes over what the store has, up to a revision that it is known to hold.
 async fn follow(follower: &Follower, revision: Revision) -> Result<(), ServiceError> {
-    let followed = follower.catch_up().await;
+    let followed = follower.catch_up(revision).await;
     follower.wake();
     followed.map_err(|source| ServiceError::NotInEffect { revision, source })
 }

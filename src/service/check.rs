@@ -6,9 +6,12 @@
 use super::Service;
 use super::answer::{Answer, age};
 use super::instants::Instants;
-use crate::domain::{Attribute, CheckRequest, Consistency, Decision, Holding, Offer, Revision};
-use crate::replica::{Freshness, Held};
+use crate::domain::{
+    Attribute, CheckRequest, Consistency, Decision, Holding, Offer, ReasonCode, Revision,
+};
+use crate::replica::{Freshness, Held, bugs};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How many offers are decided before others have their turn: a fraction of a millisecond's work.
 const AT_A_TIME: usize = 100;
@@ -85,7 +88,10 @@ impl View<'_> {
             Some(held) => {
                 let decision = self.instants.decide(request, &held.snapshot);
                 let decision = age(decision, request.action, self.freshness(held, consistency));
-                Answer::of(decision, Some(Arc::clone(held)), wall, self.service.staleness_limit)
+                let rules_age = self.rules_age(held, &decision);
+                let limit = self.service.staleness_limit;
+                let answer = Answer::of(decision, Some(Arc::clone(held)), wall, limit);
+                Answer { rules_age, ..answer }
             }
         };
         self.count(&answer.decision);
@@ -126,13 +132,22 @@ impl View<'_> {
         self.held.is_some()
     }
 
+    /// How old the rules are, if that is what an answer is about.
+    fn rules_age(&self, held: &Held, decision: &Decision<'_>) -> Option<Duration> {
+        let is_stale = decision.reasons.iter().any(|reason| reason.code == ReasonCode::RulesStale);
+        let follower = self.service.follower.as_ref().filter(|_| is_stale)?;
+        follower.terms().proof_age(&held.lease, self.service.clock.boot())
+    }
+
     /// Whether the rules are as new as the caller wants them.
     fn freshness(&self, held: &Held, consistency: &Consistency) -> Freshness {
         match consistency {
             Consistency::AtLeast(token) if !held.reaches(token) => Freshness::Stale,
-            Consistency::Strict if self.asked_store => Freshness::Fresh,
+            Consistency::Strict | Consistency::AtLeast(_) if self.asked_store => Freshness::Fresh,
+            // A store that did not answer has confirmed nothing, whatever the lease says.
+            Consistency::Strict if self.service.follower.is_some() => Freshness::Stale,
             // Where this process alone writes, the lease is as good as a look at the store.
-            _ if held.lease.holds_at(self.service.clock.boot()) => Freshness::Fresh,
+            _ if held.lease.holds_at(bugs::read(self.service.clock.boot())) => Freshness::Fresh,
             _ => Freshness::Stale,
         }
     }

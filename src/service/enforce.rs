@@ -7,10 +7,10 @@
 use super::{Service, ServiceError};
 use crate::audit::RequestId;
 use crate::domain::{Revision, Token};
-use crate::replica::{Barrier, BootTime, Follower, Freshness, Verdict};
+use crate::replica::bugs::{self, Bug};
+use crate::replica::{Barrier, BootTime, Follower, Freshness, Terms, Verdict};
 use crate::store::{
-    Confirmation, Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting,
-    StoreError,
+    Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting, Standing, StoreError,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +20,12 @@ const CONFIRM_LIMIT: Duration = Duration::from_millis(1500);
 
 /// Between two looks at the list of replicas: the first pause, and the longest.
 const LOOK_PAUSE: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
+
+/// Between two times that every node is asked for a change.
+const CONFIRM_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many may wait at once; each asks the store again and again.
+pub(super) const MOST_WAITS: usize = 64;
 
 /// After a store that does not answer.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -87,7 +93,8 @@ impl Service {
         limit: Duration,
     ) -> Result<Enforcement, ServiceError> {
         let began = self.clock.boot();
-        let place = self.place_of(awaited).await?;
+        let _place = self.waits.try_acquire().map_err(|_| ServiceError::TooManyWaits)?;
+        let place = in_time(limit, self.place_of(awaited)).await?;
         match &self.follower {
             None => Ok(self.enforced_here(&place, began)),
             Some(follower) => {
@@ -123,9 +130,10 @@ impl Service {
             Some(record) => record,
             None => self.store.records(before, 1).await?.pop().ok_or_else(missing)?,
         };
-        let lineage = self.needs_rules()?.head.lineage.clone();
+        let lineage = self.store.load().await?.head.lineage;
         let place = Head { lineage, revision, chain: record.chain };
-        if token.is_some_and(|token| token != place.token()) {
+        // Another history may have taken the place of the token's, and hold the same change.
+        if token.is_some_and(|token| token.chain_prefix != place.token().chain_prefix) {
             return Err(ServiceError::Lost { revision });
         }
         Ok(place)
@@ -140,6 +148,17 @@ impl Service {
         let reached = if held && fresh { Reached::Enforced } else { Reached::Durable };
         Enforcement { reached, copies: 1, nodes: 1, elapsed, ..Enforcement::committed(place) }
     }
+}
+
+/// Gives up on a store that takes longer than the wait may: whoever waits is told in time.
+async fn in_time<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, ServiceError>>,
+) -> Result<T, ServiceError> {
+    let doing = "waiting for a change";
+    tokio::time::timeout(limit, asked)
+        .await
+        .unwrap_or_else(|late| Err(StoreError::Unavailable { doing, source: late.into() }.into()))
 }
 
 impl Enforcement {
@@ -166,6 +185,16 @@ impl Enforcement {
     }
 }
 
+/// What came of asking every node for a change.
+enum Confirmed {
+    /// All have it.
+    Durable(Barrier),
+    /// Not all have it, or the settings of one make its word worth nothing.
+    NotYet,
+    /// Another history took the place of the one that the change was looked for in.
+    OtherLineage,
+}
+
 /// One wait.
 struct Wait<'a> {
     boot: &'a (dyn Fn() -> BootTime + Sync),
@@ -181,20 +210,35 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    async fn run(mut self, place: Head) -> Result<Enforcement, ServiceError> {
+    async fn run(mut self, mut place: Head) -> Result<Enforcement, ServiceError> {
         self.follower.wake();
         let mut barrier: Option<Barrier> = None;
         let mut pause = LOOK_PAUSE[0];
         while self.left() > Duration::ZERO {
             let step = match &barrier {
-                None => self.confirm(&place).await.map(|begun| barrier = begun),
-                Some(begun) => match self.look(begun).await {
+                None => match in_time(self.left(), self.confirm(&place)).await {
+                    Ok(Confirmed::Durable(begun)) => {
+                        barrier = Some(begun);
+                        Ok(())
+                    }
+                    Ok(Confirmed::NotYet) => {
+                        tokio::time::sleep(CONFIRM_PAUSE.min(self.left())).await;
+                        Ok(())
+                    }
+                    Ok(Confirmed::OtherLineage) => self.find_again(&mut place).await,
+                    Err(error) => Err(error),
+                },
+                Some(begun) => match in_time(self.left(), self.look(begun)).await {
                     Ok(Verdict::Enforced { .. }) => {
                         self.so_far.reached = Reached::Enforced;
                         break;
                     }
                     Ok(Verdict::Lost) => {
                         return Err(ServiceError::Lost { revision: place.revision });
+                    }
+                    Ok(Verdict::OtherLineage) => {
+                        barrier = None;
+                        self.find_again(&mut place).await
                     }
                     Ok(Verdict::OtherReign) => {
                         barrier = None;
@@ -224,32 +268,46 @@ impl Wait<'_> {
         (self.began + self.limit).saturating_sub((self.boot)())
     }
 
-    /// Waits until every node has the change; then, and not before, leases are waited for.
-    async fn confirm(&mut self, place: &Head) -> Result<Option<Barrier>, ServiceError> {
-        self.so_far.shortfalls = self.store.shortfalls().await?;
-        let confirmation = self.store.confirm(place, CONFIRM_LIMIT.min(self.left())).await?;
-        let now = (self.boot)();
-        self.note(&confirmation, place)?;
-        if !confirmation.is_durable() {
-            return Ok(None);
+    /// Looks for the change in the history that took the place of the one it was made in.
+    async fn find_again(&self, place: &mut Head) -> Result<(), ServiceError> {
+        let lost = ServiceError::Lost { revision: place.revision };
+        let Some(before) = place.revision.0.checked_sub(1) else { return Err(lost) };
+        let record = self.store.records(Revision(before), 1).await?.pop();
+        if record.is_none_or(|record| record.chain != place.chain) {
+            return Err(lost);
         }
-        self.follower.all_followed(&confirmation.reign);
-        if self.so_far.shortfalls.iter().any(|shortfall| !shortfall.durable) {
-            // Nothing to wait for: what the store's settings cost does not come back by waiting.
-            self.limit = Duration::ZERO;
-            return Ok(None);
-        }
-        self.so_far.reached = Reached::Durable;
-        Ok(Some(Barrier::begin(place.clone(), confirmation.reign, now, self.follower.terms())))
+        place.lineage = self.store.load().await?.head.lineage;
+        Ok(())
     }
 
-    fn note(&mut self, confirmation: &Confirmation, place: &Head) -> Result<(), ServiceError> {
-        use crate::store::Standing;
+    /// Waits until every node has the change; then, and not before, leases are waited for: for as long as
+    /// any replica's may run, whatever the limit of this one.
+    async fn confirm(&mut self, place: &Head) -> Result<Confirmed, ServiceError> {
+        self.so_far.shortfalls = self.store.shortfalls().await?;
+        // Some time is left for the answer, or a short wait would not tell how many nodes have it.
+        let limit = CONFIRM_LIMIT.min(self.left() * 3 / 4);
+        let confirmation = self.store.confirm(place, limit).await?;
+        let now = (self.boot)();
         (self.so_far.copies, self.so_far.nodes) = (confirmation.copies, confirmation.nodes);
         match confirmation.standing {
-            Standing::Newest | Standing::Behind => Ok(()),
-            _ => Err(ServiceError::Lost { revision: place.revision }),
+            Standing::Newest | Standing::Behind => {}
+            // The change is there; people decide what else is.
+            Standing::Forked { part: true } => return Ok(Confirmed::NotYet),
+            Standing::OtherLineage { .. } => return Ok(Confirmed::OtherLineage),
+            _ => return Err(ServiceError::Lost { revision: place.revision }),
         }
+        let falls_short = self.so_far.shortfalls.iter().any(|shortfall| !shortfall.durable);
+        if falls_short || !confirmation.is_durable() {
+            return Ok(Confirmed::NotYet);
+        }
+        self.follower.all_followed(&confirmation.reign);
+        self.so_far.reached = Reached::Durable;
+        if bugs::has(Bug::AckBeforeFence) {
+            self.so_far.reached = Reached::Enforced;
+            self.limit = Duration::ZERO;
+        }
+        let terms = Terms::of(confirmation.limit);
+        Ok(Confirmed::Durable(Barrier::begin(place.clone(), confirmation.reign, now, &terms)))
     }
 
     /// Looks at the list of replicas once. The clock is read before the store is asked.
@@ -257,7 +315,7 @@ impl Wait<'_> {
         let now = (self.boot)();
         let fleet = self.store.fleet(barrier.place()).await?;
         let reigns = self.follower.reigns();
-        let verdict = barrier.look(&fleet, &reigns, now, self.follower.terms());
+        let verdict = barrier.look(&fleet, &reigns, now, &Terms::of(fleet.limit));
         self.note_replicas(&fleet, &verdict, barrier.place().revision);
         if let Verdict::Enforced { .. } = verdict {
             self.forget_the_dead(&fleet, barrier.place().revision).await;

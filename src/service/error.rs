@@ -105,6 +105,10 @@ pub enum ServiceError {
         revision: Revision,
     },
 
+    /// As many wait for changes to be enforced as may. The change is made: ask again.
+    #[error("too many wait for changes to be enforced")]
+    TooManyWaits,
+
     /// There is nothing to decide: histories agree.
     #[error("the store's history has not forked")]
     NotForked,

@@ -4,11 +4,15 @@
 use super::{Requester, Service, ServiceError, View};
 use crate::audit::{ChangeKind, Proposal};
 use crate::domain::{Revision, RuleChange, Token};
-use crate::replica::{Contact, Follower};
-use crate::store::{Head, Incarnation, ReplicaName, SharedStore, Shortfall, Standing};
+use crate::replica::{Contact, Follower, Held, Replica};
+use crate::store::{Incarnation, ReplicaName, SharedStore, Shortfall, Standing, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// How long a strict check waits for the store before it is answered without proof: far longer than a
+/// store takes, and less than a check gets by default.
+const STRICT_LIMIT: Duration = Duration::from_millis(500);
 
 /// A replica, as the store last heard of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,13 @@ impl Service {
         })
     }
 
+    /// How long ago the rules held were last known to be the newest; `None` if they never were.
+    #[must_use]
+    pub fn rules_age(&self) -> Option<Duration> {
+        let Some(follower) = &self.follower else { return Some(Duration::ZERO) };
+        follower.terms().proof_age(&self.replica.held()?.lease, self.clock.boot())
+    }
+
     /// Whether `ELIGIBLE` can be answered now: what is held is known to be all there is.
     ///
     /// # Errors
@@ -88,21 +99,28 @@ impl Service {
     /// When the store does not answer, they are known to be nothing.
     pub(super) async fn asked_view(&self) -> View<'_> {
         let Some(follower) = &self.follower else { return self.view() };
-        let Some(head) = self.heads.read(follower).await else { return self.view() };
-        let reached = |head: &Head| {
-            let held = self.replica.held()?;
-            let same = held.head.lineage == head.lineage
-                && (held.head == *head || head.revision < held.head.revision);
-            same.then_some(held)
-        };
-        if reached(&head).is_none() {
-            // What cannot be taken over leaves the check without proof, which is what it then says.
-            let _ = follower.catch_up().await;
-            follower.wake();
+        match tokio::time::timeout(STRICT_LIMIT, self.asked_of(follower)).await {
+            Ok(Some(held)) => self.view_of(held, true),
+            Ok(None) | Err(_) => self.view(),
         }
-        match reached(&head) {
-            Some(held) => self.view_of(held, true),
-            None => self.view(),
+    }
+
+    /// What is held, once it is all that the store has; `None` if that cannot be brought about.
+    async fn asked_of(&self, follower: &Arc<Follower>) -> Option<Arc<Held>> {
+        let (held, standing, newest) = self.looks.look(follower, &self.replica).await?;
+        match standing {
+            Standing::Newest => Some(held),
+            Standing::Behind => {
+                // What cannot be taken over leaves the check without proof, which is what it then says.
+                let _ = follower.catch_up(newest).await;
+                follower.wake();
+                // It was made from a part of the store's history and the records after it.
+                let is_reached = |now: &Arc<Held>| {
+                    now.head.lineage == held.head.lineage && newest <= now.head.revision
+                };
+                self.replica.held().filter(is_reached)
+            }
+            _ => None,
         }
     }
 
@@ -114,6 +132,10 @@ impl Service {
     pub async fn accept_history(&self, requester: Requester) -> Result<Token, ServiceError> {
         let Some(follower) = &self.follower else { return Err(ServiceError::NotForked) };
         if let Some(record) = self.store.record_of(&requester.request_id).await? {
+            if record.proposal.kind != ChangeKind::AcceptHistory {
+                let (request_id, revision) = (requester.request_id, record.revision);
+                return Err(StoreError::RequestReused { request_id, revision }.into());
+            }
             let lineage = self.store.load().await?.head.lineage;
             return Ok(Token::new(lineage, record.revision, &record.chain));
         }
@@ -121,6 +143,7 @@ impl Service {
         if !matches!(fleet.standing, Standing::Forked { .. }) {
             return Err(ServiceError::NotForked);
         }
+        let store = self.store.load().await?;
         let proposal = Proposal {
             request_id: requester.request_id,
             kind: ChangeKind::AcceptHistory,
@@ -128,10 +151,9 @@ impl Service {
             approver: None,
             reason: requester.reason,
             ticket: requester.ticket,
-            at: self.clock.wall(),
+            at: self.instants_after(store.changed_at).now,
             change: RuleChange::default(),
         };
-        let store = self.store.load().await?;
         let applied = self.store.apply(&proposal, store.head.revision).await?;
         let lineage = self.store.load().await?.head.lineage;
         follower.wake();
@@ -155,6 +177,11 @@ fn trouble(contact: &Contact) -> Option<String> {
                 format!("the store's history is another one ({lineage}) than that of the journal")
             }
             Standing::Empty => "the store holds no history".to_owned(),
+            Standing::LimitTooLong { allowed } => {
+                format!(
+                    "the staleness limit is longer than the {allowed:?} that this store's history allows"
+                )
+            }
             Standing::NameTaken { address } => {
                 format!("another process reports under this replica's name, reached at {address}")
             }
@@ -163,21 +190,25 @@ fn trouble(contact: &Contact) -> Option<String> {
     }
 }
 
-/// Reads of the store's head: one at a time, each for everybody who asked before it was sent.
+/// Looks at what the store says of what is held: one at a time, each for everybody who asked before it
+/// was sent.
 #[derive(Debug, Default)]
-pub(super) struct Heads {
+pub(super) struct Looks {
     asking: Arc<Mutex<Asking>>,
 }
 
+/// What was held, what it is in the store's history, and the store's newest revision.
+type Look = (Arc<Held>, Standing, Revision);
+
 #[derive(Debug, Default)]
 struct Asking {
-    waiting: Vec<oneshot::Sender<Option<Head>>>,
+    waiting: Vec<oneshot::Sender<Option<Look>>>,
     busy: bool,
 }
 
-impl Heads {
-    /// The store's head, as it was at some instant after this was called; `None` without an answer.
-    async fn read(&self, follower: &Arc<Follower>) -> Option<Head> {
+impl Looks {
+    /// What the store said at some instant after this was called; `None` without an answer.
+    async fn look(&self, follower: &Arc<Follower>, replica: &Arc<Replica>) -> Option<Look> {
         let (answer, answered) = oneshot::channel();
         let begin = {
             let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,14 +217,18 @@ impl Heads {
         };
         if begin {
             let (asking, store) = (Arc::clone(&self.asking), Arc::clone(follower.store()));
-            tokio::spawn(answer_all(asking, store));
+            tokio::spawn(answer_all(asking, store, Arc::clone(replica)));
         }
         answered.await.ok().flatten()
     }
 }
 
-/// Reads until nobody waits. Only those who asked before a read was sent get its answer.
-async fn answer_all(asking: Arc<Mutex<Asking>>, store: Arc<dyn SharedStore>) {
+/// Looks until nobody waits. Only those who asked before a look was sent get its answer.
+async fn answer_all(
+    asking: Arc<Mutex<Asking>>,
+    store: Arc<dyn SharedStore>,
+    replica: Arc<Replica>,
+) {
     loop {
         let waiting = {
             let mut asking = asking.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,9 +239,15 @@ async fn answer_all(asking: Arc<Mutex<Asking>>, store: Arc<dyn SharedStore>) {
         if waiting.is_empty() {
             return;
         }
-        let head = store.head().await.ok().flatten();
+        let look = match replica.held() {
+            None => None,
+            Some(held) => match store.fleet(&held.head).await {
+                Ok(fleet) => Some((held, fleet.standing, fleet.newest)),
+                Err(_) => None,
+            },
+        };
         for answer in waiting {
-            let _ = answer.send(head.clone());
+            let _ = answer.send(look.clone());
         }
     }
 }

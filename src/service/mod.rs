@@ -46,7 +46,7 @@ pub use crate::rules::{Difference, DifferenceKind, Plan, Problem};
 pub use crate::store::{ReplicaName, Shortfall, StoreError};
 
 use crate::clock::Clock;
-use crate::domain::{Outcome, ReasonCode, Revision, Timestamp};
+use crate::domain::{Outcome, ReasonCode, Revision, RuleSet, Timestamp};
 use crate::replica::{Follower, InstallError, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::Decisions;
@@ -56,14 +56,22 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, watch};
 
+/// Whether rules make sense: every reference leads somewhere, and so on.
+#[must_use]
+pub fn is_sound(rules: &RuleSet) -> bool {
+    crate::rules::check(rules).is_empty()
+}
+
 /// What a server does, whatever the protocol it is asked in.
 pub struct Service {
     store: Arc<dyn RuleStore>,
     replica: Arc<Replica>,
     /// What keeps the replica up to date, where other processes write to the store too.
     follower: Option<Arc<Follower>>,
-    /// Reads the store's head for strict checks, several at once.
-    heads: fleet::Heads,
+    /// Asks the store for strict checks, for several at once.
+    looks: fleet::Looks,
+    /// Places for those who wait for a change to be enforced.
+    waits: Semaphore,
     clock: Arc<dyn Clock>,
     staleness_limit: Duration,
     decisions: Option<Arc<Decisions>>,
@@ -153,7 +161,8 @@ impl Service {
             store,
             replica,
             follower,
-            heads: fleet::Heads::default(),
+            looks: fleet::Looks::default(),
+            waits: Semaphore::new(enforce::MOST_WAITS),
             clock,
             staleness_limit,
             decisions,

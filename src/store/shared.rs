@@ -8,7 +8,7 @@
 use super::{Head, RuleStore, StoreError};
 use crate::audit::Record;
 use crate::domain::{ChainHash, Lineage, Revision};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,8 +72,15 @@ pub trait Journal: Send + Sync + 'static {
     /// Puts what it holds aside, readable for auditors, and begins anew.
     fn set_aside(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// The run of this replica that had the journal before: it has ended, or it would have it still.
+    /// The run of this replica that was registered last with this very journal, on this machine: it has
+    /// ended, or it would have the journal still. `None` where any of that is open.
     fn predecessor(&self) -> Option<Incarnation>;
+
+    /// Remembers that the store has this run on its list. Until then [`Journal::predecessor`] stays what
+    /// it is, for the runs to come too.
+    fn registered(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(ready(Ok(())))
+    }
 }
 
 /// The name that people know a replica by, such as `r2`: 1 to 64 ASCII letters, digits, `-`, `_`, `.`.
@@ -136,6 +143,9 @@ pub struct Report {
     pub predecessor: Option<Incarnation>,
     /// Where its clients reach it; for people.
     pub address: String,
+    /// How long its leases run. A store refuses one that runs for longer than those of its history
+    /// may: who waits for leases to run out counts on that.
+    pub limit: Duration,
     /// What it has in effect.
     pub applied: Head,
 }
@@ -167,11 +177,16 @@ pub enum Standing {
     OtherLineage {
         /// Which.
         lineage: Lineage,
-        /// The history that people let it take the place of.
-        parent: Option<Lineage>,
+        /// The histories that people let it take the place of, the latest first.
+        ancestors: Vec<Lineage>,
     },
     /// The store holds no history at all.
     Empty,
+    /// Its leases would run for longer than this history allows; nothing was recorded.
+    LimitTooLong {
+        /// The longest that is allowed.
+        allowed: Duration,
+    },
     /// Another process, seen of late, reports under this name; nothing was recorded.
     NameTaken {
         /// Where it is reached.
@@ -205,6 +220,8 @@ pub struct Fleet {
     pub newest: Revision,
     /// Who said so.
     pub reign: Reign,
+    /// The longest that any replica's lease may run.
+    pub limit: Duration,
     /// All that have reported and not left, by name and then incarnation.
     pub members: Vec<Sighting>,
 }
@@ -216,6 +233,8 @@ pub struct Confirmation {
     pub standing: Standing,
     /// Who said so, before and after the wait.
     pub reign: Reign,
+    /// The longest that any replica's lease may run.
+    pub limit: Duration,
     /// How many nodes hold it on disk, the primary included.
     pub copies: u32,
     /// How many could be promoted.

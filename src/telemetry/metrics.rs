@@ -10,8 +10,8 @@ use std::time::Duration;
 pub struct RulesSeen {
     /// The revision that checks are decided with.
     pub revision: u64,
-    /// How long ago it was last proven to be the newest.
-    pub age: Duration,
+    /// How long ago it was last proven to be the newest; `None` if it never was.
+    pub age: Option<Duration>,
     /// How many rules there are of each kind.
     pub counts: Vec<(&'static str, u64)>,
 }
@@ -39,8 +39,8 @@ pub(super) fn observe_rules(
         .with_description("Time since the rules were last proven to be the newest.")
         .with_unit("s")
         .with_callback(move |observer| {
-            if let Some(rules) = seen() {
-                observer.observe(rules.age.as_secs_f64(), &[]);
+            if let Some(age) = seen().and_then(|rules| rules.age) {
+                observer.observe(age.as_secs_f64(), &[]);
             }
         })
         .build();

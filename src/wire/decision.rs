@@ -8,6 +8,7 @@ use crate::domain::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What an answer carries beside the decision itself.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,8 @@ pub struct Evidence<'a> {
     pub token: &'a str,
     /// First instant at which to ask anew.
     pub valid_until: Timestamp,
+    /// How long ago the rules were last known to be the newest, where they may not be any more.
+    pub rules_age: Option<Duration>,
     /// The advisories of the rules that it rests on.
     pub advisories: &'a BTreeMap<AdvisoryId, Arc<Advisory>>,
 }
@@ -39,6 +42,7 @@ pub fn decision(decision: &Decision, evidence: &Evidence<'_>) -> proto::Decision
         as_of: Some(time::write(decision.as_of)),
         revision: decision.revision.0,
         token: evidence.token.to_owned(),
+        rules_age: evidence.rules_age.map(time::write_duration),
     }
 }
 

@@ -8,6 +8,7 @@ use offergate::wire::{self, hot, proto};
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The attributes and holdings in one order, since a map has none.
 fn in_order(mut request: CheckRequest<'_>) -> CheckRequest<'_> {
@@ -193,10 +194,12 @@ fn an_answer_written_the_short_way_has_the_same_bytes() {
             suspension.advisories = ["a-1", "a-2", "a-3"].map(|id| id.parse().unwrap()).into();
         }
         let snapshot = Snapshot::compile(&rules, Revision(seed)).unwrap();
-        for _ in 0..5 {
+        for round in 0..5 {
             let (request, now) = (random::request(&mut dice), dice.instant());
             let decision = decide(&request, &snapshot, now);
+            let ages = [None, Some(Duration::ZERO), Some(Duration::from_millis(7_250))];
             let evidence = Evidence {
+                rules_age: ages[round % 3],
                 decision_id: "0192d1a3-7b7c-7000-8000-000000000000",
                 token: "abc",
                 valid_until: dice.instant(),

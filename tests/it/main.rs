@@ -11,16 +11,22 @@
 mod api;
 mod audit;
 mod audit_tampering;
+#[path = "../chaos/tested.rs"]
+mod chaos;
 mod cli;
 mod cli_clients;
 mod cli_failures;
+mod cli_fleet;
 mod cli_kill;
 mod cli_serve;
+mod faults;
 mod hot;
 mod laws;
 mod random;
 mod redis_failover;
 mod redis_faults;
+mod redis_nodes;
+mod redis_replicas;
 mod redis_server;
 mod redis_store;
 mod redis_tampering;

@@ -14,14 +14,19 @@ const NAMESPACE: &str = "failover";
 const LIMIT: Duration = Duration::from_millis(500);
 
 /// A primary and a node that follows it.
-fn pair() -> (Server, Server) {
+pub(crate) fn pair() -> (Server, Server) {
     let primary = Server::start(Flavour::Redis);
+    let follower = follower_of(&primary);
+    (primary, follower)
+}
+
+pub(crate) fn follower_of(primary: &Server) -> Server {
     let port = primary.port.to_string();
     let follower = Server::start_with(Flavour::Redis, &["--replicaof", "127.0.0.1", &port], &[]);
     eventually("the follower is in step", || {
         follower.cli(&["INFO", "replication"]).contains("master_link_status:up").then_some(())
     });
-    (primary, follower)
+    follower
 }
 
 #[tokio::test]
@@ -148,17 +153,16 @@ async fn a_fail_over_to_a_node_that_was_behind_is_a_fork_and_no_lease_is_granted
     let head = store.load().await.unwrap().head;
     let two = RedisStore::open(Location { nodes: 2, ..primary.location(NAMESPACE) }).unwrap();
     assert!(two.confirm(&head, Duration::from_secs(10)).await.unwrap().is_durable());
-    follower.freeze();
+    // It follows nobody who is there, so that nothing of what comes next can be on its way to it.
+    follower.cli(&["REPLICAOF", "127.0.0.1", "1"]);
     apply_next(&store, &proposal("r2", 2)).await.unwrap();
     let lost = store.load().await.unwrap().head;
+    assert_eq!(lost.revision, Revision(2));
     assert!(!two.confirm(&lost, LIMIT).await.unwrap().is_durable());
     primary.kill();
-    follower.thaw();
     follower.cli(&["REPLICAOF", "NO", "ONE"]);
     let promoted = RedisStore::open(follower.location(NAMESPACE)).unwrap();
-    if promoted.load().await.unwrap().head.revision == Revision(2) {
-        return; // The bytes were on their way already: nothing was lost this time.
-    }
+    assert_eq!(promoted.load().await.unwrap().head, head);
     assert_eq!(promoted.fleet(&lost).await.unwrap().standing, Standing::Forked { part: false });
     // The new history reaches the same number with another change.
     apply_next(&promoted, &proposal("other", 9)).await.unwrap();
@@ -295,6 +299,40 @@ async fn over_tls_both_sides_show_certificates_and_a_stranger_is_refused() {
 }
 
 #[tokio::test]
+async fn certificates_that_are_replaced_are_used_by_the_next_connection_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = certificates(folder.path());
+    let text = |name: &str| file(name).to_str().unwrap().to_owned();
+    let (ca, cert, tls_key) = (text("ca.pem"), text("server.pem"), text("server.key"));
+    let tls_port = free_port();
+    let port = tls_port.to_string();
+    let files = ["--tls-ca-cert-file", &ca, "--tls-cert-file", &cert, "--tls-key-file", &tls_key];
+    let options = [&["--tls-port", &port, "--tls-auth-clients", "yes"][..], &files].concat();
+    let mut server = Server::start_with(Flavour::Redis, &options, &[]);
+    let open = |authority| {
+        let client = Some((file("client.pem"), file("client.key")));
+        let location = Location {
+            servers: Servers::Single(Address { host: "127.0.0.1".into(), port: tls_port }),
+            tls: Some(Tls { authority: Some(authority), client }),
+            ..server.location(NAMESPACE)
+        };
+        RedisStore::open(location).unwrap()
+    };
+    let old = file("old.pem");
+    std::fs::copy(file("ca.pem"), &old).unwrap();
+    let (store, left_behind) = (open(file("ca.pem")), open(old));
+    store.initialise(None).await.unwrap();
+    left_behind.load().await.unwrap();
+    // Another authority, another server, another client, under the same names.
+    let _ = certificates(folder.path());
+    server.kill();
+    server.restart();
+    apply_next(&store, &proposal("r1", 1)).await.unwrap();
+    let refused = left_behind.load().await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable { .. }), "{}", chain_of(&refused));
+}
+
+#[tokio::test]
 async fn a_copy_fills_an_empty_namespace_under_a_lineage_of_its_own_and_no_other() {
     let server = Server::start(Flavour::Redis);
     let source = server.store("source").await;
@@ -308,8 +346,8 @@ async fn a_copy_fills_an_empty_namespace_under_a_lineage_of_its_own_and_no_other
     let loaded = target.load().await.unwrap();
     assert_eq!((&loaded.head, &loaded.rules), (&head, &from.rules));
     let standing = target.fleet(&from.head).await.unwrap().standing;
-    let parent = Some(from.head.lineage.clone());
-    assert_eq!(standing, Standing::OtherLineage { lineage: head.lineage.clone(), parent });
+    let ancestors = vec![from.head.lineage.clone()];
+    assert_eq!(standing, Standing::OtherLineage { lineage: head.lineage.clone(), ancestors });
     let again = target.apply(&proposal("r600", 600 % 9), Revision(0)).await.unwrap();
     assert!(again.repeated, "requests were copied too");
     let refused = target.fill_from(&source).await.unwrap_err();

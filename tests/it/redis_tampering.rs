@@ -1,7 +1,8 @@
 //! Somebody, or a fail-over that lost changes, alters what a server holds: it is refused with its place, or
 //! known for a fork, and never taken for the history.
 
-use super::redis_faults::{NAMESPACE, reopened, report, store_of};
+use super::redis_faults::{NAMESPACE, reopened, store_of};
+use super::redis_replicas::report;
 use super::redis_server::key;
 use super::store_proposals::{apply_next, chain_of, proposal};
 use offergate::audit::{ChangeKind, Proposal};
@@ -14,7 +15,9 @@ async fn whatever_is_altered_by_hand_is_refused_and_the_place_named() {
     let log = key(NAMESPACE, "log");
     let idem = key(NAMESPACE, "idem");
     let (chain, short) = ("c".repeat(64), "c".repeat(63));
+    let nobody = format!("{},,{}", "a".repeat(32), "b".repeat(32));
     let head = "the head: it holds no lineage, revision and hash";
+    let leases = "the head: it does not say how long leases may run";
     for (what, commands, place) in [
         ("a revision with a zero before it", vec![vec!["HSET", &meta, "rev", "06"]], head),
         ("a revision with a space", vec![vec!["HSET", &meta, "rev", " 6"]], head),
@@ -23,8 +26,14 @@ async fn whatever_is_altered_by_hand_is_refused_and_the_place_named() {
         ("a negative revision", vec![vec!["HSET", &meta, "rev", "-6"]], head),
         ("a hash of 63 digits", vec![vec!["HSET", &meta, "chain", &short]], head),
         ("a lineage that is none", vec![vec!["HSET", &meta, "gen", "x"]], head),
+        ("an ancestor that is none", vec![vec!["HSET", &meta, "ancestors", "x"]], head),
+        ("an ancestor without a name", vec![vec!["HSET", &meta, "ancestors", &nobody]], head),
+        ("ancestors that are gone", vec![vec!["HDEL", &meta, "ancestors"]], head),
         ("a mark that is none", vec![vec!["HSET", &meta, "fork", "maybe"]], head),
         ("a head without a hash", vec![vec!["HDEL", &meta, "chain"]], head),
+        ("leases of no length", vec![vec!["HSET", &meta, "limit", "0"]], leases),
+        ("leases of half a second and a bit", vec![vec!["HSET", &meta, "limit", "500.5"]], leases),
+        ("leases of any length", vec![vec!["HDEL", &meta, "limit"]], leases),
         (
             "a later format",
             vec![vec!["HSET", &meta, "fmt", "2"]],
@@ -142,10 +151,10 @@ async fn a_history_that_grew_again_from_an_earlier_place_is_a_fork_for_everybody
     let accept = Proposal { kind: ChangeKind::AcceptHistory, ..proposal("accept", 5) };
     apply_next(&other, &accept).await.unwrap();
     let renewal = store.renew(&report("r1", '1', ahead)).await.unwrap();
-    let Standing::OtherLineage { lineage, parent } = renewal.standing else {
+    let Standing::OtherLineage { lineage, ancestors } = renewal.standing else {
         panic!("{renewal:?}")
     };
-    assert_eq!(parent, Some(behind.lineage));
+    assert_eq!(ancestors, [behind.lineage]);
     assert_eq!(store.load().await.unwrap().head.lineage, lineage);
     apply_next(&store, &proposal("r6", 6)).await.unwrap();
     assert_eq!(store.load().await.unwrap(), reopened(&server).load().await.unwrap());

@@ -89,6 +89,11 @@ impl Server {
         Self::launch(path, more, &[])
     }
 
+    /// The same, and it logs nothing: for a server that is to meet with trouble.
+    pub(crate) fn try_start_quietly(path: &Path, more: &[&str]) -> Result<Self, ExitStatus> {
+        Self::launch(path, more, &[("RUST_LOG", "off")])
+    }
+
     fn launch(path: &Path, more: &[&str], variables: &[(&str, &str)]) -> Result<Self, ExitStatus> {
         let free_port: &[_] = match more.contains(&"--listen") {
             true => &[],

@@ -104,7 +104,8 @@ fn ticks(span: Duration) -> Ticks {
 /// promoted.
 pub(crate) fn is_durable(confirm: &Confirm, said: Said, named: u8, nodes: u32) -> bool {
     let (standing, copies) = (standing(said), confirm.count());
-    Confirmation { standing, reign: reign(named), copies, nodes }.is_durable()
+    let limit = Duration::from_secs(1); // Nothing here depends on it.
+    Confirmation { standing, reign: reign(named), limit, copies, nodes }.is_durable()
 }
 
 /// What the coordinator knows of reigns: the newest, and how long ago all nodes followed it.
@@ -168,12 +169,13 @@ pub(crate) fn look(
         standing: standing(said(data, Place::Suspended)),
         newest: revision(data.place),
         reign: reign(named),
+        limit: terms.limit,
         members: members.collect(),
     };
     match barrier.look(&fleet, &reigns(known), NOW, terms) {
         Verdict::Enforced { .. } => Look::Enforced { by_list: NOW < barrier.leases_end() },
         Verdict::Waiting { .. } => Look::Waiting,
         Verdict::OtherReign => Look::OtherReign,
-        Verdict::Lost => Look::Lost,
+        Verdict::Lost | Verdict::OtherLineage => Look::Lost,
     }
 }

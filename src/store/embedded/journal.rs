@@ -2,8 +2,9 @@
 //! format on this machine's own disk.
 //!
 //! It takes records over as the store made them and makes none itself. Beside it, `PATH.run` names the
-//! run of the replica that has it: whoever holds the lock of the journal knows by that which run has
-//! ended.
+//! run of the replica that was registered with it last, and the lock that this run held: whoever holds
+//! the same lock now knows that it has ended. The lock of a copied folder is another one, and so is that
+//! of another machine or of before a restart: those say nothing of who runs elsewhere.
 //!
 //! Invariants: what it holds is always a history from its first record on; another history never
 //! continues it, but only begins in a file of its own, after this one was set aside.
@@ -20,7 +21,7 @@ use futures_util::future::BoxFuture;
 use rusqlite::{Connection, TransactionBehavior};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +36,8 @@ struct JournalFile {
     // The lock goes last: nobody else may have the file before our connection is closed.
     log: Option<Log>,
     place: Place,
+    /// This run and its lock, as `PATH.run` tells them to the next one.
+    run: String,
     broken: CancellationToken,
 }
 
@@ -54,13 +57,12 @@ impl FileJournal {
             true => None,
             false => Some(open(place.path())?.0),
         };
-        let run_path = beside(place.path(), ".run");
-        let predecessor = fs::read_to_string(&run_path).ok();
-        let predecessor = predecessor.and_then(|text| Incarnation::parse(text.trim()));
-        write_whole(&run_path, run.as_str())
-            .map_err(|error| OpenError::io(&run_path, "write", error))?;
+        let lock = lock_of(place.path());
+        let predecessor = lock.as_deref().and_then(|lock| ended_run(place.path(), lock));
+        let predecessor = predecessor.filter(|ended| ended != run);
+        let run = format!("{} {}", run.as_str(), lock.unwrap_or_default());
         let broken = CancellationToken::new();
-        let file = JournalFile { log, place, broken: broken.clone() };
+        let file = JournalFile { log, place, run, broken: broken.clone() };
         let worker = Worker::start("journal", file, &broken)
             .map_err(|error| OpenError::io(path, "start a thread for", error))?;
         Ok(Self { worker, predecessor, broken })
@@ -100,6 +102,14 @@ impl Journal for FileJournal {
 
     fn predecessor(&self) -> Option<Incarnation> {
         self.predecessor.clone()
+    }
+
+    fn registered(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        const DOING: &str = "writing who has the journal";
+        Box::pin(self.worker.run(DOING, |file| {
+            let path = beside(file.place.path(), ".run");
+            write_whole(&path, &file.run).map_err(|error| cannot(DOING, error))
+        }))
     }
 }
 
@@ -144,6 +154,22 @@ impl JournalFile {
         file::sync_folder(file::folder_of(path))
             .map_err(|error| cannot("setting the journal aside", error))
     }
+}
+
+/// Which lock the journal at `path` has: this start of this machine's kernel, and the file that is locked.
+/// `None` where the kernel does not tell.
+fn lock_of(path: &Path) -> Option<String> {
+    let start = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let start = Some(start.trim()).filter(|start| !start.is_empty())?;
+    let file = fs::metadata(beside(path, ".lock")).ok()?;
+    Some(format!("{start} {} {}", file.dev(), file.ino()))
+}
+
+/// The run that was registered last, if it held this lock.
+fn ended_run(path: &Path, lock: &str) -> Option<Incarnation> {
+    let text = fs::read_to_string(beside(path, ".run")).ok()?;
+    let (run, held) = text.split_once(' ')?;
+    Incarnation::parse(run).filter(|_| held == lock)
 }
 
 /// Opens a journal that is there, verifies all of it, and makes it ready for more.
@@ -207,6 +233,8 @@ mod tests {
         let path = folder.path().join("journal.db");
         let journal = FileJournal::open(&path, &run('1')).unwrap();
         assert_eq!(journal.predecessor(), None);
+        journal.registered().await.unwrap();
+        assert_eq!(journal.predecessor(), None, "nobody comes after oneself");
         assert_eq!(journal.load().await.unwrap(), None);
         let records = records(5);
         journal.follow(&lineage('a'), &records[..2]).await.unwrap();
@@ -217,6 +245,58 @@ mod tests {
         let head = journal.load().await.unwrap().unwrap().head;
         assert_eq!((head.lineage, head.revision), (lineage('a'), Revision(5)));
         assert_eq!(head.chain, records[4].chain);
+    }
+
+    #[tokio::test]
+    async fn whoever_was_registered_last_is_named_to_the_next_runs_until_one_of_them_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let open = |digit| FileJournal::open(&path, &run(digit)).unwrap();
+        open('1').registered().await.unwrap();
+        // The store was out of reach, and so nobody took the first one off its list.
+        assert_eq!(open('2').predecessor(), Some(run('1')));
+        let third = open('3');
+        assert_eq!(third.predecessor(), Some(run('1')));
+        third.registered().await.unwrap();
+        drop(third);
+        assert_eq!(open('4').predecessor(), Some(run('3')));
+        assert_eq!(open('3').predecessor(), None, "a run is not its own predecessor");
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_was_another_one_says_nothing_of_who_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let journal = FileJournal::open(&path, &run('1')).unwrap();
+        journal.follow(&lineage('a'), &records(1)).await.unwrap();
+        journal.registered().await.unwrap();
+        // A copy of the folder beside the running replica, on the same machine.
+        let clone = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), clone.path().join(file.file_name())).unwrap();
+        }
+        let copied = FileJournal::open(&clone.path().join("journal.db"), &run('2')).unwrap();
+        assert_eq!(copied.predecessor(), None);
+        drop(journal);
+        let run_path = beside(&path, ".run");
+        let said = fs::read_to_string(&run_path).unwrap();
+        let here = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let elsewhere = said.replace(here.trim(), "00000000-0000-4000-8000-000000000000");
+        assert_ne!(elsewhere, said);
+        for (what, text) in [
+            ("another machine", elsewhere.as_str()),
+            ("no lock", &said[..32]),
+            ("an empty file", ""),
+            ("no run", &said[1..]),
+        ] {
+            fs::write(&run_path, text).unwrap();
+            let journal = FileJournal::open(&path, &run('2')).unwrap();
+            assert_eq!(journal.predecessor(), None, "{what}");
+        }
+        fs::write(&run_path, said).unwrap();
+        let journal = FileJournal::open(&path, &run('2')).unwrap();
+        assert_eq!(journal.predecessor(), Some(run('1')));
     }
 
     #[tokio::test]

@@ -12,7 +12,11 @@ use futures_util::future::{BoxFuture, ready};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How many histories a history remembers that it took the place of.
+const MOST_ANCESTORS: usize = 64;
 
 /// A store in memory.
 #[derive(Debug, Clone)]
@@ -25,7 +29,9 @@ pub struct MemoryStore {
 #[derive(Debug)]
 struct State {
     lineage: Lineage,
-    parent: Option<Lineage>,
+    ancestors: Vec<Lineage>,
+    /// The longest that any replica's lease may run.
+    limit: Duration,
     records: Vec<Record>,
     forked: bool,
     /// Who reported, and of which history.
@@ -39,7 +45,8 @@ impl MemoryStore {
     pub fn new(lineage: Lineage) -> Self {
         let state = State {
             lineage,
-            parent: None,
+            ancestors: Vec::new(),
+            limit: Duration::from_secs(5),
             records: Vec::new(),
             forked: false,
             members: BTreeMap::new(),
@@ -73,9 +80,14 @@ impl MemoryStore {
         let not_written = |source| StoreError::NotWritten { doing: "recording a change", source };
         let (record, _) = end.next(proposal).map_err(|error| not_written(error.into()))?;
         if proposal.kind == ChangeKind::AcceptHistory {
+            if !state.forked {
+                return Err(not_written("histories agree: there is nothing to decide".into()));
+            }
             let next = Lineage::parse(&uuid::Uuid::new_v4().simple().to_string());
             let next = next.ok_or_else(|| not_written("no random digits".into()))?;
-            state.parent = Some(std::mem::replace(&mut state.lineage, next));
+            let before = std::mem::replace(&mut state.lineage, next);
+            state.ancestors.insert(0, before);
+            state.ancestors.truncate(MOST_ANCESTORS);
             state.forked = false;
         }
         state.records.push(record.clone());

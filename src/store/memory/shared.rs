@@ -23,6 +23,11 @@ impl MemoryStore {
         self.lock().reign = Reign(name.into());
     }
 
+    /// Lets leases run for this long at most, from now on.
+    pub fn allow(&self, limit: Duration) {
+        self.lock().limit = limit;
+    }
+
     /// Loses the records after a revision, as a fail-over to a node that was behind would.
     pub fn lose_after(&self, revision: Revision) {
         let kept = usize::try_from(revision.0).unwrap_or(usize::MAX);
@@ -37,8 +42,8 @@ impl State {
 
     fn standing(&self, place: &Head) -> Standing {
         if place.lineage != self.lineage {
-            let (lineage, parent) = (self.lineage.clone(), self.parent.clone());
-            return Standing::OtherLineage { lineage, parent };
+            let (lineage, ancestors) = (self.lineage.clone(), self.ancestors.clone());
+            return Standing::OtherLineage { lineage, ancestors };
         }
         let part = match place.revision {
             Revision::ZERO => place.chain == ChainHash::ZERO,
@@ -66,17 +71,23 @@ impl State {
             }
             _ => {}
         }
+        if self.limit < report.limit {
+            return answer(Standing::LimitTooLong { allowed: self.limit });
+        }
         let mine = self.members.get(&report.incarnation).map(|(_, seen)| seen.beats);
         if mine.is_none() {
-            let other = self.members.values().map(|(_, seen)| seen).find(|seen| {
-                seen.name == report.name && Some(&seen.incarnation) != report.predecessor.as_ref()
-            });
+            let ended = report.predecessor.as_ref();
+            let other = self
+                .members
+                .values()
+                .map(|(_, seen)| seen)
+                .find(|seen| seen.name == report.name && Some(&seen.incarnation) != ended);
             if let Some(other) = other {
                 return answer(Standing::NameTaken { address: other.address.clone() });
             }
-        }
-        if let Some(predecessor) = &report.predecessor {
-            self.members.remove(predecessor);
+            self.members.retain(|incarnation, (_, seen)| {
+                seen.name != report.name || Some(incarnation) != ended
+            });
         }
         let Head { lineage, revision, chain } = report.applied.clone();
         let seen = Sighting {
@@ -102,7 +113,7 @@ impl State {
             (&one.name, &one.incarnation).cmp(&(&other.name, &other.incarnation))
         });
         let (standing, newest) = (self.standing(place), self.newest());
-        Fleet { standing, newest, reign: self.reign.clone(), members }
+        Fleet { standing, newest, reign: self.reign.clone(), limit: self.limit, members }
     }
 }
 
@@ -139,8 +150,8 @@ impl SharedStore for MemoryStore {
         _limit: Duration,
     ) -> BoxFuture<'a, Result<Confirmation, StoreError>> {
         let state = self.lock();
-        let (standing, reign) = (state.standing(place), state.reign.clone());
-        Box::pin(ready(Ok(Confirmation { standing, reign, copies: 1, nodes: 1 })))
+        let (standing, reign, limit) = (state.standing(place), state.reign.clone(), state.limit);
+        Box::pin(ready(Ok(Confirmation { standing, reign, limit, copies: 1, nodes: 1 })))
     }
 
     fn next_change(

@@ -107,8 +107,9 @@ impl RedisStore {
             return Err(StoreError::NotWritten { doing: DOING, source });
         }
         let (revision, hash) = (chain.revision.to_string(), chain.hash.to_string());
-        let parent = end.lineage.to_string();
-        self.fill(vec!["END".to_owned(), lineage.to_string(), revision, hash, parent]).await?;
+        let (parent, limit) = (end.lineage.to_string(), self.core.location.longest_lease());
+        self.fill(vec!["END".to_owned(), lineage.to_string(), revision, hash, parent, limit])
+            .await?;
         Ok(Head { lineage, ..end })
     }
 

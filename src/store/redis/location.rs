@@ -23,8 +23,20 @@ pub struct Location {
     pub namespace: Namespace,
     /// How many nodes could be promoted, the primary included.
     pub nodes: u32,
-    /// How long a lease may run; the name of a replica stays its own for twice that.
+    /// How long a lease may run in a history that is begun from here.
     pub staleness_limit: Duration,
+}
+
+impl Location {
+    /// The same, as scripts take it.
+    pub(super) fn longest_lease(&self) -> String {
+        milliseconds(self.staleness_limit)
+    }
+}
+
+/// A span in whole milliseconds, rounded up, so that a lease is never longer than it was said to be.
+pub(super) fn milliseconds(span: Duration) -> String {
+    span.as_nanos().div_ceil(1_000_000).max(1).to_string()
 }
 
 /// The address of one server.

@@ -251,7 +251,6 @@ impl Page {
     fn read(mut reply: Reply) -> Result<Self, BoxError> {
         reply.reign()?;
         let lineage = reply.lineage()?;
-        reply.parent()?;
         let head = Head { lineage, revision: reply.revision()?, chain: reply.chain()? };
         let start = reply.chain()?;
         let mut records = Vec::new();

@@ -4,6 +4,7 @@ use super::trouble::Trouble;
 use crate::domain::{ChainHash, Lineage, Revision};
 use crate::store::{BoxError, Reign, StoreError};
 use redis::Value;
+use std::time::Duration;
 
 /// What a script returned, read from its start.
 #[derive(Debug)]
@@ -62,6 +63,10 @@ impl Reply {
         }
     }
 
+    pub(super) fn milliseconds(&mut self) -> Result<Duration, BoxError> {
+        Ok(Duration::from_millis(self.count()?))
+    }
+
     pub(super) fn chain(&mut self) -> Result<ChainHash, BoxError> {
         let text = self.text()?;
         ChainHash::parse(&text).ok_or_else(|| "a reply of the store holds no hash".into())
@@ -72,14 +77,13 @@ impl Reply {
         Lineage::parse(&text).ok_or_else(|| "a reply of the store holds no lineage".into())
     }
 
-    /// A lineage, or an empty text for none.
-    pub(super) fn parent(&mut self) -> Result<Option<Lineage>, BoxError> {
-        match self.text()? {
-            text if text.is_empty() => Ok(None),
-            text => Lineage::parse(&text)
-                .map(Some)
-                .ok_or_else(|| "a reply of the store holds no lineage".into()),
-        }
+    /// Lineages with commas between, or an empty text for none.
+    pub(super) fn ancestors(&mut self) -> Result<Vec<Lineage>, BoxError> {
+        let text = self.text()?;
+        let ancestors = text.split_terminator(',').map(Lineage::parse);
+        ancestors
+            .collect::<Option<_>>()
+            .ok_or_else(|| "a reply of the store holds no lineage".into())
     }
 
     /// What to say about a kind that no script of this version returns.

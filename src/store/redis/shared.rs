@@ -1,6 +1,7 @@
 //! What the replicas share: their reports, who they are, and how far a change has got among the servers.
 
 use super::lane::Unanswered;
+use super::location::milliseconds;
 use super::log::unclear;
 use super::reply::Reply;
 use super::scripts::{CONFIRM, FLEET, HEAD, LEAVE, RENEW};
@@ -51,8 +52,7 @@ impl Core {
         let address = one_line(&report.address);
         let predecessor = report.predecessor.as_ref().map_or("", Incarnation::as_str);
         let incarnation = report.incarnation.as_str();
-        // By then, whoever had the name and stopped reporting has no lease left, whatever the clocks do.
-        let taken = (self.location.staleness_limit * 2).as_millis().to_string();
+        let limit = milliseconds(report.limit);
         let arguments = [
             lineage,
             &revision,
@@ -61,9 +61,9 @@ impl Core {
             predecessor,
             report.name.as_str(),
             &address,
-            &taken,
+            &limit,
         ];
-        let reply = self.reports.run(&RENEW, &arguments, PATIENCE, Unanswered::Again).await;
+        let reply = self.renewals.run(&RENEW, &arguments, PATIENCE, Unanswered::Again).await;
         let mut reply = reply.map_err(|trouble| trouble.reading(DOING))?.sound()?;
         let mut read = || -> Result<Renewal, BoxError> {
             let reign = reply.reign()?;
@@ -73,6 +73,7 @@ impl Core {
             let newest = reply.revision()?;
             let standing = match reply.kind.as_str() {
                 "TAKEN" => Standing::NameTaken { address: reply.text()? },
+                "LIMIT" => Standing::LimitTooLong { allowed: reply.milliseconds()? },
                 _ => standing(&mut reply)?,
             };
             Ok(Renewal { standing, newest, reign })
@@ -90,10 +91,17 @@ impl Core {
             let reign = reply.reign()?;
             if reply.kind == "EMPTY" {
                 let (standing, newest) = (Standing::Empty, Revision::ZERO);
-                return Ok(Fleet { standing, newest, reign, members: Vec::new() });
+                return Ok(Fleet {
+                    standing,
+                    newest,
+                    reign,
+                    limit: self.location.staleness_limit,
+                    members: Vec::new(),
+                });
             }
             let newest = reply.revision()?;
             let standing = standing_with_lineage(&mut reply)?;
+            let limit = reply.milliseconds()?;
             let mut members = Vec::new();
             while !reply.is_over() {
                 members.push(sighting(&mut reply)?);
@@ -101,16 +109,20 @@ impl Core {
             members.sort_by(|one, other| {
                 (&one.name, &one.incarnation).cmp(&(&other.name, &other.incarnation))
             });
-            Ok(Fleet { standing, newest, reign, members })
+            Ok(Fleet { standing, newest, reign, limit, members })
         };
         read().map_err(unclear(DOING))
     }
 
     /// The reign must be the same before and after the wait: the count of a primary that went and came
-    /// back says nothing of what the others hold now.
+    /// back says nothing of what the others hold now. Nor may anybody leave meanwhile who was counted and
+    /// cannot be looked at any more; whoever comes makes it another reign.
     async fn confirm(&self, place: &Head, limit: Duration) -> Result<Confirmation, StoreError> {
         const DOING: &str = "waiting for all store nodes";
-        let end = Instant::now() + limit + GRACE;
+        // Others may be waiting for the same nodes first. What is left is for the nodes, so that there is
+        // an answer: how many of them have it by then.
+        let over = Instant::now() + limit;
+        let end = over + GRACE;
         let failed = |trouble: Trouble| trouble.reading(DOING);
         let mut session = self.waits.session(end).await.map_err(failed)?;
         let Place { lineage, revision, chain } = Place::of(place);
@@ -120,17 +132,19 @@ impl Core {
         let read = |reply: &mut Reply| -> Result<_, BoxError> {
             let reign = reply.reign()?;
             if reply.kind == "EMPTY" {
-                return Ok((reign, Standing::Empty));
+                return Ok((reign, Standing::Empty, self.location.staleness_limit, 0));
             }
             reply.revision()?;
             let standing = standing_with_lineage(reply)?;
-            Ok((reign, standing))
+            Ok((reign, standing, reply.milliseconds()?, reply.count()?))
         };
-        let (before, standing) = read(&mut reply).map_err(unclear(DOING))?;
+        let (before, standing, longest_lease, followers) =
+            read(&mut reply).map_err(unclear(DOING))?;
         let others = self.nodes.saturating_sub(1);
         let mut copies = 1;
         if 0 < others && matches!(standing, Standing::Newest | Standing::Behind) {
-            let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
+            let left = over.saturating_duration_since(Instant::now());
+            let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
             let mut wait = redis::cmd("WAIT");
             wait.arg(others).arg(millis);
             let Value::Int(followers) = session.send(&wait, end).await.map_err(failed)? else {
@@ -138,13 +152,14 @@ impl Core {
             };
             copies += u32::try_from(followers).unwrap_or(0);
         }
-        let counts = self.can_count(&mut session, copies, end).await.map_err(failed)?;
+        let counts = self.can_count(&mut session, followers, copies, end).await.map_err(failed)?;
         let again = session.script(&HEAD, &[], end).await.map_err(failed)?;
         let after = again.sound()?.reign().map_err(unclear(DOING))?;
         if after != before || !counts {
             copies = 0;
         }
-        Ok(Confirmation { standing, reign: after, copies, nodes: self.nodes })
+        let limit = longest_lease;
+        Ok(Confirmation { standing, reign: after, limit, copies, nodes: self.nodes })
     }
 
     async fn take_off(&self, arguments: &[&str]) -> Result<(), StoreError> {
@@ -195,7 +210,7 @@ fn standing(reply: &mut Reply) -> Result<Standing, BoxError> {
         "FORKED_PART" => Ok(Standing::Forked { part: true }),
         "FORKED_APART" => Ok(Standing::Forked { part: false }),
         "LINEAGE" => {
-            Ok(Standing::OtherLineage { lineage: reply.lineage()?, parent: reply.parent()? })
+            Ok(Standing::OtherLineage { lineage: reply.lineage()?, ancestors: reply.ancestors()? })
         }
         other => Err(format!("the store answered `{other}`, which means nothing here").into()),
     }
@@ -206,7 +221,7 @@ fn standing_with_lineage(reply: &mut Reply) -> Result<Standing, BoxError> {
     let standing = standing(reply)?;
     if !matches!(standing, Standing::OtherLineage { .. }) {
         reply.lineage()?;
-        reply.parent()?;
+        reply.ancestors()?;
     }
     Ok(standing)
 }

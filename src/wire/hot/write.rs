@@ -36,6 +36,10 @@ fn write_decision(decision: &Decision, evidence: &Evidence<'_>, out: &mut Vec<u8
     instant(out, 9, decision.as_of);
     number(out, 10, decision.revision.0);
     text(out, 11, evidence.token);
+    if let Some(age) = evidence.rules_age {
+        let written = time::write_duration(age);
+        pair(out, 12, written.seconds, written.nanos);
+    }
 }
 
 fn write_notice(reported: &ReportedSuspension, evidence: &Evidence<'_>, out: &mut Vec<u8>) {
@@ -75,9 +79,14 @@ fn write_code(out: &mut Vec<u8>, tag: u8, code: ReasonCode) {
 
 fn instant(out: &mut Vec<u8>, tag: u8, given: Timestamp) {
     let written = time::write(given);
+    pair(out, tag, written.seconds, written.nanos);
+}
+
+/// Seconds and nanoseconds.
+fn pair(out: &mut Vec<u8>, tag: u8, seconds: i64, nanos: i32) {
     message(out, tag, |out| {
-        number(out, 1, written.seconds.cast_unsigned());
-        number(out, 2, i64::from(written.nanos).cast_unsigned());
+        number(out, 1, seconds.cast_unsigned());
+        number(out, 2, i64::from(nanos).cast_unsigned());
     });
 }
 

@@ -1,12 +1,17 @@
 -- Makes one change the next revision: its record, its request id and the head, in one step.
 --
 -- ARGV: gen, expected revision, expected chain, new chain, entry, request id, how ('', 'HEAL' or
--- 'ACCEPT'), new gen for ACCEPT.
+-- 'ACCEPT'), new gen for ACCEPT, the date of the change and the latest date before it or '', both in
+-- milliseconds.
+--
+-- No replica decides a check before the newest date. One far ahead of all clocks would put off whatever
+-- is lifted or begins meanwhile; but who keeps to the date of an earlier change makes nothing worse.
+local MOST_AHEAD = 2000
 local head, refusal = stored(false)
 if not head then
     return refusal
 end
-local gen, rev, chain, next_chain, entry, request, how, next_gen = unpack(ARGV)
+local gen, rev, chain, next_chain, entry, request, how, next_gen, dated, before = unpack(ARGV)
 
 local seen = redis.call('HGET', IDEM, request)
 if seen then
@@ -29,6 +34,13 @@ end
 if head.fork == '1' and how == '' then
     return { 'FORKED', head.reign }
 end
+if head.fork == '0' and how == 'ACCEPT' then
+    return { 'AGREED', head.reign }
+end
+local ahead = tonumber(dated) - time()
+if MOST_AHEAD < ahead and (before == '' or tonumber(before) < tonumber(dated)) then
+    return { 'AHEAD', head.reign, string.format('%.0f', ahead) }
+end
 local next_rev = string.format('%.0f', head.number + 1)
 if not is_count(next_rev) then
     return { 'FULL', head.reign }
@@ -36,7 +48,9 @@ end
 redis.call('XADD', LOG, next_rev .. '-0', 'e', entry, 'c', next_chain)
 redis.call('HSET', IDEM, request, next_rev)
 if how == 'ACCEPT' then
-    redis.call('HSET', META, 'gen', next_gen, 'parent', gen, 'fork', '0')
+    local ancestors = head.ancestors == '' and gen or gen .. ',' .. head.ancestors
+    ancestors = string.sub(ancestors, 1, MOST_ANCESTORS * 33 - 1)
+    redis.call('HSET', META, 'gen', next_gen, 'ancestors', ancestors, 'fork', '0')
 end
 redis.call('HSET', META, 'rev', next_rev, 'chain', next_chain)
 return { 'OK', head.reign, next_rev }

@@ -1,7 +1,7 @@
 -- Fills a namespace that holds nothing from a copy of a history, under a new lineage.
 --
 -- ARGV: BEGIN, gen; or MORE, gen, then revision, chain, request id and entry of each record; or END, gen,
--- revision, chain, parent. Until the end the head has the format `filling`, which every other script
+-- revision, chain, ancestors, how many milliseconds leases may run. Until the end the head has the format `filling`, which every other script
 -- refuses; a fill that broke off can be begun anew, and nothing else can.
 local step, gen = ARGV[1], ARGV[2]
 local who = reign()
@@ -40,5 +40,6 @@ end
 if redis.call('XLEN', LOG) ~= tonumber(ARGV[3]) then
     return corrupt('the log', 'it does not hold all records of the copy')
 end
-redis.call('HSET', META, 'rev', ARGV[3], 'chain', ARGV[4], 'parent', ARGV[5], 'fork', '0', 'fmt', '1')
+redis.call('HSET', META, 'rev', ARGV[3], 'chain', ARGV[4], 'ancestors', ARGV[5], 'limit', ARGV[6],
+    'fork', '0', 'fmt', '1')
 return { 'OK', who }

@@ -12,7 +12,7 @@ all, why = members()
 if not all then
     return why
 end
-local fleet = { marked(head, place), head.reign, head.rev, head.gen, head.parent }
+local fleet = { marked(head, place), head.reign, head.rev, head.gen, head.ancestors, head.limit }
 for incarnation, found in pairs(all) do
     -- Who reported in another history has nothing of this one in effect.
     local here = found.gen == head.gen

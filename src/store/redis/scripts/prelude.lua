@@ -17,6 +17,26 @@ local function is_hex(text, length)
     return type(text) == 'string' and #text == length and string.find(text, '^[0-9a-f]+$') ~= nil
 end
 
+-- Lineages with commas between, the latest first; or nothing at all.
+local MOST_ANCESTORS = 64
+local function is_ancestry(text)
+    if type(text) ~= 'string' or MOST_ANCESTORS * 33 <= #text then
+        return false
+    end
+    for lineage in string.gmatch(text == '' and '' or text .. ',', '([^,]*),') do
+        if not is_hex(lineage, 32) then
+            return false
+        end
+    end
+    return true
+end
+
+-- This server's own time in milliseconds.
+local function time()
+    local clock = redis.call('TIME')
+    return tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+end
+
 local function corrupt(place, why)
     return { 'CORRUPT', place, why }
 end
@@ -24,7 +44,7 @@ end
 -- One uninterrupted reign of this primary. A run id alone would not show that it was demoted and
 -- promoted again; the replication id changes with each promotion. Neither shows that the others
 -- followed another primary for a while and then came back to this one, which never heard of it; but
--- they must sync again for that, and syncs are counted.
+-- they must sync again for that, and syncs are counted. Beside it: how many follow.
 local function reign()
     local server = redis.call('INFO', 'server')
     local replication = redis.call('INFO', 'replication')
@@ -36,16 +56,17 @@ local function reign()
     local history = string.match(replication, 'master_replid:(%x+)')
     local whole = string.match(stats, 'sync_full:(%d+)')
     local partial = string.match(stats, 'sync_partial_ok:(%d+)')
-    if not run or not history or not whole or not partial then
+    local followers = string.match(replication, 'connected_slaves:(%d+)')
+    if not run or not history or not whole or not partial or not followers then
         return nil
     end
-    return run .. '/' .. history .. '/' .. whole .. '+' .. partial
+    return run .. '/' .. history .. '/' .. whole .. '+' .. partial, followers
 end
 
 -- The head, or nil and what to return instead. `log_may_differ` is for the reader, which follows the log
 -- record by record and can say where it ends.
 local function stored(log_may_differ)
-    local who = reign()
+    local who, followers = reign()
     if not who then
         return nil, { 'NOT_PRIMARY' }
     end
@@ -68,21 +89,25 @@ local function stored(log_may_differ)
     if missing then
         return nil, corrupt('key `' .. missing .. '`', 'it is gone')
     end
-    local fields = redis.call('HMGET', META, 'fmt', 'gen', 'parent', 'rev', 'chain', 'fork')
+    local fields = redis.call('HMGET', META, 'fmt', 'gen', 'ancestors', 'rev', 'chain', 'fork', 'limit')
     local head = {
-        gen = fields[2], parent = fields[3], rev = fields[4], chain = fields[5], fork = fields[6],
-        reign = who,
+        gen = fields[2], ancestors = fields[3], rev = fields[4], chain = fields[5],
+        fork = fields[6], limit = fields[7], reign = who, followers = followers,
     }
     if fields[1] ~= '1' then
         local found = fields[1] or 'none'
         return nil, corrupt('the head', 'its format is `' .. found .. '`; this version reads format 1')
     end
-    local sound = is_hex(head.gen, 32) and (head.parent == '' or is_hex(head.parent, 32))
+    local sound = is_hex(head.gen, 32) and is_ancestry(head.ancestors)
         and is_count(head.rev) and is_hex(head.chain, 64)
         and (head.fork == '0' or head.fork == '1')
         and (head.rev ~= '0' or head.chain == ZERO)
     if not sound then
         return nil, corrupt('the head', 'it holds no lineage, revision and hash')
+    end
+    -- Without it nobody knows how long to wait for the leases of others.
+    if not is_count(head.limit) or head.limit == '0' then
+        return nil, corrupt('the head', 'it does not say how long leases may run')
     end
     head.number = tonumber(head.rev)
     if not log_may_differ then

@@ -28,7 +28,7 @@ elseif rev ~= '0' then
         return { 'APART', head.reign }
     end
 end
-local page = { 'PAGE', head.reign, head.gen, head.parent, head.rev, head.chain, chain }
+local page = { 'PAGE', head.reign, head.gen, head.rev, head.chain, chain }
 local from, records, bytes = rev .. '-0', 0, 0
 most_records, most_bytes = tonumber(most_records), tonumber(most_bytes)
 while records < most_records and bytes < most_bytes do

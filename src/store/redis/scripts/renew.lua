@@ -1,28 +1,34 @@
 -- A replica reports what it has in effect, and learns whether that is all there is.
 --
--- ARGV: gen, revision, chain, incarnation, predecessor or '', name, address, for how many milliseconds
--- a name stays taken.
+-- ARGV: gen, revision, chain, incarnation, predecessor or '', name, address, how many milliseconds its
+-- leases run.
+--
+-- The predecessor has ended, as far as its successor knows. Its name must be ours, and it goes only when
+-- we come: a copy of its folder, under another name or beside it, takes nobody off.
 local head, refusal = stored(false)
 if not head then
     return refusal
 end
-local gen, rev, chain, incarnation, predecessor, name, address, window = unpack(ARGV)
+local gen, rev, chain, incarnation, predecessor, name, address, limit = unpack(ARGV)
 
 local place, why = standing(head, gen, rev, chain)
 if not place then
     return why
 end
 if place == 'LINEAGE' then
-    return { 'LINEAGE', head.reign, head.rev, head.gen, head.parent }
+    return { 'LINEAGE', head.reign, head.rev, head.gen, head.ancestors }
 end
 if place == 'APART' then
     redis.call('HSET', META, 'fork', '1')
     return { 'FORKED_APART', head.reign, head.rev }
 end
+if tonumber(head.limit) < tonumber(limit) then
+    -- Whoever waits for leases to run out would not wait long enough for this one.
+    return { 'LIMIT', head.reign, head.rev, head.limit }
+end
 
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local beats = 0
+local now = time()
+local beats, ended = 0, nil
 local mine = redis.call('HGET', REPS, incarnation)
 if mine then
     local found = member(mine)
@@ -36,14 +42,20 @@ else
     if not all then
         return why
     end
+    -- By then, whoever had the name and stopped reporting has no lease left, whatever the clocks do.
+    local window = tonumber(head.limit) * 2
     for other, found in pairs(all) do
-        if found.name == name and other ~= predecessor and now - tonumber(found.seen) < tonumber(window) then
-            return { 'TAKEN', head.reign, head.rev, found.address }
+        if found.name == name then
+            if other == predecessor then
+                ended = other
+            elseif now - tonumber(found.seen) < window then
+                return { 'TAKEN', head.reign, head.rev, found.address }
+            end
         end
     end
 end
-if predecessor ~= '' then
-    redis.call('HDEL', REPS, predecessor)
+if ended then
+    redis.call('HDEL', REPS, ended)
 end
 local value = table.concat({
     gen, rev, chain, string.format('%.0f', beats + 1), string.format('%.0f', now), name, address,
