@@ -20,6 +20,9 @@ const MOST_FINDINGS: usize = 100;
 /// How many records that stand elsewhere are remembered, to see that the next one follows one of them.
 const MOST_MOVED: usize = 64;
 
+/// How many gaps are remembered: each late record looks through them.
+const MOST_GAPS: usize = 1024;
+
 /// What is stored of a record.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
@@ -127,7 +130,7 @@ impl Auditor {
         if expected < row.revision {
             self.settle(Wrong::Altered);
             self.sound = false;
-            self.gaps.push((expected, Revision(row.revision.0 - 1)));
+            self.leave_out(expected, Revision(row.revision.0 - 1));
             self.hash = None;
         }
         let inside = revision_in(row.entry);
@@ -243,6 +246,15 @@ impl Auditor {
                 let computed = Chain { revision: self.place, hash }.hash_with(row.entry);
                 self.suspect = Some(Suspect { revision: row.revision, computed });
             }
+        }
+    }
+
+    /// Remembers a gap: what is missing may yet come.
+    fn leave_out(&mut self, first: Revision, last: Revision) {
+        if self.gaps.len() < MOST_GAPS {
+            self.gaps.push((first, last));
+        } else {
+            self.find(first, last, Wrong::Missing);
         }
     }
 

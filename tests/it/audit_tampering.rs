@@ -137,6 +137,18 @@ fn a_log_that_was_chained_anew_is_found_by_its_own_signature_and_by_an_older_one
 }
 
 #[test]
+fn records_after_the_end_that_an_export_signs_are_found_and_an_empty_line_is_nothing() {
+    let kept = Kept::new();
+    let mut lines = kept.lines();
+    let signed = fs::read_to_string(&kept.fifth).unwrap();
+    lines[0] = serde_json::json!({ "checkpoint": signed }).to_string();
+    assert_eq!(kept.findings(&lines, &[]), ["ADDED 6-9"]);
+    let mut lines = kept.lines();
+    lines.push(String::new());
+    assert_eq!(kept.findings(&lines, &[]), [""; 0]);
+}
+
+#[test]
 fn every_way_to_alter_a_store_file_is_found_without_a_server() {
     let kept = Kept::new();
     for (what, expected, sql) in [

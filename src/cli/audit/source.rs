@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 const STORE: &[u8; 16] = b"SQLite format 3\0";
 
 /// What a server says that signs nothing.
-pub(super) const NO_KEY: &str = "AUDIT_KEY_UNSET";
+const NO_KEY: &str = "AUDIT_KEY_UNSET";
 
 /// A record as a line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,6 +107,9 @@ impl Source<'_> {
 }
 
 fn take_line(line: &[u8], sink: &mut Sink) {
+    if line.is_empty() {
+        return;
+    }
     let Ok(text) = std::str::from_utf8(line) else { return sink.unreadable("it is no UTF-8") };
     let Ok(Line { revision, chain, entry }) = serde_json::from_str(text) else {
         return sink.unreadable("the line is no record: `revision`, `chain` and `entry`");
@@ -123,10 +126,17 @@ pub(super) fn signed_by(server: &ServerArgs, output: &Output) -> Result<Option<S
 }
 
 /// The newest checkpoint of a server; `None` if it signs none.
-pub(super) async fn newest_checkpoint(client: &Client) -> Result<Option<String>, Failure> {
+async fn newest_checkpoint(client: &Client) -> Result<Option<String>, Failure> {
+    Ok(newest_signed(client).await?.map(|signed| signed.checkpoint))
+}
+
+/// The same, with the key that the server names.
+pub(super) async fn newest_signed(
+    client: &Client,
+) -> Result<Option<proto::GetCheckpointResponse>, Failure> {
     let unsigned = |error: &ClientError| error.reason.as_deref() == Some(NO_KEY);
     match client.get_checkpoint(proto::GetCheckpointRequest { size: None }).await {
-        Ok(response) => Ok(Some(response.checkpoint)),
+        Ok(response) => Ok(Some(response)),
         Err(error) if unsigned(&error) => Ok(None),
         Err(error) => Err(failed("the checkpoint")(error)),
     }
