@@ -3,14 +3,18 @@
 
 use super::dice::Dice;
 use super::fleet::{Fleet, SIZE};
-use super::history::{Event, Fault};
+use super::history::{Event, Fault, Nanos};
 use super::load::{Run, now};
 use super::proxy::Weather;
 use super::world;
 use std::time::Duration;
 
 /// How long a fail-over may take until every replica answers again. What takes longer shows as K5.
-const FAIL_OVER_LIMIT: Duration = Duration::from_secs(15);
+const FAIL_OVER_LIMIT: Duration = Duration::from_secs(25);
+
+/// How long all must be well after a primary was lost: the sentinel may still be about to promote
+/// another one, and so lose what was not acknowledged yet.
+const STEADY: Duration = Duration::from_secs(3);
 
 /// One thing that can be broken.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +89,7 @@ impl Faults<'_> {
     /// Breaks one thing after another for so long. Every fourth is the loss of the primary; between
     /// those, each kind comes once before any comes again.
     pub(crate) async fn go_on_for(&mut self, time: Duration) {
-        let end = now() + u64::try_from(time.as_nanos()).unwrap();
+        let end = now() + nanos(time);
         let mut deck: Vec<Kind> = Vec::new();
         for number in 1_u64.. {
             tokio::time::sleep(self.limit + self.dice.time(Duration::ZERO, self.limit)).await;
@@ -232,22 +236,33 @@ impl Faults<'_> {
     }
 
     async fn other_primary_than(&self, lost: usize) {
-        let end = now() + u64::try_from(FAIL_OVER_LIMIT.as_nanos()).unwrap();
+        let end = now() + nanos(FAIL_OVER_LIMIT);
         while self.fleet.primary() == lost && now() < end {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Until every replica can tell again; with the number of an attempt, people decide between
-    /// histories if they must. Says whether they had to.
+    /// Until every replica can tell again; with the number of an attempt, until that lasts, and people
+    /// decide between histories if they must. Says whether they had to.
     async fn recover(&self, attempt: Option<u64>) -> bool {
         let from = now();
-        let end = from + u64::try_from(FAIL_OVER_LIMIT.as_nanos()).unwrap();
-        let grace = from + u64::try_from((self.limit * 2).as_nanos()).unwrap();
-        let mut forked = false;
-        while now() < end && !(self.all_can_tell().await && self.fleet.nodes_are_in_step()) {
-            if let Some(attempt) = attempt.filter(|_| grace < now()) {
-                forked |= self.run.accept_history(attempt).await;
+        let steady = attempt.map_or(0, |_| nanos(STEADY));
+        let (mut forked, mut well_since) = (false, None);
+        while now() < from + nanos(FAIL_OVER_LIMIT) {
+            match self.all_can_tell().await && self.fleet.nodes_are_in_step() {
+                true => {
+                    let since = *well_since.get_or_insert_with(now);
+                    if since + steady <= now() {
+                        break;
+                    }
+                }
+                false => {
+                    well_since = None;
+                    if let Some(attempt) = attempt.filter(|_| from + nanos(self.limit * 2) < now())
+                    {
+                        forked |= self.run.accept_history(attempt).await;
+                    }
+                }
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -255,7 +270,7 @@ impl Faults<'_> {
     }
 
     async fn until_it_can_tell(&self, replica: usize) {
-        let end = now() + u64::try_from(FAIL_OVER_LIMIT.as_nanos()).unwrap();
+        let end = now() + nanos(FAIL_OVER_LIMIT);
         while now() < end && !self.can_tell(replica).await {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -284,4 +299,8 @@ impl Faults<'_> {
         }
         primary
     }
+}
+
+fn nanos(time: Duration) -> Nanos {
+    u64::try_from(time.as_nanos()).unwrap()
 }
