@@ -5,8 +5,9 @@
 -- milliseconds.
 --
 -- No replica decides a check before the newest date. One far ahead of all clocks would put off whatever
--- is lifted or begins meanwhile; but who keeps to the date of an earlier change makes nothing worse.
-local MOST_AHEAD = 2000
+-- is lifted or begins meanwhile; but who keeps to the date of an earlier change makes nothing worse. A
+-- minute, so that a server whose own clock is a little behind keeps nobody from suspending.
+local MOST_AHEAD = 60000
 local head, refusal = stored(false)
 if not head then
     return refusal
