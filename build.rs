@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
+    "offergate/v1/audit.proto",
     "offergate/v1/catalog.proto",
     "offergate/v1/eligibility.proto",
     "offergate/v1/fleet.proto",

@@ -82,7 +82,8 @@ impl Chain {
         let revision = self.revision.next();
         let entry = entry::encode(revision, proposal)?;
         let chain = self.hash_with(&entry);
-        Ok((Record { revision, chain, proposal: proposal.clone() }, entry))
+        let text = entry.as_str().into();
+        Ok((Record { revision, chain, proposal: proposal.clone(), entry: text }, entry))
     }
 
     /// Moves over a stored record, if it is the next one and verifies.
@@ -108,10 +109,17 @@ impl Chain {
             return Err(broken(Why::OtherRevision { found }));
         }
         *self = Self { revision, hash };
-        Ok(Record { revision, chain: hash, proposal })
+        Ok(Record { revision, chain: hash, proposal, entry: entry.into() })
     }
 
-    fn hash_with(&self, entry: &str) -> ChainHash {
+    /// Whether a record comes next and its hash follows. What its entry says was read when the record
+    /// was.
+    #[must_use]
+    pub fn leads_to(&self, record: &Record) -> bool {
+        record.revision == self.revision.next() && record.chain == self.hash_with(&record.entry)
+    }
+
+    pub(super) fn hash_with(&self, entry: &str) -> ChainHash {
         let length = u64::try_from(entry.len()).unwrap_or(u64::MAX);
         let mut hasher = Sha256::new();
         hasher.update(self.hash.0);

@@ -122,6 +122,8 @@ pub struct Record {
     pub chain: ChainHash,
     /// The change itself, with who and why.
     pub proposal: Proposal,
+    /// The exact text that was hashed and stored.
+    pub entry: Arc<str>,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod amend;
 mod apply;
+mod audit;
 mod backup;
 mod change_args;
 mod change_view;
@@ -94,6 +95,7 @@ enum Command {
     Watch(watch::Args),
     Find(find::Args),
     Replicas(replicas::Args),
+    Audit(audit::Args),
     Health(health::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -146,6 +148,7 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Watch(args) => watch::run(args, output)?,
         Command::Find(args) => find::run(args, output)?,
         Command::Replicas(args) => replicas::run(args, output)?,
+        Command::Audit(args) => audit::run(args, output)?,
         Command::Health(args) => health::run(args, output)?,
         Command::Backup(args) => backup::run(args, output)?,
         Command::Restore(args) => restore::run(args, output)?,

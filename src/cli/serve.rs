@@ -7,6 +7,7 @@
 //! is `listening on http://HOST:PORT`, the second `management on http://HOST:PORT`; a server that
 //! was told to stop says NOT_SERVING before it stops accepting, and finishes what it has begun.
 
+use super::audit;
 use super::config::bad_settings;
 use super::demo;
 use super::exit::{Exit, Failure};
@@ -51,10 +52,14 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         return Err(Failure::usage("--demo serves on loopback only, since it lets anybody in")
             .help("leave --listen out, or give it an address such as 127.0.0.1:7443"));
     }
+    let key = audit::key_of(&settings, args.serve.demo)?;
     let telemetry = start_telemetry(&settings)?;
     telemetry::log_panics();
     let control = runtime()?;
     let opened = control.block_on(start_service(&settings, &telemetry, &args.serve))?;
+    if let Some(key) = key {
+        opened.service.sign_with(key);
+    }
     let clients = grpc::listeners(settings.listen, settings.workers)
         .map_err(|error| port_failure("--listen", settings.listen, error))?;
     let management = TcpListener::bind(settings.management_listen)
@@ -200,7 +205,9 @@ impl Server {
             let mut signals = Signals::new()?;
             let managed = self.start_management(management)?;
             let Opened { service, follower, broken } = opened;
-            let mended = tokio::spawn(service.mend());
+            let mended = tokio::spawn(Arc::clone(&service).mend());
+            // That proofs lag is told to those who ask for them, and stops no check.
+            tokio::spawn(service.follow_log());
             tracing::info!("Serving");
             let failure = tokio::select! {
                 () = signals.next() => None,

@@ -8,6 +8,7 @@ mod error;
 pub use error::{ClientError, ErrorKind};
 
 use crate::wire::proto;
+use proto::audit_service_client::AuditServiceClient;
 use proto::catalog_service_client::CatalogServiceClient;
 use proto::eligibility_service_client::EligibilityServiceClient;
 use proto::fleet_service_client::FleetServiceClient;
@@ -155,6 +156,12 @@ calls! {
     FleetServiceClient {
         list_replicas(ListReplicasRequest) -> ListReplicasResponse;
         accept_history(AcceptHistoryRequest) -> AcceptHistoryResponse;
+    }
+    AuditServiceClient {
+        list_records(ListRecordsRequest) -> ListRecordsResponse;
+        get_checkpoint(GetCheckpointRequest) -> GetCheckpointResponse;
+        get_inclusion_proof(GetInclusionProofRequest) -> GetInclusionProofResponse;
+        get_consistency_proof(GetConsistencyProofRequest) -> GetConsistencyProofResponse;
     }
     SuspensionServiceClient {
         create_suspension(CreateSuspensionRequest) -> CreateSuspensionResponse;

@@ -53,6 +53,8 @@ pub struct Settings {
     pub advertise: Option<String>,
     /// The file that keeps a shared store's history on this machine; `None` for [`default_journal`].
     pub journal: Option<PathBuf>,
+    /// The key that signs checkpoints of the log of changes; `None` to sign nothing.
+    pub audit_key_file: Option<PathBuf>,
     /// How old proof of knowing all rules may be while `ELIGIBLE` is still answered.
     pub staleness_limit: Duration,
     /// How many threads serve checks.

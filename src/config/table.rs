@@ -185,6 +185,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "audit_key_file",
+        effect: "The key that signs checkpoints of the log of changes; `offergate audit keygen` makes \
+                 one. Only its owner may have access to the file.",
+        form: "path of a file with a C2SP signer key, or an ed25519 key in PKCS #8, PEM",
+        default: DefaultValue::Unset("none: nothing is signed; with --demo one is made"),
+        secret: false,
+        read: |settings, text| {
+            settings.audit_key_file = Some(PathBuf::from(text));
+            Ok(())
+        },
+    },
+    Setting {
         name: "staleness_limit",
         effect: "How old proof of knowing all rules may be while ELIGIBLE is still answered.",
         form: "duration, 500ms to 30s",
@@ -317,6 +329,7 @@ impl Settings {
             replica: None,
             advertise: None,
             journal: None,
+            audit_key_file: None,
             staleness_limit: Duration::ZERO,
             workers: 0,
             reflection: false,

@@ -2,9 +2,10 @@
 
 use super::front::Front;
 use super::health::{HealthOf, Switch};
-use super::sizes::{EligibilityBySize, MOST_ADMIN, MOST_ANSWER, MOST_DOCUMENT};
+use super::sizes::{EligibilityBySize, MOST_ADMIN, MOST_ANSWER, MOST_DOCUMENT, MOST_RECORDS};
 use crate::service::Service;
 use crate::wire::proto;
+use proto::audit_service_server::AuditServiceServer;
 use proto::catalog_service_server::CatalogServiceServer;
 use proto::fleet_service_server::FleetServiceServer;
 use proto::rule_service_server::RuleServiceServer;
@@ -49,6 +50,10 @@ pub const METHODS: &[&str] = &[
     "offergate.v1.FleetService/ListReplicas",
     "offergate.v1.FleetService/AwaitEnforcement",
     "offergate.v1.FleetService/AcceptHistory",
+    "offergate.v1.AuditService/ListRecords",
+    "offergate.v1.AuditService/GetCheckpoint",
+    "offergate.v1.AuditService/GetInclusionProof",
+    "offergate.v1.AuditService/GetConsistencyProof",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -81,12 +86,16 @@ pub fn routes(
     let fleet = FleetServiceServer::new(api.clone())
         .max_decoding_message_size(MOST_ADMIN)
         .max_encoding_message_size(MOST_ANSWER);
+    let audit = AuditServiceServer::new(api.clone())
+        .max_decoding_message_size(MOST_ADMIN)
+        .max_encoding_message_size(MOST_RECORDS);
     let health = HealthServer::new(HealthOf::new(Arc::clone(service), switch.clone()));
     let mut routes = Routes::new(EligibilityBySize::new(&api))
         .add_service(rules)
         .add_service(catalog)
         .add_service(suspensions)
         .add_service(fleet)
+        .add_service(audit)
         .add_service(health);
     if reflection {
         let builder = || {

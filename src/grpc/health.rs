@@ -3,6 +3,7 @@
 use crate::service::Service;
 use crate::wire::proto;
 use futures_util::{Stream, StreamExt};
+use proto::audit_service_server::AuditServiceServer;
 use proto::catalog_service_server::CatalogServiceServer;
 use proto::eligibility_service_server::EligibilityServiceServer;
 use proto::fleet_service_server::FleetServiceServer;
@@ -76,7 +77,8 @@ impl HealthOf {
             RuleServiceServer::<super::api::Api>::NAME
             | CatalogServiceServer::<super::api::Api>::NAME
             | SuspensionServiceServer::<super::api::Api>::NAME
-            | FleetServiceServer::<super::api::Api>::NAME => self.service.held().is_some(),
+            | FleetServiceServer::<super::api::Api>::NAME
+            | AuditServiceServer::<super::api::Api>::NAME => self.service.held().is_some(),
             _ => return None,
         };
         let serving = serving && self.switch.is_on();

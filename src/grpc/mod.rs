@@ -4,6 +4,7 @@
 //! listener; a server may run several, one a core.
 
 mod api;
+mod audit;
 mod catalog;
 mod deadline;
 mod eligibility;

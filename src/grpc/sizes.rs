@@ -21,6 +21,9 @@ pub(super) const MOST_ADMIN: usize = 1024 * 1024;
 /// Largest rule file: about 40,000 suspensions.
 pub(super) const MOST_DOCUMENT: usize = 16 * 1024 * 1024;
 
+/// Largest page of records: one record can hold a whole rule file, spelt out step by step.
+pub(super) const MOST_RECORDS: usize = 4 * MOST_DOCUMENT;
+
 /// Largest answer, except for rule files.
 pub(super) const MOST_ANSWER: usize = 4 * 1024 * 1024;
 

@@ -164,6 +164,9 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
         ServiceError::NotForked => {
             failed(Code::FailedPrecondition, "NOT_FORKED", &message, [], None)
         }
+        ServiceError::NoAuditKey => {
+            failed(Code::FailedPrecondition, "AUDIT_KEY_UNSET", &message, [], None)
+        }
         ServiceError::Store(cause) => store_status(&cause),
     }
 }

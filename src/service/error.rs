@@ -113,6 +113,10 @@ pub enum ServiceError {
     #[error("the store's history has not forked")]
     NotForked,
 
+    /// No key was set, so nothing can be signed.
+    #[error("this server has no key to sign checkpoints with: set `audit_key_file`")]
+    NoAuditKey,
+
     /// The store said no, or nothing.
     #[error("rule store refused")]
     Store(#[from] StoreError),

@@ -5,6 +5,7 @@
 //! in effect before it is acknowledged.
 
 mod answer;
+mod audit;
 pub mod catalog;
 mod change;
 mod check;
@@ -20,6 +21,7 @@ mod sentences;
 mod suspend;
 
 pub use answer::Answer;
+pub use audit::{ConsistencyProof, InclusionProof};
 pub use change::{Change, Changed, Requester};
 pub use check::{OfferAnswer, View};
 pub use documents::RuleFile;
@@ -32,6 +34,8 @@ pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample}
 
 /// What a caller names an attempt by.
 pub use crate::audit::RequestId;
+/// What is in the log of changes, and what signs it.
+pub use crate::audit::{AuditKey, Record};
 /// What an explanation shows, step by step.
 pub use crate::decision::{CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
 /// The rules of one revision.
@@ -81,6 +85,8 @@ pub struct Service {
     damaged: AtomicBool,
     /// Where a wall clock that steps back takes no check: before the newest change.
     floor: Floor,
+    /// The tree over the log of changes.
+    audit: audit::AuditLog,
 }
 
 /// Why a service cannot start.
@@ -165,6 +171,7 @@ impl Service {
             changes: Arc::new(Semaphore::new(change::MOST_CHANGES)),
             damaged: AtomicBool::new(false),
             floor: Floor::new(),
+            audit: audit::AuditLog::default(),
         })
     }
 

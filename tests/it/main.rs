@@ -9,6 +9,8 @@
 )]
 
 mod api;
+mod audit;
+mod audit_tampering;
 #[path = "../chaos/tested.rs"]
 mod chaos;
 mod cli;
@@ -23,6 +25,7 @@ mod laws;
 mod random;
 mod redis_failover;
 mod redis_faults;
+mod redis_nodes;
 mod redis_replicas;
 mod redis_server;
 mod redis_store;

@@ -2,16 +2,18 @@
 //! run, and that nobody's question holds up a renewal.
 
 use super::redis_faults::{NAMESPACE, reopened, store_of};
-use super::redis_server::{Flavour, Server};
+use super::redis_server::{Flavour, Server, location_of, way_with_a_stop};
 use super::store_proposals::{StoreUnderTest, apply_next, chain_of, proposal};
 use offergate::audit::{ChangeKind, Proposal};
-use offergate::domain::{Lineage, Revision};
+use offergate::clock::{Clock, SystemClock};
+use offergate::domain::{ChainHash, Lineage, Revision};
 use offergate::store::memory::MemoryStore;
 use offergate::store::redis::{Location, RedisStore};
 use offergate::store::{
     Head, Incarnation, ReplicaName, Report, RuleStore, SharedStore, Standing, StoreError,
 };
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn report(name: &str, run: char, applied: Head) -> Report {
@@ -167,6 +169,63 @@ async fn which_history_goes_on_is_decided_only_where_histories_disagree_and_all_
         let (_server, store) = store_of(0).await;
         each_history_knows_those_before_it(&store, decisions, kept).await;
     }
+}
+
+#[tokio::test]
+async fn a_question_that_is_long_in_answering_holds_up_no_renewal() {
+    let (server, begun) = store_of(1).await;
+    let head = begun.head().await.unwrap().unwrap();
+    let (asked, is_asked) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let way = way_with_a_stop(server.port, "\r\nCONFIG\r\n", move || {
+        asked.send(()).unwrap();
+        let _ = released.recv(); // Until the other end goes.
+    });
+    let store = Arc::new(RedisStore::open(location_of(way, NAMESPACE)).unwrap());
+    let slow = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.shortfalls().await }
+    });
+    is_asked.await.unwrap();
+    let renewal = store.renew(&report("a", '1', head)).await.unwrap();
+    assert_eq!(renewal.standing, Standing::Newest);
+    drop(release);
+    let _ = slow.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_dated_ahead_of_the_stores_clock_is_refused_unless_an_earlier_one_was_too() {
+    let (server, store) = store_of(1).await;
+    let dated = |request: &str, kind, at| Proposal { kind, at, ..proposal(request, 2) };
+    let now = SystemClock.wall();
+    let day = Duration::from_secs(24 * 60 * 60);
+    let head = store.head().await.unwrap().unwrap();
+    for kind in [ChangeKind::ApplyRules, ChangeKind::HealFork, ChangeKind::AcceptHistory] {
+        if kind == ChangeKind::HealFork {
+            let stranger = Head { chain: ChainHash::ZERO, ..head.clone() };
+            store.renew(&report("stranger", '9', stranger)).await.unwrap();
+        }
+        let refused = apply_next(&store, &dated("ahead", kind, now + day)).await.unwrap_err();
+        assert!(matches!(refused, StoreError::NotWritten { .. }), "{refused:?}");
+        let said = chain_of(&refused);
+        assert!(said.contains(": the clock of this machine is 86"), "{said}");
+        assert!(said.ends_with(" s ahead of the store's"), "{said}");
+        assert_eq!(store.load().await.unwrap().head, head, "something was written");
+    }
+    let decided = dated("decided", ChangeKind::AcceptHistory, now + Duration::from_secs(1));
+    apply_next(&store, &decided).await.unwrap();
+
+    // A history that came from elsewhere, whose newest change is of tomorrow.
+    let memory = MemoryStore::fresh();
+    let tomorrow = dated("tomorrow", ChangeKind::ApplyRules, now + day);
+    apply_next(&memory, &tomorrow).await.unwrap();
+    let copy = RedisStore::open(server.location("copy")).unwrap();
+    copy.fill_from(&memory).await.unwrap();
+    let later = now + day + Duration::from_millis(1);
+    let refused = apply_next(&copy, &dated("later", ChangeKind::ApplyRules, later)).await;
+    assert!(matches!(refused, Err(StoreError::NotWritten { .. })), "{refused:?}");
+    apply_next(&copy, &dated("as-late", ChangeKind::ApplyRules, now + day)).await.unwrap();
+    apply_next(&copy, &dated("as-late-again", ChangeKind::ApplyRules, now + day)).await.unwrap();
 }
 
 /// A replica whose leases would run for longer than the history allows gets none.

@@ -6,10 +6,12 @@
 
 use offergate::clock::{Clock, SystemClock};
 use offergate::store::redis::{Address, Location, Login, Namespace, RedisStore, Servers};
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -173,8 +175,10 @@ impl Server {
     }
 
     /// What `redis-cli` prints for a command. One that is refused fails the test.
+    #[track_caller]
     pub(crate) fn cli(&self, command: &[&str]) -> String {
-        let answer = self.try_cli(command).unwrap();
+        let answer = self.try_cli(command);
+        let answer = answer.unwrap_or_else(|| panic!("{command:?}: no answer at {}", self.port));
         assert!(!answer.starts_with("ERR "), "{command:?}: {answer}");
         answer
     }
@@ -230,6 +234,53 @@ pub(crate) fn location_of(port: u16, namespace: &str) -> Location {
 /// The name of one of a namespace's keys.
 pub(crate) fn key(namespace: &str, part: &str) -> String {
     format!("{{offergate:{namespace}}}:{part}")
+}
+
+/// A way to a server. When `word` has passed to it for the first time, `stop` runs before the answer passes
+/// back: for what happens between two of our commands.
+pub(crate) fn way_with_a_stop(
+    server: u16,
+    word: &'static str,
+    stop: impl FnOnce() + Send + 'static,
+) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stop = Arc::new(Mutex::new(Some(stop)));
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", server)))
+            else {
+                return;
+            };
+            let (up, down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let said = Arc::new(AtomicBool::new(false));
+            let (hears, stop) = (Arc::clone(&said), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                carry(up, server, |piece| {
+                    let hit = piece.windows(word.len()).any(|part| part == word.as_bytes());
+                    said.fetch_or(hit, Ordering::SeqCst);
+                });
+            });
+            std::thread::spawn(move || {
+                carry(down, client, |_| {
+                    let stop = hears.load(Ordering::SeqCst).then(|| stop.lock().unwrap().take());
+                    stop.flatten().into_iter().for_each(|stop| stop());
+                });
+            });
+        }
+    });
+    port
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, mut look: impl FnMut(&[u8])) {
+    let mut piece = [0; 4096];
+    while let Ok(length @ 1..) = from.read(&mut piece) {
+        look(&piece[..length]);
+        if to.write_all(&piece[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
 }
 
 /// Says what it is told to whoever connects, whatever they say: for what a real server cannot be made to

@@ -61,6 +61,7 @@ fn with_nothing_set_the_server_listens_on_loopback_and_keeps_rules_in_the_state_
         replica: None,
         advertise: None,
         journal: None,
+        audit_key_file: None,
         staleness_limit: Duration::from_secs(5),
         workers: 2,
         reflection: false,

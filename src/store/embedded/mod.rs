@@ -10,6 +10,7 @@
 //! - `writer`: the one connection that writes; `trust`: what its memory of the file is worth.
 //! - `origin`: where the history of a restored store came from.
 //! - `worker`: a thread that owns a connection.
+//! - `stored`: the log as it stands, for auditors.
 //! - `copy`: backup and restore. `journal`: the same file as a replica of a shared store keeps it.
 //!
 //! Invariants: a change is on disk before anybody can see it. An I/O error of the writer breaks the
@@ -24,6 +25,7 @@ mod journal;
 mod log;
 mod origin;
 mod schema;
+mod stored;
 mod trust;
 mod worker;
 mod writer;
@@ -31,6 +33,7 @@ mod writer;
 pub use copy::{Restored, backup_file, restore};
 pub use error::OpenError;
 pub use journal::FileJournal;
+pub use stored::{StoredRow, each_stored};
 
 use super::{Applied, Head, Loaded, RuleStore, StoreError};
 use crate::audit::{Proposal, Record, RequestId};

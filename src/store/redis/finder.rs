@@ -1,19 +1,22 @@
 //! Finds the server that takes writes, and connects to it.
 //!
 //! What sentinels or a cluster's nodes say is a hint: every script makes sure for itself that it runs on
-//! a primary. So an old answer costs a detour and nothing else.
+//! a primary. So an old answer costs a detour and nothing else. All are asked at once, so that those who
+//! are silent cost nothing either; and who misled is believed again only when nobody else answers.
 
 use super::location::{Address, Location, Servers, Tls};
 use super::reply::text;
 use super::trouble::Trouble;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo,
     ProtocolVersion, RedisConnectionInfo, TlsCertificates, Value,
 };
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -23,12 +26,27 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Knows where the primary was last.
 pub(super) struct Finder {
     location: Location,
-    known: Mutex<Option<Address>>,
+    known: Mutex<Known>,
+}
+
+/// What was heard.
+#[derive(Default)]
+struct Known {
+    primary: Option<Found>,
+    /// Who named a server that was no primary, or was not there.
+    misled: BTreeSet<Address>,
+}
+
+/// Where the primary is, as somebody says.
+#[derive(Clone)]
+struct Found {
+    at: Address,
+    says: Address,
 }
 
 impl Finder {
     pub(super) fn new(location: Location) -> Self {
-        Self { location, known: Mutex::new(None) }
+        Self { location, known: Mutex::default() }
     }
 
     pub(super) fn location(&self) -> &Location {
@@ -37,18 +55,19 @@ impl Finder {
 
     /// A connection of its own to the primary, as far as anybody knows.
     pub(super) async fn connect(&self) -> Result<(Address, MultiplexedConnection), Trouble> {
-        let known = self.known().clone();
-        let address = match known {
-            Some(address) => address,
-            None => self.find().await?,
-        };
-        match self.connect_to(&address, true).await {
-            Ok(connection) => {
-                *self.known() = Some(address.clone());
-                Ok((address, connection))
+        let known = self.known().primary.clone();
+        let found = match known {
+            Some(found) => found,
+            None => {
+                let found = self.find().await?;
+                self.known().primary = Some(found.clone());
+                found
             }
+        };
+        match self.connect_to(&found.at, true).await {
+            Ok(connection) => Ok((found.at, connection)),
             Err(trouble) => {
-                self.is_not_at(&address, None);
+                self.is_not_at(&found.at, None);
                 Err(trouble)
             }
         }
@@ -57,38 +76,64 @@ impl Finder {
     /// The primary is not at `address`, and perhaps at `instead`.
     pub(super) fn is_not_at(&self, address: &Address, instead: Option<Address>) {
         let mut known = self.known();
-        if known.as_ref() == Some(address) {
-            *known = instead.filter(|_| matches!(self.location.servers, Servers::Cluster(_)));
-        }
+        let Some(found) = known.primary.take_if(|found| found.at == *address) else { return };
+        known.misled.insert(found.says);
+        let instead = instead.filter(|_| matches!(self.location.servers, Servers::Cluster(_)));
+        known.primary = instead.map(|at| Found { at, says: address.clone() });
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Option<Address>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn find(&self) -> Result<Address, Trouble> {
+    async fn find(&self) -> Result<Found, Trouble> {
         let (asked, mut last) = match &self.location.servers {
-            Servers::Single(address) => return Ok(address.clone()),
+            Servers::Single(at) => return Ok(Found { at: at.clone(), says: at.clone() }),
             Servers::Sentinel { sentinels, .. } => {
                 (sentinels, Trouble::away("no sentinel answers"))
             }
             Servers::Cluster(nodes) => (nodes, Trouble::away("no node of the cluster answers")),
         };
-        for address in asked {
-            let found = match &self.location.servers {
-                Servers::Sentinel { master, .. } => self.ask_sentinel(address, master).await,
-                Servers::Single(_) | Servers::Cluster(_) => self.ask_node(address).await,
-            };
-            match found {
-                Ok(found) => return Ok(found),
-                Err(trouble) => last = trouble,
+        let misled = self.misled(asked);
+        let mut asking: FuturesUnordered<_> = asked.iter().map(|one| self.ask(one)).collect();
+        let mut doubtful = None;
+        while let Some(answer) = asking.next().await {
+            match answer {
+                Some(Ok(found)) if misled.contains(&found.says) => {
+                    doubtful = doubtful.or(Some(found));
+                }
+                Some(Ok(found)) => return Ok(found),
+                Some(Err(trouble)) => last = trouble,
+                None => {} // Silence says less than whatever another one said.
             }
         }
         // The servers may know in a moment, whatever the last one said.
-        Err(match last {
+        doubtful.ok_or(match last {
             Trouble::Lost(source) => Trouble::away(source),
             other => other,
         })
+    }
+
+    /// Who misled, of those who can be asked. When all did, nobody is worse than another.
+    fn misled(&self, asked: &[Address]) -> BTreeSet<Address> {
+        let mut known = self.known();
+        known.misled.retain(|one| asked.contains(one));
+        if asked.iter().all(|one| known.misled.contains(one)) {
+            known.misled.clear();
+        }
+        known.misled.clone()
+    }
+
+    /// `None` when no answer comes in time.
+    async fn ask(&self, says: &Address) -> Option<Result<Found, Trouble>> {
+        let asking = async {
+            match &self.location.servers {
+                Servers::Sentinel { master, .. } => self.ask_sentinel(says, master).await,
+                Servers::Single(_) | Servers::Cluster(_) => self.ask_node(says).await,
+            }
+        };
+        let found = timeout(PATIENCE, asking).await.ok()?;
+        Some(found.map(|at| Found { at, says: says.clone() }))
     }
 
     /// Sentinels often have no password where the servers have one.

@@ -2,7 +2,7 @@
 //! anew after it failed.
 //!
 //! `WAIT` speaks of what its own connection wrote, and a call that blocks holds up whatever shares its
-//! connection. So commits, reads, the wait for nodes and the wait for news each have a lane.
+//! connection. So commits, renewals, reads, the wait for nodes and the wait for news each have a lane.
 //!
 //! Invariant: a call whose answer never came is sent again only where the caller said that this is
 //! harmless.

@@ -61,6 +61,8 @@ struct Core {
     commits: Lane,
     /// A wait for nodes that are down must hold up no commit.
     waits: Lane,
+    /// A lease must hang on nobody else's questions.
+    renewals: Lane,
     reports: Lane,
     log: Log,
     news: Lane,
@@ -79,6 +81,7 @@ impl RedisStore {
         let core = Core {
             commits: Lane::new(&finder),
             waits: Lane::new(&finder),
+            renewals: Lane::new(&finder),
             reports: Lane::new(&finder),
             log: Log::new(Lane::new(&finder)),
             news: Lane::new(&finder),
@@ -175,7 +178,10 @@ impl Core {
             | ChangeKind::CreateExemption => ("", &held.head.lineage),
         };
         let next = next_lineage.as_str();
-        let arguments = [lineage, &revision, &before, &after, &entry, request, how, next];
+        let dated = proposal.at.as_millisecond().to_string();
+        let latest = held.changed_at.map(|at| at.as_millisecond().to_string()).unwrap_or_default();
+        let arguments =
+            [lineage, &revision, &before, &after, &entry, request, how, next, &dated, &latest];
         let reply =
             self.commits.run(&scripts::COMMIT, &arguments, PATIENCE, Unanswered::Tell).await;
         let mut reply = reply.map_err(|trouble| trouble.writing(DOING))?.sound()?;
@@ -209,6 +215,13 @@ impl Core {
             "AGREED" => {
                 let source = "histories agree: there is nothing to decide".into();
                 Err(StoreError::NotWritten { doing: DOING, source })
+            }
+            "AHEAD" => {
+                reply.reign().map_err(&unclear)?;
+                let seconds = reply.milliseconds().map_err(&unclear)?.as_secs();
+                let source =
+                    format!("the clock of this machine is {seconds} s ahead of the store's");
+                Err(StoreError::NotWritten { doing: DOING, source: source.into() })
             }
             "FULL" => {
                 let source = "the store has no more revision numbers".into();

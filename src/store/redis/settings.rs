@@ -204,16 +204,19 @@ impl Core {
     }
 
     /// Whether the count of nodes that `WAIT` gives can be taken for the number that has a change on
-    /// disk: all write before they answer, and nobody follows whom nobody counted.
+    /// disk: all write before they answer, the same nodes follow as when it was asked, and nobody of whom
+    /// nobody knows.
     pub(super) async fn can_count(
         &self,
         session: &mut Session<'_>,
+        followers: u64,
         copies: u32,
         end: Instant,
     ) -> Result<bool, Trouble> {
         let found = Found::read(&mut Primary(session, end)).await?;
-        let followers = found.info("connected_slaves").and_then(|count| count.parse::<u32>().ok());
-        if !found.forgets().is_empty() || followers.is_none_or(|count| self.nodes <= count) {
+        let now = found.info("connected_slaves").and_then(|count| count.parse().ok());
+        let known = now == Some(followers) && followers < u64::from(self.nodes);
+        if !known || !found.forgets().is_empty() {
             return Ok(false);
         }
         // While a node is missing, nothing hangs on what the others have on disk.

@@ -63,7 +63,7 @@ impl Core {
             &address,
             &limit,
         ];
-        let reply = self.reports.run(&RENEW, &arguments, PATIENCE, Unanswered::Again).await;
+        let reply = self.renewals.run(&RENEW, &arguments, PATIENCE, Unanswered::Again).await;
         let mut reply = reply.map_err(|trouble| trouble.reading(DOING))?.sound()?;
         let mut read = || -> Result<Renewal, BoxError> {
             let reign = reply.reign()?;
@@ -115,7 +115,8 @@ impl Core {
     }
 
     /// The reign must be the same before and after the wait: the count of a primary that went and came
-    /// back says nothing of what the others hold now.
+    /// back says nothing of what the others hold now. Nor may anybody leave meanwhile who was counted and
+    /// cannot be looked at any more; whoever comes makes it another reign.
     async fn confirm(&self, place: &Head, limit: Duration) -> Result<Confirmation, StoreError> {
         const DOING: &str = "waiting for all store nodes";
         // Others may be waiting for the same nodes first. What is left is for the nodes, so that there is
@@ -131,13 +132,14 @@ impl Core {
         let read = |reply: &mut Reply| -> Result<_, BoxError> {
             let reign = reply.reign()?;
             if reply.kind == "EMPTY" {
-                return Ok((reign, Standing::Empty, self.location.staleness_limit));
+                return Ok((reign, Standing::Empty, self.location.staleness_limit, 0));
             }
             reply.revision()?;
             let standing = standing_with_lineage(reply)?;
-            Ok((reign, standing, reply.milliseconds()?))
+            Ok((reign, standing, reply.milliseconds()?, reply.count()?))
         };
-        let (before, standing, longest_lease) = read(&mut reply).map_err(unclear(DOING))?;
+        let (before, standing, longest_lease, followers) =
+            read(&mut reply).map_err(unclear(DOING))?;
         let others = self.nodes.saturating_sub(1);
         let mut copies = 1;
         if 0 < others && matches!(standing, Standing::Newest | Standing::Behind) {
@@ -150,7 +152,7 @@ impl Core {
             };
             copies += u32::try_from(followers).unwrap_or(0);
         }
-        let counts = self.can_count(&mut session, copies, end).await.map_err(failed)?;
+        let counts = self.can_count(&mut session, followers, copies, end).await.map_err(failed)?;
         let again = session.script(&HEAD, &[], end).await.map_err(failed)?;
         let after = again.sound()?.reign().map_err(unclear(DOING))?;
         if after != before || !counts {

@@ -1,12 +1,18 @@
 -- Makes one change the next revision: its record, its request id and the head, in one step.
 --
 -- ARGV: gen, expected revision, expected chain, new chain, entry, request id, how ('', 'HEAL' or
--- 'ACCEPT'), new gen for ACCEPT.
+-- 'ACCEPT'), new gen for ACCEPT, the date of the change and the latest date before it or '', both in
+-- milliseconds.
+--
+-- No replica decides a check before the newest date. One far ahead of all clocks would put off whatever
+-- is lifted or begins meanwhile; but who keeps to the date of an earlier change makes nothing worse. A
+-- minute, so that a server whose own clock is a little behind keeps nobody from suspending.
+local MOST_AHEAD = 60000
 local head, refusal = stored(false)
 if not head then
     return refusal
 end
-local gen, rev, chain, next_chain, entry, request, how, next_gen = unpack(ARGV)
+local gen, rev, chain, next_chain, entry, request, how, next_gen, dated, before = unpack(ARGV)
 
 local seen = redis.call('HGET', IDEM, request)
 if seen then
@@ -31,6 +37,10 @@ if head.fork == '1' and how == '' then
 end
 if head.fork == '0' and how == 'ACCEPT' then
     return { 'AGREED', head.reign }
+end
+local ahead = tonumber(dated) - time()
+if MOST_AHEAD < ahead and (before == '' or tonumber(before) < tonumber(dated)) then
+    return { 'AHEAD', head.reign, string.format('%.0f', ahead) }
 end
 local next_rev = string.format('%.0f', head.number + 1)
 if not is_count(next_rev) then

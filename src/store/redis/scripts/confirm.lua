@@ -1,4 +1,5 @@
--- What a place is in the history, with a write of this connection's own for WAIT to wait for.
+-- What a place is in the history and how many nodes follow, with a write of this connection's own for WAIT
+-- to wait for.
 --
 -- ARGV: gen, revision, chain.
 local head, refusal = stored(false)
@@ -10,4 +11,6 @@ if not place then
     return why
 end
 redis.call('HSET', REPS, '', '1')
-return { marked(head, place), head.reign, head.rev, head.gen, head.ancestors, head.limit }
+return {
+    marked(head, place), head.reign, head.rev, head.gen, head.ancestors, head.limit, head.followers,
+}

@@ -31,6 +31,12 @@ local function is_ancestry(text)
     return true
 end
 
+-- This server's own time in milliseconds.
+local function time()
+    local clock = redis.call('TIME')
+    return tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+end
+
 local function corrupt(place, why)
     return { 'CORRUPT', place, why }
 end
@@ -38,7 +44,7 @@ end
 -- One uninterrupted reign of this primary. A run id alone would not show that it was demoted and
 -- promoted again; the replication id changes with each promotion. Neither shows that the others
 -- followed another primary for a while and then came back to this one, which never heard of it; but
--- they must sync again for that, and syncs are counted.
+-- they must sync again for that, and syncs are counted. Beside it: how many follow.
 local function reign()
     local server = redis.call('INFO', 'server')
     local replication = redis.call('INFO', 'replication')
@@ -50,16 +56,17 @@ local function reign()
     local history = string.match(replication, 'master_replid:(%x+)')
     local whole = string.match(stats, 'sync_full:(%d+)')
     local partial = string.match(stats, 'sync_partial_ok:(%d+)')
-    if not run or not history or not whole or not partial then
+    local followers = string.match(replication, 'connected_slaves:(%d+)')
+    if not run or not history or not whole or not partial or not followers then
         return nil
     end
-    return run .. '/' .. history .. '/' .. whole .. '+' .. partial
+    return run .. '/' .. history .. '/' .. whole .. '+' .. partial, followers
 end
 
 -- The head, or nil and what to return instead. `log_may_differ` is for the reader, which follows the log
 -- record by record and can say where it ends.
 local function stored(log_may_differ)
-    local who = reign()
+    local who, followers = reign()
     if not who then
         return nil, { 'NOT_PRIMARY' }
     end
@@ -85,7 +92,7 @@ local function stored(log_may_differ)
     local fields = redis.call('HMGET', META, 'fmt', 'gen', 'ancestors', 'rev', 'chain', 'fork', 'limit')
     local head = {
         gen = fields[2], ancestors = fields[3], rev = fields[4], chain = fields[5],
-        fork = fields[6], limit = fields[7], reign = who,
+        fork = fields[6], limit = fields[7], reign = who, followers = followers,
     }
     if fields[1] ~= '1' then
         local found = fields[1] or 'none'

@@ -27,8 +27,7 @@ if tonumber(head.limit) < tonumber(limit) then
     return { 'LIMIT', head.reign, head.rev, head.limit }
 end
 
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local now = time()
 local beats, ended = 0, nil
 local mine = redis.call('HGET', REPS, incarnation)
 if mine then
