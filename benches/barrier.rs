@@ -166,7 +166,9 @@ async fn lift(client: &Client, id: &str) {
 }
 
 async fn outcome(client: &Client) -> proto::Outcome {
-    let customer = proto::Customer { id: "c".into(), ..Default::default() };
+    let holding =
+        proto::Holding { status: proto::HoldingStatus::None.into(), ..Default::default() };
+    let customer = proto::Customer { id: "c".into(), holding: Some(holding), ..Default::default() };
     let request = proto::CheckEligibilityRequest {
         customer: Some(customer),
         offer: "shield-12m".into(),
