@@ -57,6 +57,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     telemetry::log_panics();
     let control = runtime()?;
     let opened = control.block_on(start_service(&settings, &telemetry, &args.serve))?;
+    let signs = key.is_some();
     if let Some(key) = key {
         opened.service.sign_with(key);
     }
@@ -72,7 +73,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         output.raw(&demo::banner(address))?;
     }
     let server = Server::new(&settings, &opened, &telemetry, control.handle().clone())?;
-    let ended = server.serve(&control, clients, management, opened);
+    let ended = server.serve(&control, clients, management, opened, signs);
     telemetry.shutdown();
     ended.map(|()| Exit::Ok)
 }
@@ -194,6 +195,7 @@ impl Server {
         clients: Vec<TcpListener>,
         management: TcpListener,
         opened: Opened,
+        signs: bool,
     ) -> Result<(), Failure> {
         let stop = CancellationToken::new();
         let (ended, mut ends) = mpsc::unbounded_channel();
@@ -206,8 +208,11 @@ impl Server {
             let managed = self.start_management(management)?;
             let Opened { service, follower, broken } = opened;
             let mended = tokio::spawn(Arc::clone(&service).mend());
-            // That proofs lag is told to those who ask for them, and stops no check.
-            tokio::spawn(service.follow_log());
+            if signs {
+                // That proofs lag is told to those who ask for them, and stops no check. Where nothing is
+                // signed, the log is read when somebody asks: it takes room.
+                tokio::spawn(service.follow_log());
+            }
             tracing::info!("Serving");
             let failure = tokio::select! {
                 () = signals.next() => None,
