@@ -12,6 +12,7 @@ mod country;
 mod decision;
 mod ids;
 mod offer;
+mod principal;
 mod product;
 mod request;
 mod revision;
@@ -30,6 +31,7 @@ pub use ids::{
     ProductClass, ProductId, Segment, SuspensionId, VendorId,
 };
 pub use offer::{Offer, Unit};
+pub use principal::{Principal, PrincipalId, PrincipalKind, Role, Roles};
 pub use product::{Component, Components, Product};
 pub use request::{
     Attribute, AttributeName, AttributeValue, CheckRequest, Consistency, Customer, Holding,

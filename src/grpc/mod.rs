@@ -5,6 +5,7 @@
 
 mod api;
 mod audit;
+mod caller;
 mod catalog;
 mod deadline;
 mod eligibility;
