@@ -4,9 +4,13 @@
 use super::audit::{Bank, report};
 use super::server::{Server, offergate};
 use super::store_proposals::{apply_next, block_on, naming};
+use offergate::audit::{Checkpoint, VerifierKey};
+use offergate::domain::Revision;
 use offergate::store::embedded::EmbeddedStore;
+use serde_json::Value;
 use std::fs;
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
 /// A second server with a key of its own, on a copy of the same log.
 fn witness(bank: &Bank) -> String {
@@ -68,4 +72,28 @@ fn two_servers_that_hold_other_histories_do_not_cosign_and_both_notes_are_shown(
     let why = String::from_utf8(refused.stderr).unwrap();
     assert!(why.contains("has signed another history of the same size"), "{why}");
     assert_eq!(why.matches("offergate/").count(), 2, "both notes are shown: {why}");
+}
+
+#[test]
+fn the_ordinary_log_holds_a_checkpoint_that_verifies() {
+    let bank = Bank::with_records(3);
+    let key = VerifierKey::parse(&bank.public).unwrap();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_offergate"))
+        .env_clear()
+        .args(["serve", "--listen", "127.0.0.1:0", "--management-listen", "127.0.0.1:0"])
+        .args(["--log-format", "json", "--store"])
+        .arg(bank.path("rules.db"))
+        .arg("--audit-key-file")
+        .arg(bank.path("audit.key"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let mut told = lines.filter_map(|line| line["checkpoint"].as_str().map(str::to_owned));
+    let checkpoint = Checkpoint::open(&told.next().unwrap(), &key).unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(checkpoint.size, Revision(3));
 }
