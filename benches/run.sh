@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Measures decisions, what telemetry costs, and the server under load. Takes some minutes,
+# Measures decisions, what telemetry costs, the server under load, the suspension barrier, and the
+# verifying of a log. Takes some minutes,
 # and means something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [telemetry] [load] [barrier]
+#   benches/run.sh [decide] [telemetry] [load] [barrier] [verify]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,7 +25,12 @@ measure_barrier() {
     cargo bench --locked --bench barrier
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier
+measure_verify() {
+    cargo build --locked --release --bin offergate
+    python3 benches/verify.py
+}
+
+[ $# -gt 0 ] || set -- decide telemetry load barrier verify
 for part in "$@"; do
     "measure_$part"
 done

@@ -26,7 +26,7 @@ mod tree_tests;
 
 pub use auditor::{Auditor, Compared, Row, Verdict};
 pub use chain::{Broken, Chain, Why, verify};
-pub use checkpoint::{Checkpoint, InvalidCheckpoint};
+pub use checkpoint::{Checkpoint, InvalidCheckpoint, NotCosigned};
 pub use entry::{EntryError, Unreadable, Unrecordable};
 pub use finding::{Finding, Wrong};
 pub use key::{AuditKey, InvalidKey, KeyName, VerifierKey};

@@ -57,6 +57,11 @@ impl ServerArgs {
         Client::connect(&self.server, Duration::from_secs(self.timeout)).await
     }
 
+    /// The way to another server, in all else the same.
+    pub(super) fn at(&self, server: &str) -> Self {
+        Self { server: server.to_owned(), ..self.clone() }
+    }
+
     /// The flag that leads to the same server; nothing for the default one.
     pub(super) fn flag(&self) -> String {
         match self.server.as_str() {
@@ -67,7 +72,7 @@ impl ServerArgs {
 }
 
 /// Refuses what no server could be asked under, before anybody waits for an answer.
-fn address(text: &str) -> Result<String, String> {
+pub(super) fn address(text: &str) -> Result<String, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     match scheme {
         "http" | "https" if !rest.is_empty() => Ok(text.to_owned()),

@@ -98,6 +98,9 @@ pub enum StartError {
     /// The rules are not usable.
     #[error("rules cannot be used")]
     Install(#[from] InstallError),
+    /// They were not compiled to the end: a bug.
+    #[error("compiling the rules broke off")]
+    BrokenOff(#[source] tokio::task::JoinError),
 }
 
 impl Service {
@@ -131,7 +134,10 @@ impl Service {
         decisions: Option<Arc<Decisions>>,
     ) -> Result<Arc<Self>, StartError> {
         let replica = Arc::new(Replica::alone());
-        replica.install(store.load().await?)?;
+        let (loaded, installing) = (store.load().await?, Arc::clone(&replica));
+        // Compiling takes time, and room that goes back to the system with the thread.
+        let installed = tokio::task::spawn_blocking(move || installing.install(loaded).map(drop));
+        installed.await.map_err(StartError::BrokenOff)??;
         Ok(Self::new(store, replica, None, clock, staleness_limit, decisions))
     }
 

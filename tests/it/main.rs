@@ -10,6 +10,7 @@
 
 mod api;
 mod audit;
+mod audit_cosigning;
 mod audit_tampering;
 #[path = "../chaos/tested.rs"]
 mod chaos;
