@@ -1,7 +1,7 @@
 //! The log of changes as auditors and witnesses see it: keys, checkpoints, proofs, exports.
 
 use super::server::{LIMIT, Server, in_repository, offergate};
-use super::store_proposals::{apply_next, block_on, proposal, store_of};
+use super::store_contents::{apply_next, block_on, content, store_of};
 use offergate::audit::{Checkpoint, TreeHash, VerifierKey, verify_consistency, verify_inclusion};
 use offergate::client::{Client, ClientError, ErrorKind};
 use offergate::clock::{Clock, SystemClock};
@@ -57,8 +57,8 @@ impl Bank {
             }
         };
         for number in from..=to {
-            let proposal = proposal(&format!("request-{number}"), number);
-            block_on(apply_next(&store, &proposal)).unwrap();
+            let content = content(&format!("request-{number}"), number);
+            block_on(apply_next(&store, &content)).unwrap();
         }
     }
 

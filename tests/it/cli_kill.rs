@@ -3,6 +3,7 @@
 //! Whatever was acknowledged must be there afterwards, and the chain whole.
 
 use crate::server::Server;
+use crate::two_people::TwoPeople as _;
 use offergate::client::Client;
 use offergate::store::RuleStore as _;
 use offergate::store::embedded::EmbeddedStore;
@@ -51,7 +52,9 @@ async fn write(
     written: Arc<AtomicUsize>,
 ) {
     for number in 0.. {
-        let Ok(response) = client.create_suspension(request(round, number)).await else { return };
+        let Ok(response) = client.create_suspension_by_two(request(round, number)).await else {
+            return;
+        };
         let revision = response.revision.unwrap().number;
         acknowledged.lock().unwrap().insert(format!("s-{round}-{number}"), revision);
         written.fetch_add(1, Ordering::SeqCst);
@@ -102,7 +105,7 @@ fn nothing_acknowledged_is_lost_however_often_the_server_is_killed() {
     assert!(ROUNDS < acknowledged.len(), "{} acknowledged", acknowledged.len());
     for (id, revision) in acknowledged.iter() {
         let record = &records[usize::try_from(*revision).unwrap() - 1];
-        assert_eq!(record.proposal.request_id.as_str(), id, "revision {revision}");
+        assert_eq!(record.content.request_id.as_str(), id, "revision {revision}");
         assert!(loaded.rules.suspensions.contains_key(id.as_str()), "{id}");
     }
     // At most one write a round can have landed without being acknowledged.
@@ -184,7 +187,7 @@ fn what_is_acknowledged_was_forced_to_disk_before_the_answer_was_sent() {
         let client = Client::connect(&address, Duration::from_secs(10)).await.unwrap();
         let mut tokens = Vec::new();
         for number in 0..5 {
-            let made = client.create_suspension(request(0, number)).await.unwrap();
+            let made = client.create_suspension_by_two(request(0, number)).await.unwrap();
             tokens.push(made.revision.unwrap().token);
         }
         tokens

@@ -4,7 +4,7 @@
 //! Writes nothing. Works the same on the store's own file and on a copy of it.
 
 use crate::audit::{Chain, Record, RequestId};
-use crate::domain::{ChainHash, Lineage, Revision, RuleSet};
+use crate::domain::{ChainHash, Lineage, Revision};
 use crate::store::{BoxError, Head, Loaded, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
@@ -57,13 +57,9 @@ pub(super) fn fold(
     lineage: Lineage,
     up_to: Revision,
 ) -> Result<Loaded, StoreError> {
-    let (mut rules, mut changed_at) = (RuleSet::default(), None);
-    let end = each_record(log, Chain::START, up_to.0, |record| {
-        rules.apply(&record.proposal.change);
-        changed_at = changed_at.max(Some(record.proposal.at));
-    })?;
-    let head = Head { lineage, revision: end.revision, chain: end.hash };
-    Ok(Loaded { head, rules, changed_at })
+    let mut loaded = Loaded::start(lineage);
+    each_record(log, Chain::START, up_to.0, |record| loaded.take(&record))?;
+    Ok(loaded)
 }
 
 /// Up to `limit` records after a revision.
@@ -92,7 +88,7 @@ pub(super) fn record_of(
     let before = u64::try_from(revision - 1).map_err(|error| corrupt("revision 0", error))?;
     let record = records(log, Revision(before), 1)?.pop();
     match record {
-        Some(record) if record.proposal.request_id == *request_id => Ok(Some(record)),
+        Some(record) if record.content.request_id == *request_id => Ok(Some(record)),
         _ => Err(corrupt(format!("revision {revision}"), "its request id is not its entry's")),
     }
 }
@@ -145,7 +141,7 @@ fn follow(chain: &mut Chain, row: &Row<'_>) -> Result<Record, BoxError> {
     let hash =
         ChainHash::parse(row.get_ref(1)?.as_str()?).ok_or("its hash is not 64 hex digits")?;
     let record = chain.follow(revision, hash, row.get_ref(3)?.as_str()?)?;
-    if row.get_ref(2)?.as_str()? != record.proposal.request_id.as_str() {
+    if row.get_ref(2)?.as_str()? != record.content.request_id.as_str() {
         return Err("its request id is not its entry's".into());
     }
     Ok(record)

@@ -1,6 +1,7 @@
 //! Checks over gRPC: one, many, a stream, all offers, explained; and what is refused.
 
 use super::server::{Server, check, customer, document, holding, paths, reasons};
+use crate::two_people::TwoPeople as _;
 use offergate::client::ErrorKind;
 use offergate::wire::proto;
 use proto::eligibility_result::Result as Item;
@@ -202,7 +203,7 @@ async fn a_stream_answers_in_order_and_each_answer_rests_on_the_newest_rules() {
     let pair = |id: &str, reason: &str| (id.to_owned(), reason.to_owned());
     assert_eq!(ask(message("a", "oss-12m")).await, pair("a", "NO_RULE_APPLIES"));
     let create = super::server::create(super::server::suspension("oss-2017"), "r-1");
-    server.client.create_suspension(create).await.unwrap();
+    server.client.create_suspension_by_two(create).await.unwrap();
     assert_eq!(ask(message("b", "oss-12m")).await, pair("b", "PRODUCT_SUSPENDED"));
     assert_eq!(ask(message("c", "")).await, pair("c", "error"));
     assert_eq!(ask(message("d", "kis-12m")).await, pair("d", "VENDOR_SUSPENDED"));

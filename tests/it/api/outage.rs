@@ -3,8 +3,9 @@
 
 use super::messages::{connect, framed, send};
 use super::server::{Server, check, create, memory, reasons, suspension};
+use crate::two_people::TwoPeople as _;
 use futures_util::future::{BoxFuture, FutureExt};
-use offergate::audit::{Proposal, Record, RequestId};
+use offergate::audit::{NewRecord, Record, RequestId};
 use offergate::client::ErrorKind;
 use offergate::domain::Revision;
 use offergate::store::memory::MemoryStore;
@@ -76,13 +77,13 @@ impl RuleStore for Unruly {
 
     fn apply<'a>(
         &'a self,
-        proposal: &'a Proposal,
+        content: &'a NewRecord,
         expected: Revision,
     ) -> BoxFuture<'a, Result<Applied, StoreError>> {
         async move {
             self.arrived.fetch_add(1, Ordering::SeqCst);
             self.writes.acquire().await.unwrap().forget();
-            let applied = self.store.apply(proposal, expected).await;
+            let applied = self.store.apply(content, expected).await;
             match self.loses_answers.load(Ordering::SeqCst) {
                 true => Err(Self::fail("writing")),
                 false => applied,
@@ -102,7 +103,7 @@ impl RuleStore for Unruly {
         }
         async move {
             let mut records = records.await?;
-            records.iter_mut().for_each(|it| it.proposal.reason = "x".repeat(1024 * 1024));
+            records.iter_mut().for_each(|it| it.content.reason = "x".repeat(1024 * 1024));
             Ok(records)
         }
         .boxed()
@@ -140,7 +141,7 @@ async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
     let request = create(suspension("s"), "r-1");
     let call = tokio::spawn({
         let (client, request) = (server.client.clone(), request.clone());
-        async move { client.create_suspension(request).await }
+        async move { client.create_suspension_by_two(request).await }
     });
     wait_until(|| store.arrived.load(Ordering::SeqCst) == 2).await;
     store.is_unreadable.store(true, Ordering::SeqCst);
@@ -163,7 +164,7 @@ async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
 
     store.loses_answers.store(false, Ordering::SeqCst);
     store.is_unreadable.store(false, Ordering::SeqCst);
-    let made = server.client.create_suspension(request).await.unwrap();
+    let made = server.client.create_suspension_by_two(request).await.unwrap();
     assert_eq!(made.revision.unwrap().number, 2);
     assert_eq!(
         decide(&server, "oss-12m", Offer).await,
@@ -192,7 +193,7 @@ async fn a_change_goes_on_when_its_caller_is_gone() {
         server.client.watch_revisions(proto::WatchRevisionsRequest::default()).await.unwrap();
     store.writes.forget_permits(Semaphore::MAX_PERMITS);
     let client = server.client.clone();
-    let mut call = Box::pin(client.create_suspension(create(suspension("s"), "r-1")));
+    let mut call = Box::pin(client.create_suspension_by_two(create(suspension("s"), "r-1")));
     wait_until(|| {
         assert!(call.as_mut().now_or_never().is_none(), "not before it is in effect");
         store.arrived.load(Ordering::SeqCst) == 2
@@ -217,7 +218,7 @@ async fn of_changes_at_once_all_land_or_with_an_expected_revision_one() {
                 ..create(suspension(&id), &id)
             };
             let client = server.client.clone();
-            async move { client.create_suspension(request).await }
+            async move { client.create_suspension_by_two(request).await }
         });
         futures_util::future::join_all(calls).await
     };
@@ -240,7 +241,7 @@ async fn a_change_behind_sixty_four_others_is_refused_before_anything_is_written
     store.writes.forget_permits(Semaphore::MAX_PERMITS);
     let call = |number: usize| {
         let (client, id) = (server.client.clone(), format!("s-{number}"));
-        async move { client.create_suspension(create(suspension(&id), &id)).await }
+        async move { client.create_suspension_by_two(create(suspension(&id), &id)).await }
     };
     let mut calls: Vec<_> = (0..65).map(|number| tokio::spawn(call(number))).collect();
     wait_until(|| calls.iter().any(tokio::task::JoinHandle::is_finished)).await;
@@ -276,10 +277,10 @@ async fn a_handler_that_panics_costs_its_own_call_and_not_its_connection() {
     // A change goes on in a task of its own, which has its own way to tell that it broke off.
     store.panics.store(true, Ordering::SeqCst);
     let request = create(suspension("s"), "r-1");
-    let error = server.client.create_suspension(request.clone()).await.unwrap_err();
+    let error = server.client.create_suspension_by_two(request.clone()).await.unwrap_err();
     assert_eq!(error.reason.as_deref(), Some("BROKEN_OFF"));
     store.panics.store(false, Ordering::SeqCst);
-    assert!(server.client.create_suspension(request).await.is_ok());
+    assert!(server.client.create_suspension_by_two(request).await.is_ok());
 }
 
 #[tokio::test]
@@ -288,7 +289,7 @@ async fn pages_of_large_records_fit_into_answers_and_together_hold_the_whole_his
     let server = Server::start_over(Arc::clone(&store) as _).await;
     for place in 2..=12 {
         let id = format!("s-{place}");
-        server.client.create_suspension(create(suspension(&id), &id)).await.unwrap();
+        server.client.create_suspension_by_two(create(suspension(&id), &id)).await.unwrap();
     }
     store.is_wordy.store(true, Ordering::SeqCst);
     let mut request = proto::ListRevisionsRequest { page_size: 1000, ..<_>::default() };
@@ -310,9 +311,10 @@ async fn what_is_only_checked_is_never_written() {
     let server = Server::start().await;
     let request =
         proto::CreateSuspensionRequest { validate_only: true, ..create(suspension("s"), "r-1") };
-    let checked = server.client.create_suspension(request).await.unwrap();
+    let checked = server.client.create_suspension_by_two(request).await.unwrap();
     assert_eq!((checked.revision, checked.suspension.unwrap().id.as_str()), (None, "s"));
     assert_eq!(decide(&server, "oss-12m", proto::Action::Offer).await.0, proto::Outcome::Eligible);
-    let made = server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
+    let made =
+        server.client.create_suspension_by_two(create(suspension("s"), "r-1")).await.unwrap();
     assert_eq!(made.revision.unwrap().number, 2);
 }

@@ -2,7 +2,7 @@
 //! about its store and its journal: in virtual time, to the millisecond.
 
 use super::virtual_fleet::{Member, Mood, Notes, comes, requester, store};
-use offergate::audit::{ChangeKind, Proposal};
+use offergate::audit::{ChangeKind, NewRecord, Party};
 use offergate::domain::{Consistency, Outcome, Revision, RuleChange, RuleEdit};
 use offergate::replica::Contact;
 use offergate::service::{Progress, ServiceError};
@@ -161,17 +161,15 @@ async fn f25_while_what_is_newer_is_not_in_effect_yet_it_is_not_reported_and_the
 async fn write(store: &impl RuleStore, request: &str, edit: RuleEdit) {
     let requester = requester(request);
     let head = store.load().await.unwrap().head;
-    let proposal = Proposal {
-        request_id: requester.request_id,
-        kind: ChangeKind::ApplyRules,
-        author: requester.author,
-        approver: None,
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let (kind, author) = (ChangeKind::ApplyRules, Party::from(&*requester.author));
+    let change = RuleChange { edits: vec![edit] };
+    let content = NewRecord {
         reason: requester.reason,
         ticket: requester.ticket,
-        at: "2026-01-01T00:00:00Z".parse().unwrap(),
-        change: RuleChange { edits: vec![edit] },
+        ..NewRecord::made(requester.request_id, kind, author, at, change)
     };
-    store.apply(&proposal, head.revision).await.unwrap();
+    store.apply(&content, head.revision).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +225,7 @@ async fn a_history_that_people_decided_on_is_taken_over_once_it_has_the_suspensi
     let loaded = store.load().await.unwrap();
     assert_eq!(loaded.head.revision, Revision(3));
     let record = store.records(Revision(2), 1).await.unwrap().remove(0);
-    assert_eq!(record.proposal.kind, ChangeKind::HealFork);
+    assert_eq!(record.content.kind, Some(ChangeKind::HealFork));
     // It remembers the new history, and can make changes.
     assert_eq!(two.journal.last(), 3);
     two.suspend("new").await.unwrap();

@@ -3,6 +3,7 @@
 
 use super::fleet::{Fleet, LEASE, Replica, check, lift, now, suspension, until};
 use super::link::Weather;
+use crate::two_people::TwoPeople as _;
 use offergate::client::{Client, ClientError, ErrorKind};
 use offergate::wire::proto;
 use proto::await_enforcement_request::Change;
@@ -65,7 +66,7 @@ async fn f03_a_change_whose_replica_died_before_it_answered_is_awaited_and_repea
     // The answer of the store is on its way for so long that it never arrives.
     fleet.replica(1).link.set(Weather::Slow(Duration::from_millis(150)));
     let client = fleet.replica(1).client.clone();
-    let asked = tokio::spawn(async move { client.create_suspension(suspension("s")).await });
+    let asked = tokio::spawn(async move { client.create_suspension_by_two(suspension("s")).await });
     until("the change is in the store", async || (fleet.log_length() == before + 1).then_some(()))
         .await;
     fleet.replica_mut(1).kill();
@@ -158,7 +159,7 @@ impl Caller {
             let asked = suspension(&id);
             let suspend = |client: Client| {
                 let asked = asked.clone();
-                async move { client.create_suspension(asked).await }
+                async move { client.create_suspension_by_two(asked).await }
             };
             self.call(&id, suspend).await;
             let enforced = self.enforced(&id).await;
@@ -167,7 +168,7 @@ impl Caller {
             let asked = lift(&id);
             let lift = |client: Client| {
                 let asked = asked.clone();
-                async move { client.lift_suspension(asked).await }
+                async move { client.lift_suspension_by_two(asked).await }
             };
             self.call(&id, lift).await;
             times.push((enforced, lifted));
@@ -224,8 +225,8 @@ async fn f24_of_changes_made_at_once_on_two_replicas_each_is_made_on_what_the_ot
     let seeing =
         |id: &str| proto::CreateSuspensionRequest { expected_revision: Some(1), ..suspension(id) };
     let both = tokio::join!(
-        one.client.create_suspension(seeing("a")),
-        two.client.create_suspension(seeing("b"))
+        one.client.create_suspension_by_two(seeing("a")),
+        two.client.create_suspension_by_two(seeing("b"))
     );
     let (won, lost) = match both {
         (Ok(_), Err(lost)) => (("a", one), lost),
