@@ -17,6 +17,9 @@ mod chain;
 mod checkpoint;
 mod digest;
 mod entry;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod entry_tests;
 mod finding;
 mod key;
 mod note;

@@ -298,7 +298,8 @@ fn write_shown(shown: &Shown, now: Timestamp) -> proto::ProposedChange {
                 ticket: content.ticket.clone(),
                 create_time: Some(time::write(content.at)),
                 edit_time: Some(time::write(content.at)),
-                base_revision: shown.id.0.saturating_sub(1),
+                base_revision: record.revision.0.saturating_sub(1),
+                digest: content.digest.map(|digest| digest.to_string()).unwrap_or_default(),
                 subjects: content.change.edits.iter().map(subject).collect(),
                 decided_revision: revision.0,
                 ..<_>::default()

@@ -27,7 +27,8 @@ pub enum Standing {
     Proposed(Proposal),
     /// It is in force, and waits to be ratified.
     Unratified(Emergency),
-    /// It was decided on: how, and by which revision. The record is that which asked for it.
+    /// It was decided on: how, and by which revision. The record is that of the approval, or else that
+    /// which asked for it.
     Decided(Act, Revision, Box<Record>),
 }
 
@@ -61,7 +62,9 @@ impl Service {
         let standing = match (waiting.emergencies.get(&id), waiting.decided.get(&id)) {
             (Some(emergency), _) => Standing::Unratified(emergency.clone()),
             (None, Some(&(act, revision))) => {
-                let record = self.record_at(id).await?;
+                // What was approved may be another change than what was asked for at first.
+                let told = if act == Act::Approve { revision } else { id };
+                let record = self.record_at(told).await?;
                 Standing::Decided(act, revision, Box::new(record))
             }
             (None, None) => {
@@ -74,7 +77,11 @@ impl Service {
             Standing::Decided(_, _, record) => Arc::new(record.content.change.clone()),
             Standing::Proposed(_) => Arc::default(),
         };
-        let before = self.rules_at(Some(Revision(id.0.saturating_sub(1)))).await?.rules;
+        let told = match &standing {
+            Standing::Decided(_, _, record) => record.revision,
+            Standing::Proposed(_) | Standing::Unratified(_) => id,
+        };
+        let before = self.rules_at(Some(Revision(told.0.saturating_sub(1)))).await?.rules;
         on_another_thread(move || {
             let plan = rules::plan(&before, &before.after(&change));
             Ok(Shown { id, standing, plan, offers_changed: 0, void_because: None })

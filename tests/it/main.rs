@@ -9,8 +9,10 @@
 )]
 
 mod api;
+mod approvals;
 mod audit;
 mod audit_tampering;
+mod bank;
 #[path = "../chaos/tested.rs"]
 mod chaos;
 mod cli;
@@ -19,6 +21,8 @@ mod cli_failures;
 mod cli_fleet;
 mod cli_kill;
 mod cli_serve;
+mod directions;
+mod emergencies;
 mod faults;
 mod hot;
 mod laws;

@@ -28,7 +28,7 @@ async fn a_restart_under_a_clock_that_was_set_back_undoes_nothing_that_was_ackno
     }
     let records = store.records(Revision(0), 10).await.unwrap();
     let dates: Vec<_> = records.iter().map(|record| record.content.at).collect();
-    assert!(dates.len() == 4 && dates.is_sorted(), "{dates:?}");
+    assert!(dates.len() == 8 && dates.is_sorted(), "{dates:?}");
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 
 use super::messages::{connect, framed, send};
 use super::server::{Server, check, create, memory, reasons, suspension};
-use crate::two_people::TwoPeople as _;
+use crate::two_people::{TwoPeople as _, approve, proposing};
 use futures_util::future::{BoxFuture, FutureExt};
 use offergate::audit::{NewRecord, Record, RequestId};
-use offergate::client::ErrorKind;
+use offergate::client::{ClientError, ErrorKind};
 use offergate::domain::Revision;
 use offergate::store::memory::MemoryStore;
 use offergate::store::{Applied, Head, Loaded, RuleStore, StoreError};
@@ -135,15 +135,16 @@ async fn decide(server: &Server, offer: &str, action: proto::Action) -> (proto::
 async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
     let store = Unruly::new();
     let server = Server::start_over(Arc::clone(&store) as _).await;
+    let proposed = server.client.create_suspension(create(suspension("s"), "r-0")).await.unwrap();
+    let proposal = proposed.proposal.unwrap();
     store.loses_answers.store(true, Ordering::SeqCst);
     store.writes.forget_permits(Semaphore::MAX_PERMITS);
     // The store must also stop being read right when the write is on its way.
-    let request = create(suspension("s"), "r-1");
     let call = tokio::spawn({
-        let (client, request) = (server.client.clone(), request.clone());
-        async move { client.create_suspension_by_two(request).await }
+        let (client, proposal) = (server.client.clone(), proposal.clone());
+        async move { approve(&client, &proposal, "r-1").await }
     });
-    wait_until(|| store.arrived.load(Ordering::SeqCst) == 2).await;
+    wait_until(|| store.arrived.load(Ordering::SeqCst) == 4).await;
     store.is_unreadable.store(true, Ordering::SeqCst);
     store.writes.add_permits(1);
     let error = call.await.unwrap().unwrap_err();
@@ -164,8 +165,8 @@ async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
 
     store.loses_answers.store(false, Ordering::SeqCst);
     store.is_unreadable.store(false, Ordering::SeqCst);
-    let made = server.client.create_suspension_by_two(request).await.unwrap();
-    assert_eq!(made.revision.unwrap().number, 2);
+    let made = approve(&server.client, &proposal, "r-1").await.unwrap();
+    assert_eq!(made.number, 4);
     assert_eq!(
         decide(&server, "oss-12m", Offer).await,
         (Ineligible, "PRODUCT_SUSPENDED".to_owned())
@@ -189,48 +190,64 @@ async fn wait_until(mut is_so: impl FnMut() -> bool) {
 async fn a_change_goes_on_when_its_caller_is_gone() {
     let store = Unruly::new();
     let server = Server::start_over(Arc::clone(&store) as _).await;
+    let proposed = server.client.create_suspension(create(suspension("s"), "r-0")).await.unwrap();
+    let proposal = proposed.proposal.unwrap();
     let mut watch =
         server.client.watch_revisions(proto::WatchRevisionsRequest::default()).await.unwrap();
     store.writes.forget_permits(Semaphore::MAX_PERMITS);
     let client = server.client.clone();
-    let mut call = Box::pin(client.create_suspension_by_two(create(suspension("s"), "r-1")));
+    let mut call = Box::pin(approve(&client, &proposal, "r-1"));
     wait_until(|| {
         assert!(call.as_mut().now_or_never().is_none(), "not before it is in effect");
-        store.arrived.load(Ordering::SeqCst) == 2
+        store.arrived.load(Ordering::SeqCst) == 4
     })
     .await;
     drop(call);
     store.writes.add_permits(1);
     let revision = watch.next().await.unwrap().unwrap().revision.unwrap();
-    assert_eq!((revision.number, revision.request_id.as_str()), (2, "r-1"));
+    assert_eq!((revision.number, revision.request_id.as_str()), (4, "r-1"));
     let (outcome, _) = decide(&server, "oss-12m", proto::Action::Offer).await;
     assert_eq!(outcome, proto::Outcome::Ineligible);
 }
 
 #[tokio::test]
-async fn of_changes_at_once_all_land_or_with_an_expected_revision_one() {
+async fn of_changes_at_once_all_land_or_of_the_same_thing_one() {
     let server = Server::start().await;
-    let at_once = async |prefix: &str, expected_revision| {
+    let proposals_at_once = async |prefix: &str, expected_revision, same: bool| {
         let calls = (0..20).map(|place| {
             let id = format!("{prefix}-{place}");
-            let request = proto::CreateSuspensionRequest {
-                expected_revision,
-                ..create(suspension(&id), &id)
-            };
+            let suspension = suspension(if same { "same" } else { &id });
+            let request =
+                proto::CreateSuspensionRequest { expected_revision, ..create(suspension, &id) };
             let client = server.client.clone();
-            async move { client.create_suspension_by_two(request).await }
+            async move { client.create_suspension(request).await }
         });
         futures_util::future::join_all(calls).await
     };
-    let all = at_once("free", None).await;
-    let numbers: BTreeSet<_> =
-        all.into_iter().map(|made| made.unwrap().revision.unwrap().number).collect();
-    assert_eq!(numbers, (2..=21).collect());
-    let bound = at_once("bound", Some(21)).await;
-    let (made, refused): (Vec<_>, Vec<_>) = bound.into_iter().partition(Result::is_ok);
+    let approvals_at_once = async |proposals: Vec<proto::ProposedChange>| {
+        let calls = proposals.into_iter().map(|proposal| {
+            let (client, id) = (server.client.clone(), format!("approve-{}", proposal.id));
+            async move { approve(&client, &proposal, &id).await }
+        });
+        futures_util::future::join_all(calls).await
+    };
+    let waiting = |made: Vec<Result<proto::CreateSuspensionResponse, ClientError>>| {
+        made.into_iter().map(|made| made.unwrap().proposal.unwrap()).collect::<Vec<_>>()
+    };
+    // That others propose moves no rules.
+    let free = waiting(proposals_at_once("free", Some(2), false).await);
+    let same = waiting(proposals_at_once("same", Some(2), true).await);
+    let all = approvals_at_once(free).await;
+    let numbers: BTreeSet<_> = all.into_iter().map(|made| made.unwrap().number).collect();
+    assert_eq!(numbers, (43..=62).collect());
+    let (made, refused): (Vec<_>, Vec<_>) =
+        approvals_at_once(same).await.into_iter().partition(Result::is_ok);
     assert_eq!(made.len(), 1);
     for error in refused.into_iter().filter_map(Result::err) {
-        assert_eq!(error.reason.as_deref(), Some("REVISION_CONFLICT"));
+        assert_eq!(error.reason.as_deref(), Some("APPROVAL_VOID"));
+    }
+    for error in proposals_at_once("late", Some(2), false).await {
+        assert_eq!(error.unwrap_err().reason.as_deref(), Some("REVISION_CONFLICT"));
     }
 }
 
@@ -248,11 +265,11 @@ async fn a_change_behind_sixty_four_others_is_refused_before_anything_is_written
     let refused = calls.iter().position(tokio::task::JoinHandle::is_finished).unwrap();
     let error = calls.remove(refused).await.unwrap().unwrap_err();
     assert_eq!(error.reason.as_deref(), Some("TOO_BUSY"));
-    store.writes.add_permits(100);
+    store.writes.add_permits(200);
     for made in calls {
         made.await.unwrap().unwrap();
     }
-    let id = RequestId::parse(&format!("s-{refused}")).unwrap();
+    let id = RequestId::parse(&proposing(&format!("s-{refused}"))).unwrap();
     assert_eq!(store.record_of(&id).await.unwrap(), None);
     call(refused).await.unwrap();
 }
@@ -303,7 +320,7 @@ async fn pages_of_large_records_fit_into_answers_and_together_hold_the_whole_his
         }
         request.page_token = page.next_page_token;
     }
-    assert_eq!(seen, (1..=12).rev().collect::<Vec<_>>());
+    assert_eq!(seen, (1..=24).rev().collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -314,7 +331,6 @@ async fn what_is_only_checked_is_never_written() {
     let checked = server.client.create_suspension_by_two(request).await.unwrap();
     assert_eq!((checked.revision, checked.suspension.unwrap().id.as_str()), (None, "s"));
     assert_eq!(decide(&server, "oss-12m", proto::Action::Offer).await.0, proto::Outcome::Eligible);
-    let made =
-        server.client.create_suspension_by_two(create(suspension("s"), "r-1")).await.unwrap();
-    assert_eq!(made.revision.unwrap().number, 2);
+    let made = server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
+    assert_eq!(made.revision.unwrap().number, 3);
 }

@@ -26,33 +26,33 @@ async fn a_rule_file_is_planned_applied_once_and_exported_as_it_is() {
         server.client.plan_rules(proto::PlanRulesRequest { document })
     };
     let same = plan(RULES).await.unwrap();
-    assert_eq!((same.lines.len(), same.base_revision), (0, 1));
+    assert_eq!((same.lines.len(), same.base_revision), (0, 2));
     let changed = RULES.replace("12 other months", "Two years");
     let lines = plan(&changed).await.unwrap().lines;
     assert_eq!(lines.len(), 1);
     assert_eq!((lines[0].effect(), lines[0].id.as_str()), (proto::PlanEffect::Change, "oss-12m"));
     assert!(lines[0].details[0].contains("Two years"), "{:?}", lines[0].details);
 
-    let only_checked = proto::ApplyRulesRequest { validate_only: true, ..apply(&changed, 1, "a") };
+    let only_checked = proto::ApplyRulesRequest { validate_only: true, ..apply(&changed, 2, "a") };
     let checked = server.client.apply_rules_by_two(only_checked).await.unwrap();
-    assert_eq!((checked.revision.unwrap().number, checked.lines.len()), (1, 1));
-    let applied = server.client.apply_rules_by_two(apply(&changed, 1, "a")).await.unwrap();
-    assert_eq!((applied.revision.clone().unwrap().number, applied.lines.len()), (2, 1));
+    assert_eq!((checked.revision.unwrap().number, checked.lines.len()), (2, 1));
+    let applied = server.client.apply_rules_by_two(apply(&changed, 2, "a")).await.unwrap();
+    assert_eq!((applied.revision.clone().unwrap().number, applied.lines.len()), (4, 1));
     // The answer got lost, and the caller asks again.
-    let again = server.client.apply_rules_by_two(apply(&changed, 1, "a")).await.unwrap();
+    let again = server.client.apply_rules_by_two(apply(&changed, 2, "a")).await.unwrap();
     assert_eq!(again, applied);
-    let other = server.client.apply_rules_by_two(apply(RULES, 2, "a")).await.unwrap_err();
+    let other = server.client.apply_rules_by_two(apply(RULES, 4, "a")).await.unwrap_err();
     assert_eq!(told(&other), (ErrorKind::Conflict, "REQUEST_ID_REUSED"));
-    let late = server.client.apply_rules_by_two(apply(RULES, 1, "b")).await.unwrap_err();
+    let late = server.client.apply_rules_by_two(apply(RULES, 2, "b")).await.unwrap_err();
     assert_eq!(told(&late), (ErrorKind::Conflict, "REVISION_CONFLICT"));
 
     let exported = server.client.export_rules(<_>::default()).await.unwrap();
-    assert_eq!(exported.revision, 2);
+    assert_eq!(exported.revision, 4);
     assert_eq!(plan(&exported.document.unwrap().yaml).await.unwrap().lines, []);
-    let first = proto::ExportRulesRequest { revision: Some(1) };
+    let first = proto::ExportRulesRequest { revision: Some(2) };
     let first = server.client.export_rules(first).await.unwrap().document.unwrap().yaml;
     assert_eq!(plan(&first).await.unwrap().lines.len(), 1);
-    let none = proto::ExportRulesRequest { revision: Some(3) };
+    let none = proto::ExportRulesRequest { revision: Some(5) };
     let none = server.client.export_rules(none).await.unwrap_err();
     assert_eq!(told(&none), (ErrorKind::NotFound, "NOT_FOUND"));
 }
@@ -66,7 +66,7 @@ async fn a_rule_file_that_is_wrong_changes_nothing_and_every_problem_is_placed()
     assert_eq!(paths(&error), ["document.yaml", "document.yaml"]);
     assert!(error.fields.iter().all(|(_, text)| text.starts_with("rules.yaml:")), "{error}");
     let revision = server.client.get_revision(<_>::default()).await.unwrap().revision.unwrap();
-    assert_eq!(revision.number, 1);
+    assert_eq!(revision.number, 2);
 
     let error = server.client.apply_rules_by_two(<_>::default()).await.unwrap_err();
     assert_eq!(paths(&error), ["document", "expected_revision", "request_id", "author", "reason"]);
@@ -80,7 +80,7 @@ async fn a_suspension_holds_from_its_answer_on_and_ends_with_its_lift() {
     let made =
         server.client.create_suspension_by_two(create(suspension("s"), "r-1")).await.unwrap();
     let revision = made.revision.unwrap();
-    assert_eq!((revision.number, revision.author.as_str()), (2, "ann"));
+    assert_eq!((revision.number, revision.author.as_str()), (4, "ann"));
     assert_eq!((revision.reason.as_str(), revision.ticket.as_str()), ("Found wanting", "CHG-2"));
     assert_eq!(made.suspension.unwrap().state(), proto::SuspensionState::InForce);
     assert_eq!(outcome_of(&server, "oss-12m").await, proto::Outcome::Ineligible);
@@ -153,7 +153,7 @@ async fn a_suspension_that_makes_no_sense_is_refused_with_the_path_of_the_field(
     );
     assert_eq!(outcome_of(&server, "oss-12m").await, proto::Outcome::Eligible);
     let revision = server.client.get_revision(<_>::default()).await.unwrap().revision.unwrap();
-    assert_eq!(revision.number, 1);
+    assert_eq!(revision.number, 2);
 }
 
 #[tokio::test]
@@ -215,10 +215,10 @@ async fn what_was_in_force_cannot_be_amended_away() {
     let later = |it: &mut proto::Suspension| {
         it.from_time = Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 });
     };
-    let begun = amended(later, 2, "r-2").await.unwrap_err();
+    let begun = amended(later, 4, "r-2").await.unwrap_err();
     assert_eq!(told(&begun).1, "SUSPENSION_BEGUN");
     server.client.lift_suspension_by_two(lift("s", "r-3")).await.unwrap();
-    let over = amended(|it| it.reason = "Other".to_owned(), 3, "r-4").await.unwrap_err();
+    let over = amended(|it| it.reason = "Other".to_owned(), 6, "r-4").await.unwrap_err();
     assert_eq!(told(&over).1, "SUSPENSION_OVER");
 }
 
@@ -268,7 +268,7 @@ async fn suspensions_are_listed_in_pages_by_state_and_target() {
         (ids.join(","), listed.next_page_token, listed.revision)
     };
     let all = list(<_>::default()).await;
-    assert_eq!(all, ("a,b,barclays-2017,c".to_owned(), String::new(), 5));
+    assert_eq!(all, ("a,b,barclays-2017,c".to_owned(), String::new(), 10));
     let (first, next, _) =
         list(proto::ListSuspensionsRequest { page_size: 3, ..<_>::default() }).await;
     assert_eq!(first, "a,b,barclays-2017");
@@ -394,7 +394,7 @@ async fn the_history_is_listed_newest_first_and_watched_without_a_gap() {
             break;
         }
     }
-    assert_eq!(numbers, (1..=150).rev().collect::<Vec<u64>>());
+    assert_eq!(numbers, (1..=300).rev().collect::<Vec<u64>>());
 
     let watch = |after_revision| {
         let after_token = String::new();
@@ -403,14 +403,16 @@ async fn the_history_is_listed_newest_first_and_watched_without_a_gap() {
     let mut from_three = watch(Some(3)).await.unwrap();
     let mut only_new = watch(None).await.unwrap();
     server.client.lift_suspension_by_two(lift("s-7", "r-l")).await.unwrap();
-    for expected in 4..=151 {
+    for expected in 4..=302 {
         let revision = from_three.next().await.unwrap().unwrap().revision.unwrap();
         assert_eq!(revision.number, expected);
     }
     let revision = only_new.next().await.unwrap().unwrap().revision.unwrap();
-    assert_eq!((revision.number, revision.kind()), (151, proto::RevisionKind::LiftSuspension));
+    assert_eq!((revision.number, revision.act()), (301, proto::RevisionAct::Propose));
+    let revision = only_new.next().await.unwrap().unwrap().revision.unwrap();
+    assert_eq!((revision.number, revision.kind()), (302, proto::RevisionKind::LiftSuspension));
     assert_eq!(revision.subjects[0].id, "s-7");
-    let ahead = watch(Some(152)).await.unwrap_err();
+    let ahead = watch(Some(303)).await.unwrap_err();
     assert_eq!(told(&ahead), (ErrorKind::Invalid, "REVISION_AHEAD"));
 }
 

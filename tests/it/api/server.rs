@@ -113,7 +113,7 @@ impl Server {
         Self { client, address, clock, switch, telemetry }
     }
 
-    /// With [`RULES`] applied as revision 1.
+    /// With [`RULES`] proposed as revision 1 and in force as revision 2.
     pub(super) async fn start() -> Self {
         Self::start_over(Arc::new(memory())).await
     }
@@ -122,7 +122,7 @@ impl Server {
     pub(super) async fn start_over(store: Arc<dyn RuleStore>) -> Self {
         let server = Self::over(store).await;
         let applied = server.client.apply_rules_by_two(apply(RULES, 0, "first")).await.unwrap();
-        assert_eq!(applied.revision.unwrap().number, 1);
+        assert_eq!(applied.revision.unwrap().number, 2);
         server
     }
 

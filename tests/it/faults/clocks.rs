@@ -145,14 +145,14 @@ async fn f25_while_what_is_newer_is_not_in_effect_yet_it_is_not_reported_and_the
     assert_eq!(enforcement.replicas.iter().filter(expired).count(), 1);
     assert_eq!(two.says_leased().await, Outcome::Indeterminate);
     tokio::time::sleep(10 * SECOND).await;
-    assert_eq!(one.reports(&store).await, 2);
-    assert!(two.reports(&store).await < 2, "what it cannot decide by yet it does not report");
+    assert_eq!(one.reports(&store).await, 3);
+    assert!(two.reports(&store).await < 3, "what it cannot decide by yet it does not report");
     two.set(Mood::Well);
     comes("it reports the suspension", async || {
         let reported = two.reports(&store).await;
         // Never before it decides checks.
-        assert!(reported < 2 || two.says_leased().await == Outcome::Ineligible);
-        reported == 2
+        assert!(reported < 3 || two.says_leased().await == Outcome::Ineligible);
+        reported == 3
     })
     .await;
 }
@@ -287,8 +287,8 @@ async fn f23_a_journal_that_cannot_be_written_stops_changes_here_and_no_check() 
         matches!(&refused, Err(ServiceError::Store(StoreError::NotWritten { .. }))),
         "{refused:?}"
     );
-    assert_eq!(one.suspend("u").await.unwrap(), 3, "others make changes");
+    assert_eq!(one.suspend("u").await.unwrap(), 5, "others make changes");
     two.journal.full.store(false, Ordering::SeqCst);
-    comes("the journal is complete", async || two.journal.last() == 3).await;
-    assert_eq!(two.suspend("t").await.unwrap(), 4);
+    comes("the journal is complete", async || two.journal.last() == 5).await;
+    assert_eq!(two.suspend("t").await.unwrap(), 7);
 }
