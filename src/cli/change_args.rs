@@ -38,8 +38,8 @@ pub(super) struct ChangeArgs {
     #[arg(short, long)]
     yes: bool,
 
-    /// Wait until no replica answers from before the change any more; ends with 6 when time runs out
-    /// first [without a value: 10s]
+    /// In an emergency: wait until no replica answers from before the change any more; ends with 6 when
+    /// time runs out first [without a value: 10s]. A proposal is waited for by `approve --wait`
     #[arg(
         long,
         value_name = "DURATION",
@@ -112,7 +112,7 @@ impl Change {
 }
 
 /// Who runs this process: by name, or by number where there is no name (in many containers).
-fn this_user() -> Option<String> {
+pub(super) fn this_user() -> Option<String> {
     let named = ["USER", "LOGNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
@@ -125,6 +125,6 @@ fn this_user() -> Option<String> {
     })
 }
 
-fn request_id(text: &str) -> Result<RequestId, &'static str> {
+pub(super) fn request_id(text: &str) -> Result<RequestId, &'static str> {
     RequestId::parse(text).ok_or("a request id is 1 to 128 printable ASCII characters, no space")
 }

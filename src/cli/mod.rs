@@ -5,16 +5,19 @@
 
 mod amend;
 mod apply;
+mod approve;
 mod audit;
 mod backup;
 mod change_args;
 mod change_view;
+mod changes;
 mod check;
 mod completions;
 mod config;
 mod confirm;
 mod connection;
 mod customer_file;
+mod decide_args;
 mod decision_view;
 mod demo;
 mod enforcement;
@@ -32,6 +35,9 @@ mod man;
 mod output;
 mod plan;
 mod preview;
+mod proposal_view;
+mod ratify;
+mod reject;
 mod replicas;
 mod request_args;
 mod request_file;
@@ -85,6 +91,10 @@ enum Command {
     Amend(Box<amend::Args>),
     Lift(lift::Args),
     Exempt(Box<exempt::Args>),
+    Approve(approve::Args),
+    Reject(reject::Args),
+    Ratify(ratify::Args),
+    Changes(changes::Args),
     Preview(preview::Args),
     Test(test::Args),
     Plan(plan::Args),
@@ -139,6 +149,10 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Amend(args) => amend::run(args, output)?,
         Command::Lift(args) => lift::run(args, output)?,
         Command::Exempt(args) => exempt::run(args, output)?,
+        Command::Approve(args) => approve::run(args, output)?,
+        Command::Reject(args) => reject::run(args, output)?,
+        Command::Ratify(args) => ratify::run(args, output)?,
+        Command::Changes(args) => changes::run(args, output)?,
         Command::Preview(args) => preview::run(args, output)?,
         Command::Plan(args) => plan::run(args, output)?,
         Command::Apply(args) => apply::run(args, output)?,

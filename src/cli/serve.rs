@@ -140,7 +140,10 @@ fn rules_seen(service: &Service) -> Option<RulesSeen> {
     ];
     let counts = kinds.map(|(kind, count)| (kind, u64::try_from(count).unwrap_or(u64::MAX)));
     let age = service.rules_age();
-    Some(RulesSeen { revision: held.head.revision.0, age, counts: counts.into() })
+    let (in_time, overdue) = service.unratified();
+    let unratified =
+        [in_time, overdue].map(|count| u64::try_from(count).unwrap_or(u64::MAX)).into();
+    Some(RulesSeen { revision: held.head.revision.0, age, counts: counts.into(), unratified })
 }
 
 /// How much the server takes on.

@@ -165,6 +165,14 @@ calls! {
     }
     SuspensionServiceClient {
         create_suspension(CreateSuspensionRequest) -> CreateSuspensionResponse;
+        approve_change(ApproveChangeRequest) -> ApproveChangeResponse;
+        reject_change(RejectChangeRequest) -> RejectChangeResponse;
+        edit_change(EditChangeRequest) -> EditChangeResponse;
+        emergency_suspend(EmergencySuspendRequest) -> EmergencySuspendResponse;
+        ratify_change(RatifyChangeRequest) -> RatifyChangeResponse;
+        get_change(GetChangeRequest) -> GetChangeResponse;
+        list_changes(ListChangesRequest) -> ListChangesResponse;
+        history_of_suspension(HistoryOfSuspensionRequest) -> HistoryOfSuspensionResponse;
         amend_suspension(AmendSuspensionRequest) -> AmendSuspensionResponse;
         lift_suspension(LiftSuspensionRequest) -> LiftSuspensionResponse;
         create_exemption(CreateExemptionRequest) -> CreateExemptionResponse;

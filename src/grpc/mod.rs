@@ -7,6 +7,7 @@ mod api;
 mod audit;
 mod caller;
 mod catalog;
+mod changes;
 mod deadline;
 mod eligibility;
 mod explanation;

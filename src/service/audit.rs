@@ -257,13 +257,13 @@ impl Service {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::audit::{KeyName, samples::proposal, verify_consistency, verify_inclusion};
+    use crate::audit::{KeyName, samples::content, verify_consistency, verify_inclusion};
     use crate::clock::SystemClock;
     use crate::store::RuleStore as _;
     use crate::store::memory::MemoryStore;
 
     async fn add(store: &MemoryStore, name: u64, expected: u64) {
-        store.apply(&proposal(name), Revision(expected)).await.unwrap();
+        store.apply(&content(name), Revision(expected)).await.unwrap();
     }
 
     async fn serving(store: &MemoryStore) -> Arc<Service> {

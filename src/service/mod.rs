@@ -1,28 +1,38 @@
-//! The use cases: check, explain, plan, apply, suspend, lift, exempt, watch, find.
+//! The use cases: check, explain, plan; propose, approve, ratify; watch, find.
 //!
 //! This layer reads the clock, calls `decide`, writes through the store, and knows no protocol. A
 //! check does no I/O and cannot fail; a change is checked and compiled before it is written, and is
 //! in effect before it is acknowledged.
 
 mod answer;
+mod approve;
 mod audit;
 pub mod catalog;
 mod change;
+mod changes;
 mod check;
 mod documents;
+mod emergency;
 mod enforce;
 mod error;
+mod escalation;
 mod explain;
 mod fleet;
 mod history;
 mod instants;
+mod mend;
 mod preview;
+mod record;
+mod refusal;
+mod refused;
 mod sentences;
 mod suspend;
 
 pub use answer::Answer;
+pub use approve::Edited;
 pub use audit::{ConsistencyProof, InclusionProof};
 pub use change::{Change, Changed, Requester};
+pub use changes::{Shown, Standing};
 pub use check::{OfferAnswer, View};
 pub use documents::RuleFile;
 pub use enforce::{Awaited, Enforcement, Progress, Reached};
@@ -31,11 +41,14 @@ pub use explain::{Explanation, RulesAsked};
 pub use fleet::{FleetView, Member};
 pub use history::Revised;
 pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample};
+pub use refusal::Refusal;
 
 /// What a caller names an attempt by.
 pub use crate::audit::RequestId;
-/// What is in the log of changes, and what signs it.
-pub use crate::audit::{AuditKey, Record};
+/// What is in the log of changes, what signs it, and what waits for people.
+pub use crate::audit::{
+    Act, AuditKey, ChangeKind, Digest, Emergency, Party, Proposal, Record, Waiting,
+};
 /// What an explanation shows, step by step.
 pub use crate::decision::{CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
 /// The rules of one revision.
@@ -85,6 +98,8 @@ pub struct Service {
     damaged: AtomicBool,
     /// Where a wall clock that steps back takes no check: before the newest change.
     floor: Floor,
+    /// How many more refusals are written singly.
+    refusals: std::sync::Mutex<refusal::Allowance>,
     /// The tree over the log of changes.
     audit: audit::AuditLog,
 }
@@ -174,9 +189,10 @@ impl Service {
             decisions,
             writing: Mutex::default(),
             newest: watch::channel(held.unwrap_or_default()).0,
-            changes: Arc::new(Semaphore::new(change::MOST_CHANGES)),
+            changes: Arc::new(Semaphore::new(record::MOST_CHANGES)),
             damaged: AtomicBool::new(false),
             floor: Floor::new(),
+            refusals: std::sync::Mutex::default(),
             audit: audit::AuditLog::default(),
         })
     }
@@ -196,7 +212,7 @@ impl Service {
     pub fn ready(&self) -> Result<(), String> {
         match self.replica.held() {
             None => Err("no rules are loaded".to_owned()),
-            Some(held) if held.head.revision == Revision::ZERO => {
+            Some(held) if held.rules_since == Revision::ZERO => {
                 Err("no rules have been applied yet".to_owned())
             }
             Some(_) if self.damaged.load(Ordering::Acquire) => {

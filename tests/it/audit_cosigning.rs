@@ -3,7 +3,7 @@
 
 use super::audit::{Bank, report};
 use super::server::{Server, offergate};
-use super::store_proposals::{apply_next, block_on, naming};
+use super::store_contents::{apply_next, block_on, naming};
 use offergate::audit::{Checkpoint, VerifierKey};
 use offergate::domain::Revision;
 use offergate::store::embedded::EmbeddedStore;

@@ -60,7 +60,7 @@ fn each_kind_of_failure_has_its_exit_code_and_leaves_stdout_empty() {
         assert_eq!(stdout(&output), "", "{arguments:?}");
         assert!(stderr(&output).contains(told), "{arguments:?}: {}", stderr(&output));
     }
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
+    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_rule_file_that_would_rewrite_the_past_is_refused_at_its_line() {
     let late = run(&server, &[&late[..], &["--reason=r", "--ticket=t"]].concat());
     assert_eq!(late.status.code(), Some(2));
     assert!(stderr(&late).contains("suspension.until_time"), "{}", stderr(&late));
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
+    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 2);
 }
 
 #[test]

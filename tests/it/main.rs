@@ -9,9 +9,11 @@
 )]
 
 mod api;
+mod approvals;
 mod audit;
 mod audit_cosigning;
 mod audit_tampering;
+mod bank;
 #[path = "../chaos/tested.rs"]
 mod chaos;
 mod cli;
@@ -20,6 +22,8 @@ mod cli_failures;
 mod cli_fleet;
 mod cli_kill;
 mod cli_serve;
+mod directions;
+mod emergencies;
 mod faults;
 mod hot;
 mod laws;
@@ -37,10 +41,11 @@ mod rules_generate;
 mod rules_properties;
 mod server;
 mod store_conformance;
+mod store_contents;
 mod store_files;
 mod store_kill;
-mod store_proposals;
 mod store_tampering;
 mod telemetry;
 mod tidy;
 mod twin;
+mod two_people;

@@ -4,7 +4,7 @@
 //! Writes nothing. Works the same on the store's own file and on a copy of it.
 
 use crate::audit::{Broken, Chain, Record, RequestId};
-use crate::domain::{ChainHash, Lineage, Revision, RuleSet};
+use crate::domain::{ChainHash, Lineage, Revision};
 use crate::store::{BoxError, Head, Loaded, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
@@ -57,15 +57,13 @@ pub(super) fn fold(
     lineage: Lineage,
     up_to: Revision,
 ) -> Result<Loaded, StoreError> {
-    let (mut rules, mut changed_at) = (RuleSet::default(), None);
-    let end = each_row(log, Chain::START, up_to.0, |chain, revision, hash, entry| {
-        let proposal = chain.pass(revision, hash, entry)?;
-        rules.apply(&proposal.change);
-        changed_at = changed_at.max(Some(proposal.at));
-        Ok(proposal.request_id)
+    let mut loaded = Loaded::start(lineage);
+    each_row(log, Chain::START, up_to.0, |chain, revision, hash, entry| {
+        let content = chain.read(revision, hash, entry)?;
+        loaded.take(*chain, &content);
+        Ok(content.request_id)
     })?;
-    let head = Head { lineage, revision: end.revision, chain: end.hash };
-    Ok(Loaded { head, rules, changed_at })
+    Ok(loaded)
 }
 
 /// Up to `limit` records after a revision.
@@ -79,7 +77,7 @@ pub(super) fn records(
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
     each_row(log, start, after.0.saturating_add(limit), |chain, revision, hash, entry| {
         let record = chain.follow(revision, hash, entry)?;
-        let request_id = record.proposal.request_id.clone();
+        let request_id = record.content.request_id.clone();
         records.push(record);
         Ok(request_id)
     })?;
@@ -99,7 +97,7 @@ pub(super) fn record_of(
     let before = u64::try_from(revision - 1).map_err(|error| corrupt("revision 0", error))?;
     let record = records(log, Revision(before), 1)?.pop();
     match record {
-        Some(record) if record.proposal.request_id == *request_id => Ok(Some(record)),
+        Some(record) if record.content.request_id == *request_id => Ok(Some(record)),
         _ => Err(corrupt(format!("revision {revision}"), "its request id is not its entry's")),
     }
 }

@@ -1,5 +1,6 @@
 //! A server in the test's own process, with a clock that the test sets.
 
+use crate::two_people::TwoPeople as _;
 use offergate::client::{Client, ClientError};
 use offergate::clock::Clock;
 use offergate::domain::{Lineage, Timestamp};
@@ -112,7 +113,7 @@ impl Server {
         Self { client, address, clock, switch, telemetry }
     }
 
-    /// With [`RULES`] applied as revision 1.
+    /// With [`RULES`] proposed as revision 1 and in force as revision 2.
     pub(super) async fn start() -> Self {
         Self::start_over(Arc::new(memory())).await
     }
@@ -120,8 +121,8 @@ impl Server {
     /// The same, over a store of the test's own.
     pub(super) async fn start_over(store: Arc<dyn RuleStore>) -> Self {
         let server = Self::over(store).await;
-        let applied = server.client.apply_rules(apply(RULES, 0, "first")).await.unwrap();
-        assert_eq!(applied.revision.unwrap().number, 1);
+        let applied = server.client.apply_rules_by_two(apply(RULES, 0, "first")).await.unwrap();
+        assert_eq!(applied.revision.unwrap().number, 2);
         server
     }
 
