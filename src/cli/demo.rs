@@ -4,6 +4,7 @@
 
 use super::exit::{Exit, Failure};
 use crate::audit::RequestId;
+use crate::config;
 use crate::domain::Revision;
 use crate::service::{Requester, RuleFile, Service};
 use std::net::SocketAddr;
@@ -32,7 +33,9 @@ pub(super) async fn apply_rules(service: &Arc<Service>) -> Result<(), Failure> {
 }
 
 /// What to try, for whoever has just started the demonstration.
-pub(super) fn banner(address: SocketAddr) -> String {
+pub(super) fn banner(address: SocketAddr) -> Result<String, Failure> {
+    let people = config::demo_people().map_err(Failure::usage)?;
+    let people = people.display();
     let program = std::env::args().next().unwrap_or_else(|| "offergate".to_owned());
     let server = match address.port() {
         7443 => String::new(),
@@ -41,9 +44,12 @@ pub(super) fn banner(address: SocketAddr) -> String {
     let method = "offergate.v1.EligibilityService/CheckEligibility";
     let new = json("c-1", "NONE", "OFFER");
     let holder = json("c-2", "ACTIVE", "USE");
-    format!(
+    Ok(format!(
         "
-The demonstration: what Barclays decided on 2 December 2017. On loopback only, and no sign-in.
+The demonstration: what Barclays decided on 2 December 2017. On loopback only: checks and reads need
+no token. Changes are made by two people, ann and ben: commands speak for ann, and with `--as ben` for
+ben. Their tokens are in
+  {people}
 
 A new customer may not be offered the product any more (INELIGIBLE):
   {program} check{server} --customer c-1 --offer kis-12m --action OFFER \\
@@ -59,7 +65,7 @@ A holder keeps using it (ELIGIBLE):
 
 More: explain, status, find kaspersky, history; {program} --help tells all. Ctrl-C stops it.
 "
-    )
+    ))
 }
 
 /// A check in the JSON of protobuf, for clients that learn the protos by reflection.

@@ -3,7 +3,8 @@
 use offergate::client::{Client, ClientError};
 use offergate::clock::Clock;
 use offergate::domain::{Lineage, Timestamp};
-use offergate::grpc::{LimitSettings, Limits, Switch, listeners, routes, serve};
+use offergate::grpc::{Door, LimitSettings, Limits, Switch, listeners, routes, serve};
+use offergate::identity::Gate;
 use offergate::service::Service;
 use offergate::store::RuleStore;
 use offergate::store::memory::MemoryStore;
@@ -106,8 +107,10 @@ impl Server {
         let (telemetry, _, _) = Telemetry::build(settings).unwrap();
         let limits = Limits::new(limits, telemetry.incidents());
         let layer = telemetry.rpc_layer(offergate::grpc::METHODS);
+        let door = Door::new(Arc::new(Gate::open()), None, telemetry.incidents());
         let stop = std::future::pending();
-        tokio::spawn(async move { serve(listener, routes, limits, layer, stop).await.unwrap() });
+        let serving = serve(listener, routes, door, limits, layer, stop);
+        tokio::spawn(async move { serving.await.unwrap() });
         let client = Client::connect(&address, Duration::from_secs(10)).await.unwrap();
         Self { client, address, clock, switch, telemetry }
     }
