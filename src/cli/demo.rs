@@ -4,10 +4,10 @@
 
 use super::exit::{Exit, Failure};
 use crate::audit::RequestId;
-use crate::config;
 use crate::domain::Revision;
 use crate::service::{Requester, RuleFile, Service};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The rules of the demonstration.
@@ -33,8 +33,7 @@ pub(super) async fn apply_rules(service: &Arc<Service>) -> Result<(), Failure> {
 }
 
 /// What to try, for whoever has just started the demonstration.
-pub(super) fn banner(address: SocketAddr) -> Result<String, Failure> {
-    let people = config::demo_people().map_err(Failure::usage)?;
+pub(super) fn banner(address: SocketAddr, people: &Path) -> String {
     let people = people.display();
     let program = std::env::args().next().unwrap_or_else(|| "offergate".to_owned());
     let server = match address.port() {
@@ -44,7 +43,7 @@ pub(super) fn banner(address: SocketAddr) -> Result<String, Failure> {
     let method = "offergate.v1.EligibilityService/CheckEligibility";
     let new = json("c-1", "NONE", "OFFER");
     let holder = json("c-2", "ACTIVE", "USE");
-    Ok(format!(
+    format!(
         "
 The demonstration: what Barclays decided on 2 December 2017. On loopback only: checks and reads need
 no token. Changes are made by two people, ann and ben: commands speak for ann, and with `--as ben` for
@@ -65,7 +64,7 @@ A holder keeps using it (ELIGIBLE):
 
 More: explain, status, find kaspersky, history; {program} --help tells all. Ctrl-C stops it.
 "
-    ))
+    )
 }
 
 /// A check in the JSON of protobuf, for clients that learn the protos by reflection.

@@ -56,7 +56,7 @@ impl Way {
         let issuer = issuer(identity, &clock)?;
         let tokens = match (&issuer, demo) {
             (Some(issuer), _) => Tokens::Issued(Arc::clone(issuer)),
-            (None, true) => Tokens::Demo(people::of_the_demo()?),
+            (None, true) => Tokens::Demo(people::of_the_demo(settings)?),
             (None, false) => Tokens::None,
         };
         let anonymous = match demo {

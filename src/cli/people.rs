@@ -6,14 +6,14 @@
 
 use super::audit::create_folder;
 use super::exit::{Exit, Failure};
-use crate::config;
+use crate::config::{self, Settings, StoreLocation};
 use crate::domain::{Principal, PrincipalId, PrincipalKind, Role, Roles};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Who vouches for them.
@@ -42,9 +42,19 @@ const PEOPLE: [(&str, &[Role]); 2] = [
 /// Whom the command line speaks for when nobody says.
 pub(super) const USUAL: &str = "ann";
 
+/// Where a server of the demonstration keeps them: where the command line looks, or beside its rules where
+/// it does not know such a place.
+pub(super) fn file(settings: &Settings) -> Result<PathBuf, Failure> {
+    match (config::demo_people(), &settings.store) {
+        (Ok(path), _) => Ok(path),
+        (Err(_), StoreLocation::Embedded(store)) => Ok(store.with_file_name("people.tokens")),
+        (Err(what), StoreLocation::Redis(_)) => Err(Failure::usage(what)),
+    }
+}
+
 /// The people with their tokens, which are made if there are none.
-pub(super) fn of_the_demo() -> Result<Vec<(String, Arc<Principal>)>, Failure> {
-    let path = config::demo_people().map_err(Failure::usage)?;
+pub(super) fn of_the_demo(settings: &Settings) -> Result<Vec<(String, Arc<Principal>)>, Failure> {
+    let path = file(settings)?;
     if !path.exists() {
         create_folder(&path)?;
         create(&path)?;

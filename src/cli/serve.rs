@@ -13,6 +13,7 @@ use super::demo;
 use super::door::{Way, refuse_what_cannot_serve};
 use super::exit::{Exit, Failure};
 use super::output::Output;
+use super::people;
 use super::stores::{self, Opened};
 use crate::config::{self, ServeArgs, Settings};
 use crate::grpc::{self, LimitSettings, Limits};
@@ -71,7 +72,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     output.raw(&format!("listening on {}://{address}\n", way.scheme()))?;
     output.raw(&format!("management on http://{}\n", address_of(Some(&management))?))?;
     if args.serve.demo {
-        output.raw(&demo::banner(address)?)?;
+        output.raw(&demo::banner(address, &people::file(&settings)?))?;
     }
     let server = Server::new(&settings, &opened, &telemetry, &way, control.handle().clone())?;
     let _following = control.spawn(way.follow());

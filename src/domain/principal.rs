@@ -171,17 +171,6 @@ impl Roles {
     pub fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
-
-    /// Whether they have one in common.
-    #[must_use]
-    pub fn meets(self, others: Self) -> bool {
-        self.0 & others.0 != 0
-    }
-
-    /// Each of them, in the order of [`Role::ALL`].
-    pub fn iter(self) -> impl Iterator<Item = Role> {
-        Role::ALL.into_iter().filter(move |role| self.has(*role))
-    }
 }
 
 impl FromIterator<Role> for Roles {

@@ -23,7 +23,7 @@ const TABLE: &[(&str, Needs)] = &[
     ("offergate.v1.EligibilityService/BatchCheckEligibility", One(&[Caller])),
     ("offergate.v1.EligibilityService/StreamEligibility", One(&[Caller])),
     ("offergate.v1.EligibilityService/ListEligibleOffers", One(&[Caller])),
-    ("offergate.v1.EligibilityService/ExplainEligibility", One(&[Caller, Reader, Auditor])),
+    ("offergate.v1.EligibilityService/ExplainEligibility", One(&[Reader, Caller, Auditor])),
     ("offergate.v1.RuleService/PlanRules", One(&[Reader, Maker])),
     ("offergate.v1.RuleService/ApplyRules", One(&[Maker])),
     ("offergate.v1.RuleService/ExportRules", One(&[Reader, Auditor])),

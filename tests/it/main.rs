@@ -21,6 +21,7 @@ mod cli_kill;
 mod cli_serve;
 mod faults;
 mod hot;
+mod identity;
 mod laws;
 mod random;
 mod redis_failover;
