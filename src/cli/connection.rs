@@ -100,10 +100,17 @@ impl ServerArgs {
         Ok(Credentials { token, authority, certificate })
     }
 
-    /// Whether the caller proves who they are, so that the server knows their name.
-    pub(super) fn proves_who_calls(&self) -> Result<bool, Failure> {
-        let credentials = self.credentials()?;
-        Ok(credentials.token.is_some() || credentials.certificate.is_some())
+    /// Whom a change is by: a person of the demonstration, or nobody by name where a token or a certificate
+    /// tells the server. `None` where nothing is proven.
+    pub(super) fn author(&self) -> Result<Option<String>, Failure> {
+        let Credentials { token, certificate, .. } = self.credentials()?;
+        Ok(match (token, certificate, &self.token_file) {
+            (Some(_), _, None) => {
+                Some(self.person.clone().unwrap_or_else(|| people::USUAL.to_owned()))
+            }
+            (Some(_), _, Some(_)) | (None, Some(_), _) => Some(String::new()),
+            (None, None, _) => None,
+        })
     }
 
     fn token(&self) -> Result<Option<String>, Failure> {
@@ -124,10 +131,11 @@ impl ServerArgs {
             });
         }
         let (scheme, rest) = self.server.split_once("://").unwrap_or(("http", &self.server));
-        let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
-        match scheme == "http" && is_this_machine(Some(host)) {
-            true => people::token_of(people::USUAL),
-            false => Ok(None),
+        let (host, port) = rest.trim_end_matches('/').rsplit_once(':').unwrap_or((rest, "80"));
+        let here = scheme == "http" && is_this_machine(Some(host));
+        match port.parse() {
+            Ok(port) if here && people::listens_on(port) => people::token_of(people::USUAL),
+            _ => Ok(None),
         }
     }
 

@@ -12,6 +12,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,6 +91,22 @@ pub(super) fn token_of(name: &str) -> Result<Option<String>, Failure> {
         Failure::usage(format_args!("the demonstration has nobody called `{name}`"))
             .help(format_args!("its people are {names}"))
     })
+}
+
+/// Notes where the demonstration listens, so that nobody is taken for one of its people elsewhere.
+pub(super) fn note_address(settings: &Settings, address: SocketAddr) -> Result<(), Failure> {
+    let path = file(settings)?.with_extension("address");
+    std::fs::write(&path, format!("{address}\n")).map_err(|error| {
+        Failure::new(Exit::Failure, format_args!("`{}` cannot be written", path.display()))
+            .because(error)
+    })
+}
+
+/// Whether the demonstration that was last started here listens on this port.
+pub(super) fn listens_on(port: u16) -> bool {
+    let Ok(path) = config::demo_people() else { return false };
+    let noted = std::fs::read_to_string(path.with_extension("address")).unwrap_or_default();
+    noted.trim().parse::<SocketAddr>().is_ok_and(|address| address.port() == port)
 }
 
 fn create(path: &Path) -> Result<(), Failure> {

@@ -72,6 +72,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     output.raw(&format!("listening on {}://{address}\n", way.scheme()))?;
     output.raw(&format!("management on http://{}\n", address_of(Some(&management))?))?;
     if args.serve.demo {
+        people::note_address(&settings, address)?;
         output.raw(&demo::banner(address, &people::file(&settings)?))?;
     }
     let server = Server::new(&settings, &opened, &telemetry, &way, control.handle().clone())?;

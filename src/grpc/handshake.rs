@@ -1,7 +1,7 @@
 //! Handshakes of TLS, beside the accept loop: as many as there is room for, each within a limit.
 //!
 //! Invariant: a connection whose certificate names nobody whom the table has is closed before a byte of
-//! it is read as a call; the log says why, and a counter counts.
+//! it is read as a call; the log says why, as far as it does not flood, and a counter counts.
 
 use super::door::Door;
 use super::incoming::Connection;
@@ -47,7 +47,9 @@ impl Handshakes {
                 Ok(secured) => Some(secured),
                 Err((why, cause)) => {
                     door.incidents.not_admitted(why);
-                    tracing::warn!(reason = why.name(), cause, "Refused a connection");
+                    if door.may_tell() {
+                        tracing::warn!(reason = why.name(), cause, "Refused a connection");
+                    }
                     None
                 }
             }
