@@ -126,7 +126,10 @@ impl Door {
         request: &Request<Body>,
     ) -> Result<Caller, Status> {
         match caller {
-            Some(Caller::Known(known)) if needs.allow(known.roles) => Ok(Caller::Known(known)),
+            // What anybody may do, whoever is known may do as well.
+            Some(Caller::Known(known)) if needs.allow(known.roles.with(self.gate.anonymous())) => {
+                Ok(Caller::Known(known))
+            }
             Some(Caller::Known(known)) => Err(self.not_authorised(&known, needs, request)),
             Some(Caller::Anybody) | None if needs.allow(self.gate.anonymous()) => {
                 Ok(Caller::Anybody)

@@ -160,6 +160,9 @@ async fn whoever_proves_nothing_may_do_what_the_settings_say_and_a_bad_proof_is_
         let ended = call(&channel, method, None).await;
         let refused = ended.err().filter(|it| it.code() == Code::Unauthenticated);
         assert_eq!(refused.is_none(), open, "{method}");
+        let known = call(&channel, method, Some("Bearer operator")).await;
+        let refused = known.err().filter(|it| it.code() == Code::PermissionDenied);
+        assert_eq!(refused.is_none(), open, "{method}, by somebody whose roles say less");
         let bad = call(&channel, method, Some("Bearer stranger")).await.unwrap_err();
         assert_eq!(bad.code(), Code::Unauthenticated, "{method}");
     }
