@@ -154,7 +154,7 @@ fn claims(
     if instant(claims, "nbf")?.is_some_and(|begin| now < begin.saturating_sub(LEEWAY_SECONDS)) {
         return Err(Unproven::NotYet);
     }
-    let subject = text(claims, "sub")?.filter(|it| !it.is_empty()).ok_or(Unproven::Claim("sub"))?;
+    let subject = text(claims, "sub")?.filter(is_subject).ok_or(Unproven::Claim("sub"))?;
     let principal = Principal {
         id: PrincipalId { issuer: issuer.into(), subject: subject.into() },
         name: name(claims).unwrap_or(subject).into(),
@@ -187,6 +187,13 @@ fn instant(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64
         Some(seconds.floor() as i64)
     });
     seconds.map(Some).ok_or(Unproven::Claim(name))
+}
+
+/// Whether a subject is one that OpenID Connect allows: at most 255 characters of ASCII. It ends in records
+/// and log lines.
+fn is_subject(subject: &&str) -> bool {
+    let fits = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    (1..=255).contains(&subject.len()) && subject.bytes().all(fits)
 }
 
 /// What people call whoever the token is about. It ends in records and on screens.

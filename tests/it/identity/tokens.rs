@@ -85,6 +85,8 @@ fn claims_that_are_missing_over_or_for_somebody_else_prove_nothing() {
         ("aud", Value::Null, Unproven::Claim("aud")),
         ("sub", json!(""), Unproven::Claim("sub")),
         ("sub", json!(7), Unproven::Claim("sub")),
+        ("sub", json!("u".repeat(256)), Unproven::Claim("sub")),
+        ("sub", json!("u-1\nlevel=INFO u-2"), Unproven::Claim("sub")),
         ("sub", Value::Null, Unproven::Claim("sub")),
     ] {
         let token = key.sign(&but(name, value.clone()));
@@ -175,5 +177,24 @@ fn what_was_changed_cut_or_blown_up_proves_nothing_and_is_not_repeated() {
         let quoted =
             token.split('.').find(|part| 3 < part.len() && error.to_string().contains(part));
         assert_eq!(quoted, None, "{error}");
+    }
+}
+
+#[test]
+fn no_character_of_a_token_can_be_changed_left_out_or_doubled() {
+    let key = Key::es256("k");
+    let token = key.sign(&claims(NOW));
+    assert!(token.is_ascii() && ask(&token, &[&key]).is_ok());
+    for place in 0..token.len() {
+        let (before, rest) = token.split_at(place);
+        let (character, after) = rest.split_at(1);
+        let other = if character == "A" { "B" } else { "A" };
+        for changed in [
+            format!("{before}{other}{after}"),
+            format!("{before}{after}"),
+            format!("{before}{character}{character}{after}"),
+        ] {
+            assert!(changed == token || ask(&changed, &[&key]).is_err(), "at {place}: {changed}");
+        }
     }
 }
