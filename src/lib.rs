@@ -11,6 +11,7 @@
 //! - [`store`]: where rules and records live.
 //! - [`replica`]: the newest snapshot, and how fresh it is.
 //! - [`service`]: the use cases.
+//! - [`identity`]: who calls: certificates, tokens, and the table of principals.
 //! - [`wire`]: generated protobuf types and their conversion to and from the domain.
 //! - [`client`]: a typed client of a running server.
 //! - [`grpc`], [`http`]: serve one protocol each.
@@ -26,6 +27,7 @@ pub mod decision;
 pub mod domain;
 pub mod grpc;
 pub mod http;
+pub mod identity;
 pub mod replica;
 pub mod rules;
 pub mod service;

@@ -247,7 +247,8 @@ fn bad_request(
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
-fn failed<const N: usize>(
+/// A status with its reason, and what it is about.
+pub(super) fn failed<const N: usize>(
     code: Code,
     reason: &str,
     message: &str,

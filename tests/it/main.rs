@@ -26,6 +26,7 @@ mod directions;
 mod emergencies;
 mod faults;
 mod hot;
+mod identity;
 mod laws;
 mod random;
 mod redis_failover;

@@ -102,6 +102,7 @@ impl Server {
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_offergate"))
             .env_clear()
             .env("RUST_LOG", "warn")
+            .env("OFFERGATE_ANONYMOUS", "everything")
             .envs(variables.iter().copied())
             .args(["serve", "--management-listen", "127.0.0.1:0"])
             .args(free_port)
