@@ -13,6 +13,7 @@ mod auditor;
 mod auditor_tests;
 mod chain;
 mod checkpoint;
+pub mod decisions;
 mod entry;
 mod finding;
 mod key;
