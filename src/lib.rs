@@ -10,6 +10,7 @@
 //! - [`audit`]: the record of a change, and the chain that makes it tamper-evident.
 //! - [`store`]: where rules and records live.
 //! - [`replica`]: the newest snapshot, and how fresh it is.
+//! - [`recorder`]: writes decisions down, without holding up a check.
 //! - [`service`]: the use cases.
 //! - [`wire`]: generated protobuf types and their conversion to and from the domain.
 //! - [`client`]: a typed client of a running server.
@@ -26,6 +27,7 @@ pub mod decision;
 pub mod domain;
 pub mod grpc;
 pub mod http;
+pub mod recorder;
 pub mod replica;
 pub mod rules;
 pub mod service;
