@@ -15,6 +15,7 @@ mod config;
 mod confirm;
 mod connection;
 mod customer_file;
+mod decision_log;
 mod decision_view;
 mod demo;
 mod enforcement;

@@ -9,6 +9,7 @@
 
 use super::audit;
 use super::config::bad_settings;
+use super::decision_log;
 use super::demo;
 use super::exit::{Exit, Failure};
 use super::output::Output;
@@ -61,6 +62,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if let Some(key) = key {
         opened.service.sign_with(key);
     }
+    let recorder = decision_log::open(&settings, args.serve.demo, &telemetry)?;
+    if let Some(recorder) = &recorder {
+        opened.service.record_with(Arc::clone(recorder));
+    }
     let clients = grpc::listeners(settings.listen, settings.workers)
         .map_err(|error| port_failure("--listen", settings.listen, error))?;
     let management = TcpListener::bind(settings.management_listen)
@@ -74,6 +79,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     let server = Server::new(&settings, &opened, &telemetry, control.handle().clone())?;
     let ended = server.serve(&control, clients, management, opened, signs);
+    if let Some(recorder) = recorder {
+        recorder.stop();
+    }
     telemetry.shutdown();
     ended.map(|()| Exit::Ok)
 }

@@ -38,6 +38,8 @@ pub use crate::audit::RequestId;
 pub use crate::audit::{AuditKey, Record};
 /// What an explanation shows, step by step.
 pub use crate::decision::{CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
+/// Why a decision could not be recorded.
+pub use crate::recorder::LogFull;
 /// The rules of one revision.
 pub use crate::replica::Held;
 /// What a rule file changes, and what is wrong with one.
@@ -47,12 +49,13 @@ pub use crate::store::{ReplicaName, Shortfall, StoreError};
 
 use crate::clock::Clock;
 use crate::domain::{Outcome, ReasonCode, Revision, RuleSet, Timestamp};
+use crate::recorder::Recorder;
 use crate::replica::{Follower, InstallError, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::Decisions;
 use instants::Floor;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, watch};
 
@@ -87,6 +90,8 @@ pub struct Service {
     floor: Floor,
     /// The tree over the log of changes.
     audit: audit::AuditLog,
+    /// What writes decisions down, if they are.
+    recorder: OnceLock<Arc<Recorder>>,
 }
 
 /// Why a service cannot start.
@@ -172,7 +177,13 @@ impl Service {
             damaged: AtomicBool::new(false),
             floor: Floor::new(),
             audit: audit::AuditLog::default(),
+            recorder: OnceLock::new(),
         })
+    }
+
+    /// Hands every decision to this recorder from now on. The first one given stays.
+    pub fn record_with(&self, recorder: Arc<Recorder>) {
+        let _ = self.recorder.set(recorder);
     }
 
     /// The rules held now.

@@ -12,7 +12,7 @@ mod source;
 mod verify;
 mod watch;
 
-pub(super) use key_file::key_of;
+pub(super) use key_file::{key_of, secret_text};
 
 use super::exit::{Exit, Failure};
 use super::output::Output;
