@@ -26,6 +26,7 @@ pub mod twin;
 
 pub use compile::CompileError;
 pub use decide::decide;
+pub use ownership::{Involved, Involvement};
 pub use snapshot::Snapshot;
 pub use trace::{
     CriterionTrace, Effect, ExemptionTrace, SuspensionTrace, Timing, Trace, Verdict, explain,

@@ -17,6 +17,7 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 /// Why decisions cannot be recorded.
@@ -61,9 +62,11 @@ pub(super) fn start(
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io)?;
     let lock = lock(&folder)?;
     let found = segments(&folder).map_err(io)?;
-    let place = mend(&folder, &found, settings.key.as_ref(), &*clock)?;
-
     let shared = Arc::new(Shared::new(settings.workers, settings.lane_bytes));
+    let (place, was_mended) = mend(&folder, &found, settings.key.as_ref(), &*clock)?;
+    if was_mended {
+        shared.gaps.fetch_add(1, Ordering::Relaxed);
+    }
     let keep = Keep { days: settings.keep_days, bytes: settings.keep_bytes };
     let closed = keeper::start(folder.clone(), keep, Arc::clone(&clock)).map_err(io)?;
     for left in found.into_iter().filter(|it| !it.is_compressed && it.path.exists()) {
@@ -111,15 +114,15 @@ struct End {
     last: Option<Timestamp>,
 }
 
-/// Where the log stands, once its last segment is closed.
+/// Where the log stands once its last segment is closed, and whether a gap was put into it for that.
 fn mend(
     folder: &Path,
     found: &[SegmentFile],
     key: Option<&AuditKey>,
     clock: &dyn Clock,
-) -> Result<Place, StartError> {
+) -> Result<(Place, bool), StartError> {
     let Some(last) = found.last() else {
-        return Ok(Place { segment: 0, next_seq: 1, chain: ChainHash::ZERO });
+        return Ok((Place { segment: 0, next_seq: 1, chain: ChainHash::ZERO }, false));
     };
     let io = |source| StartError::Io { folder: folder.to_owned(), source };
     let Some(end) = end_of(last).map_err(io)? else {
@@ -130,12 +133,12 @@ fn mend(
         return mend(folder, before, key, clock);
     };
     if end.is_closed {
-        return Ok(end.place);
+        return Ok((end.place, false));
     }
     if last.is_compressed {
         return Err(StartError::Damaged { segment: last.path.clone() });
     }
-    close(last, &end, key, clock).map_err(io)
+    close(last, &end, key, clock).map(|place| (place, true)).map_err(io)
 }
 
 fn end_of(segment: &SegmentFile) -> io::Result<Option<End>> {

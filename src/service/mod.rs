@@ -13,10 +13,12 @@ mod documents;
 mod enforce;
 mod error;
 mod explain;
+mod exposures;
 mod fleet;
 mod history;
 mod instants;
 mod preview;
+mod replay;
 mod sentences;
 mod suspend;
 
@@ -28,16 +30,18 @@ pub use documents::RuleFile;
 pub use enforce::{Awaited, Enforcement, Progress, Reached};
 pub use error::ServiceError;
 pub use explain::{Explanation, RulesAsked};
+pub use exposures::{DayCount, Exposure, Exposures};
 pub use fleet::{FleetView, Member};
 pub use history::Revised;
 pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample};
+pub use replay::{NotReplayed, ReplayDifference, ReplayRules, key_version, replay};
 
 /// What a caller names an attempt by.
 pub use crate::audit::RequestId;
 /// What is in the log of changes, and what signs it.
 pub use crate::audit::{AuditKey, Record};
 /// What an explanation shows, step by step.
-pub use crate::decision::{CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
+pub use crate::decision::{CompileError, CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
 /// Why a decision could not be recorded.
 pub use crate::recorder::LogFull;
 /// The rules of one revision.

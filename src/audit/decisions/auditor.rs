@@ -228,6 +228,15 @@ impl<'k> Auditor<'k> {
         }
     }
 
+    /// The segment ends in the middle of a line: as it may while it is written, and never once it is
+    /// closed.
+    pub fn take_torn(&mut self) {
+        self.now.line += 1;
+        if self.now.is_closed || self.now.line == 1 {
+            self.find(self.now.line, Wrong::Unreadable);
+        }
+    }
+
     /// All segments were read.
     #[must_use]
     pub fn finish(mut self) -> Verdict {

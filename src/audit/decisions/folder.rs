@@ -7,10 +7,15 @@ use crate::domain::Timestamp;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// How the name of a segment ends, and that of a compressed one.
 const PLAIN: &str = ".jsonl";
 const COMPRESSED: &str = ".jsonl.zst";
+
+/// How a record begins, and within how many bytes its id ends.
+pub const RECORD: &[u8] = b"{\"seq\":";
+const ID_ENDS: usize = 80;
 
 /// What is read at once.
 const BLOCK: usize = 1024 * 1024;
@@ -83,6 +88,42 @@ pub fn segments(folder: &Path) -> io::Result<Vec<SegmentFile>> {
     found.sort_by_key(|segment| (segment.number, !segment.is_compressed));
     found.dedup_by_key(|segment| segment.number);
     Ok(found)
+}
+
+/// The record of a decision, as a line.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn find_record(folder: &Path, id: Uuid) -> io::Result<Option<String>> {
+    let wanted = format!("\"id\":\"{}\"", id.as_hyphenated());
+    let mut segments = segments(folder)?;
+    nearest_first(&mut segments, id);
+    for segment in segments {
+        let mut found = None;
+        each_line(segment.open()?, |line, is_whole| {
+            // The id stands near the beginning, and a number and an id are all that comes before it.
+            let start = line.get(..line.len().min(ID_ENDS)).unwrap_or(line);
+            let is_it = is_whole
+                && line.starts_with(RECORD)
+                && start.windows(wanted.len()).any(|part| part == wanted.as_bytes());
+            if is_it {
+                found = Some(String::from_utf8_lossy(line).into_owned());
+            }
+            Ok::<_, io::Error>(!is_it)
+        })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Puts those segments first that were open when a decision was made, by the time in its id: the last one
+/// that was begun before it, then those that it may have had to wait for, then all others.
+fn nearest_first(segments: &mut [SegmentFile], id: Uuid) {
+    let Some(made) = id.get_timestamp() else { return };
+    let made = i64::try_from(made.to_unix().0).unwrap_or(i64::MAX);
+    segments.sort_by_key(|segment| segment.begun.as_second().abs_diff(made));
 }
 
 /// Shows every line, without its break, and whether it had one; ends early when `take` says so.
