@@ -5,6 +5,7 @@
 //! Invariants: a compressed segment appears whole, and forced to disk, before the plain one goes. Only
 //! closed segments are deleted, and always the oldest first, so that what is left is one stretch.
 
+use super::Shared;
 use super::segment::sync_folder;
 use crate::audit::decisions::folder::{compressed, segments};
 use crate::clock::Clock;
@@ -12,7 +13,9 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Fast, and already a tenth of the size.
@@ -27,17 +30,22 @@ pub(super) struct Keep {
     pub(super) bytes: Option<u64>,
 }
 
-/// Starts the thread; it ends when nobody can send it closed segments any more.
+/// Starts the thread. It ends when nobody can send it closed segments any more, or with the segment that
+/// it is at when the recorder stops: whoever takes the folder next must not meet with it.
 pub(super) fn start(
     folder: PathBuf,
     keep: Keep,
     clock: Arc<dyn Clock>,
-) -> io::Result<Sender<PathBuf>> {
+    shared: Arc<Shared>,
+) -> io::Result<(Sender<PathBuf>, JoinHandle<()>)> {
     let (closed, received) = channel::<PathBuf>();
-    std::thread::Builder::new().name("decision-keeper".into()).spawn(move || {
+    let thread = std::thread::Builder::new().name("decision-keeper".into()).spawn(move || {
         // On Linux this is the thread's own. One that may not step back is no reason to stop.
         let _ = rustix::process::nice(19);
         for path in received {
+            if shared.is_stopping.load(Ordering::Acquire) {
+                return;
+            }
             if let Err(error) = compress(&path) {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "A segment of the decision log stays uncompressed");
@@ -48,7 +56,7 @@ pub(super) fn start(
             }
         }
     })?;
-    Ok(closed)
+    Ok((closed, thread))
 }
 
 fn compress(plain: &Path) -> io::Result<()> {

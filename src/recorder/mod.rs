@@ -25,7 +25,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 
 /// All of them, in millionths.
 const ALL: u32 = 1_000_000;
@@ -93,7 +93,10 @@ pub struct Recorder {
     ids: CustomerIds,
     refuse: bool,
     folder: PathBuf,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Wakes the writer.
+    waker: Thread,
+    /// The writer, then the keeper, until they are stopped.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// Who holds it may write to the folder.
     _lock: File,
 }
@@ -163,7 +166,7 @@ impl Recorder {
         }
         match lane.take(self.refuse, |out| told.write(&self.ids, out)) {
             Taken::Fits => {}
-            Taken::FillsUp => self.wake(),
+            Taken::FillsUp => self.waker.unpark(),
             Taken::Dropped => {
                 self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             }
@@ -175,8 +178,8 @@ impl Recorder {
     /// Whether a decision is of the sample. Its id is random, so that nothing else has to be.
     fn is_drawn(&self, told: &Told<'_, '_, '_>) -> bool {
         let (_, random) = told.id.as_u64_pair();
-        // The two highest bits are the same in every id.
-        self.threshold == u64::MAX || (random << 2) < self.threshold
+        // Its last 32 bits are random in every kind of id that is made here.
+        self.threshold == u64::MAX || (random << 32) < self.threshold
     }
 
     /// What became of decisions so far.
@@ -203,18 +206,11 @@ impl Recorder {
     /// Writes what is left and closes the segment. What is recorded later is not written any more.
     pub fn stop(&self) {
         self.shared.is_stopping.store(true, Ordering::Release);
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
-            writer.thread().unpark();
+        self.waker.unpark();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             // One that panicked has said so in the log.
-            let _ = writer.join();
-        }
-    }
-
-    fn wake(&self) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(writer) = &*writer {
-            writer.thread().unpark();
+            let _ = thread.join();
         }
     }
 }

@@ -19,6 +19,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 /// Why decisions cannot be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -68,18 +69,20 @@ pub(super) fn start(
         shared.gaps.fetch_add(1, Ordering::Relaxed);
     }
     let keep = Keep { days: settings.keep_days, bytes: settings.keep_bytes };
-    let closed = keeper::start(folder.clone(), keep, Arc::clone(&clock)).map_err(io)?;
+    let keeper = keeper::start(folder.clone(), keep, Arc::clone(&clock), Arc::clone(&shared));
+    let (closed, keeper) = keeper.map_err(io)?;
     for left in found.into_iter().filter(|it| !it.is_compressed && it.path.exists()) {
         // Nobody receives only when the thread died, and then the next start finds them again.
         let _ = closed.send(left.path);
     }
-    let recorder_of = |writer| Recorder {
+    let recorder_of = |writer: JoinHandle<()>| Recorder {
         shared: Arc::clone(&shared),
         threshold: super::threshold(settings.sample_millionths),
         ids: settings.ids.clone(),
         refuse: settings.refuse,
         folder: folder.clone(),
-        writer: Mutex::new(Some(writer)),
+        waker: writer.thread().clone(),
+        threads: Mutex::new(vec![writer, keeper]),
         _lock: lock,
     };
     let mut writer = Writer::new(Arc::clone(&shared), &settings, place, closed, clock);

@@ -127,6 +127,7 @@ impl View<'_> {
             request,
             decision: &answer.decision,
             valid_until: answer.valid_until,
+            now: self.instants.now,
             wall: self.instants.wall,
             limit: self.service.staleness_limit,
             stale: freshness == Freshness::Stale,

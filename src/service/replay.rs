@@ -127,7 +127,7 @@ pub fn replay(
     {
         return Err(NotReplayed::KeyedCustomer(version));
     }
-    let instants = Instants::at(record.at, wall);
+    let instants = Instants::at(record.now.unwrap_or(record.at), wall);
     let freshness = if record.stale { Freshness::Stale } else { Freshness::Fresh };
     let answer = |decision: Decision<'static>| {
         Answer::of(age(decision, request.action, freshness), None, wall, limit)

@@ -263,6 +263,8 @@ impl<'k> Auditor<'k> {
         let number = self.now.line;
         let previous = ChainHash::parse(&header.previous);
         let before = self.last.map_or(previous.unwrap_or_default(), |last| last.chain);
+        // What was cut off from the segment before is told already.
+        let is_closed = self.last.is_none_or(|last| last.is_closed);
         let gone = self.last.is_some_and(|last| last.segment + 1 != header.segment);
         if number != 1 || header.segment != self.now.segment || FORMAT < header.format {
             self.now.chain = parts.chain;
@@ -270,7 +272,7 @@ impl<'k> Auditor<'k> {
         }
         if !parts.follows(previous.unwrap_or_default()) {
             self.find(number, Wrong::Altered);
-        } else if !gone && previous != Some(before) {
+        } else if !gone && is_closed && previous != Some(before) {
             self.find(number, Wrong::NotContinued);
         } else if let Some(last) = self.last.filter(|last| last.next_seq < header.next_seq && !gone)
         {

@@ -66,8 +66,14 @@ impl SegmentFile {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(&self) -> io::Result<Box<dyn BufRead>> {
-        let file = File::open(&self.path)?;
-        if self.is_compressed {
+        let (file, is_compressed) = match File::open(&self.path) {
+            // It was compressed since its name was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.is_compressed => {
+                (File::open(compressed(&self.path))?, true)
+            }
+            opened => (opened?, self.is_compressed),
+        };
+        if is_compressed {
             let plain = zstd::stream::read::Decoder::new(file)?;
             return Ok(Box::new(BufReader::with_capacity(BLOCK, plain)));
         }

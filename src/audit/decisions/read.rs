@@ -55,7 +55,10 @@ pub struct Recorded<'a> {
     pub token: Cow<'a, str>,
     /// The staleness limit, in milliseconds.
     pub limit_ms: u64,
-    /// What the wall clock said, where that was not `at`.
+    /// The instant that counted, where the wall clock was behind it.
+    #[serde(default)]
+    pub now: Option<Timestamp>,
+    /// What the wall clock said then.
     #[serde(default)]
     pub wall: Option<Timestamp>,
     /// Whether the rules were too old, or may have been.
@@ -326,6 +329,7 @@ mod tests {
             request,
             decision: &Decision::because(reason, Revision(3), at),
             valid_until: at,
+            now: at,
             wall: at,
             limit: Duration::from_secs(5),
             stale: false,

@@ -26,7 +26,9 @@ pub struct Told<'a, 't, 's> {
     pub decision: &'a Decision<'s>,
     /// First instant at which to ask anew.
     pub valid_until: Timestamp,
-    /// What the wall clock said; usually the instant that was decided for.
+    /// The instant that counts.
+    pub now: Timestamp,
+    /// What the wall clock said: the same, unless it is behind the newest change. Then both may decide.
     pub wall: Timestamp,
     /// The staleness limit.
     pub limit: Duration,
@@ -97,7 +99,9 @@ impl Told<'_, '_, '_> {
         }
         out.extend_from_slice(b",\"limit_ms\":");
         number(out, millis(self.limit));
-        if self.wall != self.decision.as_of {
+        if self.wall != self.now {
+            out.extend_from_slice(b",\"now\":");
+            instant(out, self.now);
             out.extend_from_slice(b",\"wall\":");
             instant(out, self.wall);
         }
