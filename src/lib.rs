@@ -10,6 +10,7 @@
 //! - [`audit`]: the record of a change, and the chain that makes it tamper-evident.
 //! - [`store`]: where rules and records live.
 //! - [`replica`]: the newest snapshot, and how fresh it is.
+//! - [`recorder`]: writes decisions down, without holding up a check.
 //! - [`service`]: the use cases.
 //! - [`identity`]: who calls: certificates, tokens, and the table of principals.
 //! - [`wire`]: generated protobuf types and their conversion to and from the domain.
@@ -28,6 +29,7 @@ pub mod domain;
 pub mod grpc;
 pub mod http;
 pub mod identity;
+pub mod recorder;
 pub mod replica;
 pub mod rules;
 pub mod service;

@@ -15,6 +15,7 @@ mod auditor;
 mod auditor_tests;
 mod chain;
 mod checkpoint;
+pub mod decisions;
 mod digest;
 mod entry;
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod confirm;
 mod connection;
 mod customer_file;
 mod decide_args;
+mod decision_log;
 mod decision_view;
 mod demo;
 mod door;

@@ -9,6 +9,7 @@
 
 use super::audit;
 use super::config::bad_settings;
+use super::decision_log;
 use super::demo;
 use super::door::{Way, refuse_what_cannot_serve};
 use super::exit::{Exit, Failure};
@@ -63,6 +64,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if let Some(key) = key {
         opened.service.sign_with(key);
     }
+    let recorder = decision_log::open(&settings, args.serve.demo, &telemetry)?;
+    if let Some(recorder) = &recorder {
+        opened.service.record_with(Arc::clone(recorder));
+    }
     let clients = grpc::listeners(settings.listen, settings.workers)
         .map_err(|error| port_failure("--listen", settings.listen, error))?;
     let management = TcpListener::bind(settings.management_listen)
@@ -78,6 +83,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let server = Server::new(&settings, &opened, &telemetry, &way, control.handle().clone())?;
     let _following = control.spawn(way.follow());
     let ended = server.serve(&control, clients, management, opened, signs);
+    if let Some(recorder) = recorder {
+        recorder.stop();
+    }
     telemetry.shutdown();
     ended.map(|()| Exit::Ok)
 }

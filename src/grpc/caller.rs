@@ -28,6 +28,14 @@ impl Caller {
         extensions.get::<Self>().cloned().unwrap_or(Self::Anybody)
     }
 
+    /// The name to write down for a check, where somebody proved it.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Anybody => None,
+            Self::Known(known) => Some(&known.name),
+        }
+    }
+
     /// The principal to write down for a change. `claimed` is the name that the message gives: needed
     /// where everybody is let in; elsewhere empty, or the caller's own.
     pub(super) fn author(&self, claimed: &str) -> Result<Arc<Principal>, &'static str> {

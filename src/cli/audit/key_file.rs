@@ -85,6 +85,15 @@ pub(super) fn create(path: &Path, key: &AuditKey) -> Result<(), Failure> {
 
 /// Reads a private key, if nobody else can.
 pub(super) fn read(path: &Path) -> Result<AuditKey, Failure> {
+    AuditKey::parse(&secret_text(path)?).map_err(|error| {
+        Failure::new(Exit::Failure, format_args!("`{}` holds no key", path.display()))
+            .because(error)
+            .help("`offergate audit keygen --key-file FILE` makes one")
+    })
+}
+
+/// Reads a short file that nobody but its owner has access to.
+pub(in crate::cli) fn secret_text(path: &Path) -> Result<String, Failure> {
     let file = File::open(path).map_err(|error| failed(path, "cannot be read", error))?;
     let metadata = file.metadata().map_err(|error| failed(path, "cannot be read", error))?;
     let mode = metadata.mode() & 0o777;
@@ -101,11 +110,7 @@ pub(super) fn read(path: &Path) -> Result<AuditKey, Failure> {
     let mut text = String::new();
     let read = file.take(LONGEST).read_to_string(&mut text);
     read.map_err(|error| failed(path, "cannot be read", error))?;
-    AuditKey::parse(&text).map_err(|error| {
-        Failure::new(Exit::Failure, format_args!("`{}` holds no key", path.display()))
-            .because(error)
-            .help("`offergate audit keygen --key-file FILE` makes one")
-    })
+    Ok(text)
 }
 
 /// Reads a public key: itself, or the name of a file that holds it.

@@ -337,7 +337,7 @@ impl Member {
         let (offer, action) = ("shield-12m", Action::Offer);
         let request = CheckRequest { customer, offer, action, channel, device };
         let view = self.service.view_for(consistency).await;
-        view.check(&request, consistency).decision.outcome
+        view.check(&request, consistency, None).unwrap().decision.outcome
     }
 
     /// What a customer is told by the lease.
