@@ -12,35 +12,44 @@ use super::roles::Needs;
 use super::status::{failed, refusal};
 use crate::domain::Principal;
 use crate::identity::Unproven;
+use crate::service::Service as UseCases;
 use crate::telemetry::NotAdmitted;
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use http::{HeaderMap, Request, Response, header};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+/// The reason of a refusal for want of a role; people rely on it.
+const NOT_AUTHORISED: &str = "NOT_AUTHORISED";
+
 /// When to ask again where an issuer's keys could not be had.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Looks at each call before it reaches its service.
 #[derive(Debug, Clone)]
-pub(super) struct AccessLayer(pub(super) Door);
+pub(super) struct AccessLayer {
+    pub(super) door: Door,
+    /// Writes down who was refused a change.
+    pub(super) log: Arc<UseCases>,
+}
 
 /// A service that only those may call who may.
 #[derive(Debug, Clone)]
 pub(super) struct AccessService<S> {
     inner: S,
-    door: Door,
+    access: AccessLayer,
 }
 
 impl<S> Layer<S> for AccessLayer {
     type Service = AccessService<S>;
 
     fn layer(&self, inner: S) -> AccessService<S> {
-        AccessService { inner, door: self.0.clone() }
+        AccessService { inner, access: self.clone() }
     }
 }
 
@@ -62,17 +71,17 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let refuse = |status: Status| Either::Right(Either::Left(ready(Ok(status.into_http()))));
-        let Some(needs) = self.door.needed.by(request.uri().path()) else {
+        let Some(needs) = self.access.door.needed.by(request.uri().path()) else {
             return refuse(unknown());
         };
-        let caller = match self.door.find(&request) {
+        let caller = match self.access.door.find(&request) {
             Ok(caller) => caller,
             Err(Unknown::Token(token)) => {
-                let (mut inner, door) = (self.inner.clone(), self.door.clone());
+                let (mut inner, access) = (self.inner.clone(), self.access.clone());
                 return Either::Right(Either::Right(Box::pin(async move {
-                    let admitted = match door.gate.person(&token).await {
-                        Ok(person) => door.admit(Some(Caller::Known(person)), needs, &request),
-                        Err(why) => Err(door.unproven(why)),
+                    let admitted = match access.door.gate.person(&token).await {
+                        Ok(person) => access.admit(Some(Caller::Known(person)), needs, &request),
+                        Err(why) => Err(access.door.unproven(why)),
                     };
                     match admitted {
                         Ok(caller) => {
@@ -83,9 +92,9 @@ where
                     }
                 })));
             }
-            Err(Unknown::NoToken) => return refuse(self.door.unproven(Unproven::Malformed)),
+            Err(Unknown::NoToken) => return refuse(self.access.door.unproven(Unproven::Malformed)),
         };
-        match self.door.admit(caller, needs, &request) {
+        match self.access.admit(caller, needs, &request) {
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
                 Either::Left(self.inner.call(request))
@@ -103,21 +112,7 @@ enum Unknown {
     NoToken,
 }
 
-impl Door {
-    /// Who calls, as far as that is known at once; `None` for somebody who proves nothing.
-    fn find(&self, request: &Request<Body>) -> Result<Option<Caller>, Unknown> {
-        if self.gate.takes_tokens()
-            && let Some(token) = bearer(request.headers())?
-        {
-            let person = self.gate.person_at_once(token);
-            return person.map(Caller::Known).map(Some).ok_or_else(|| Unknown::Token(token.into()));
-        }
-        let peer = request.extensions().get::<Peer>();
-        // Asked anew for each call, so that whom the table has no more is nobody at once.
-        let service = peer.and_then(|peer| self.gate.service(peer.service.as_deref()?));
-        Ok(service.map(Caller::Known))
-    }
-
+impl AccessLayer {
     /// Whether that is enough for what is asked.
     fn admit(
         &self,
@@ -127,16 +122,18 @@ impl Door {
     ) -> Result<Caller, Status> {
         match caller {
             // What anybody may do, whoever is known may do as well.
-            Some(Caller::Known(known)) if needs.allow(known.roles.with(self.gate.anonymous())) => {
+            Some(Caller::Known(known))
+                if needs.allow(known.roles.with(self.door.gate.anonymous())) =>
+            {
                 Ok(Caller::Known(known))
             }
             Some(Caller::Known(known)) => Err(self.not_authorised(&known, needs, request)),
-            Some(Caller::Anybody) | None if needs.allow(self.gate.anonymous()) => {
+            Some(Caller::Anybody) | None if needs.allow(self.door.gate.anonymous()) => {
                 Ok(Caller::Anybody)
             }
             Some(Caller::Anybody) | None => {
-                self.incidents.not_admitted(NotAdmitted::NoProof);
-                let message = match self.gate.takes_tokens() {
+                self.door.incidents.not_admitted(NotAdmitted::NoProof);
+                let message = match self.door.gate.takes_tokens() {
                     true => {
                         "the caller is not known: send a bearer token, or a client certificate \
                              where the server takes them"
@@ -152,7 +149,7 @@ impl Door {
     }
 
     fn not_authorised(&self, known: &Principal, needs: Needs, request: &Request<Body>) -> Status {
-        self.incidents.not_admitted(NotAdmitted::Role);
+        self.door.incidents.not_admitted(NotAdmitted::Role);
         let (needed, method) = (needs.in_words(), request.uri().path().trim_start_matches('/'));
         tracing::info!(
             principal.issuer = %known.id.issuer,
@@ -162,9 +159,30 @@ impl Door {
             "Refused a call of `{}`, who lacks the role for it",
             known.name
         );
+        if needs.are_for_changes() {
+            let address = request.extensions().get::<Peer>().and_then(|peer| peer.address);
+            let address = address.map(|address| address.ip());
+            self.log.refused(known, address, method.to_owned(), NOT_AUTHORISED);
+        }
         let message = format!("`{}` may not do this: it takes the role {needed}", known.name);
         let about = [("role", needed), ("method", method.to_owned())];
-        failed(Code::PermissionDenied, "NOT_AUTHORISED", &message, about, None)
+        failed(Code::PermissionDenied, NOT_AUTHORISED, &message, about, None)
+    }
+}
+
+impl Door {
+    /// Who calls, as far as that is known at once; `None` for somebody who proves nothing.
+    fn find(&self, request: &Request<Body>) -> Result<Option<Caller>, Unknown> {
+        if self.gate.takes_tokens()
+            && let Some(token) = bearer(request.headers())?
+        {
+            let person = self.gate.person_at_once(token);
+            return person.map(Caller::Known).map(Some).ok_or_else(|| Unknown::Token(token.into()));
+        }
+        let peer = request.extensions().get::<Peer>();
+        // Asked anew for each call, so that whom the table has no more is nobody at once.
+        let service = peer.and_then(|peer| self.gate.service(peer.service.as_deref()?));
+        Ok(service.map(Caller::Known))
     }
 
     fn unproven(&self, why: Unproven) -> Status {
