@@ -21,6 +21,7 @@ mod cli_failures;
 mod cli_fleet;
 mod cli_kill;
 mod cli_serve;
+mod cli_two_people;
 mod directions;
 mod emergencies;
 mod faults;
