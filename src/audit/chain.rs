@@ -96,6 +96,20 @@ impl Chain {
         hash: ChainHash,
         entry: &str,
     ) -> Result<Record, Broken> {
+        let content = self.read(revision, hash, entry)?;
+        Ok(Record { revision, chain: hash, content, entry: entry.into() })
+    }
+
+    /// As [`Chain::follow`], for who keeps no record: an entry can be as long as a rule file.
+    ///
+    /// # Errors
+    /// When the record does not follow; the chain then stays where it is.
+    pub fn read(
+        &mut self,
+        revision: Revision,
+        hash: ChainHash,
+        entry: &str,
+    ) -> Result<NewRecord, Broken> {
         let expected = self.revision.next();
         let broken = |why| Broken { revision: expected, why };
         if revision != expected {
@@ -109,7 +123,7 @@ impl Chain {
             return Err(broken(Why::OtherRevision { found }));
         }
         *self = Self { revision, hash };
-        Ok(Record { revision, chain: hash, content, entry: entry.into() })
+        Ok(content)
     }
 
     /// Whether a record comes next and its hash follows. What its entry says was read when the record

@@ -15,6 +15,7 @@ mod auditor;
 mod auditor_tests;
 mod chain;
 mod checkpoint;
+pub mod decisions;
 mod digest;
 mod entry;
 #[cfg(test)]
@@ -34,7 +35,7 @@ mod waiting;
 
 pub use auditor::{Auditor, Compared, Row, Verdict};
 pub use chain::{Broken, Chain, Why, verify};
-pub use checkpoint::{Checkpoint, InvalidCheckpoint};
+pub use checkpoint::{Checkpoint, InvalidCheckpoint, NotCosigned};
 pub use digest::{Digest, Proposed};
 pub use entry::{EntryError, Unreadable, Unrecordable};
 pub use finding::{Finding, Wrong};

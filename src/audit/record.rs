@@ -1,6 +1,6 @@
 //! The record of one thing that happened to a change: who, what, why, and its place in the chain.
 
-use super::{Digest, Party};
+use super::{Chain, Digest, Party};
 use crate::domain::{ChainHash, Direction, Revision, RuleChange, Timestamp};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -269,6 +269,14 @@ pub struct Record {
     pub content: NewRecord,
     /// The exact text that was hashed and stored.
     pub entry: Arc<str>,
+}
+
+impl Record {
+    /// Its place in the chain.
+    #[must_use]
+    pub fn place(&self) -> Chain {
+        Chain { revision: self.revision, hash: self.chain }
+    }
 }
 
 #[cfg(test)]

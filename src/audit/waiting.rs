@@ -7,7 +7,7 @@
 //! Invariant: every list here is bounded, and what is dropped from one could not be acted on any more.
 //! An emergency is never dropped: it waits until it is ratified.
 
-use super::{Act, ChangeKind, Digest, Party, Record};
+use super::{Act, ChangeKind, Digest, NewRecord, Party};
 use crate::domain::{Direction, Revision, RuleChange, RuleEdit, SuspensionId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -127,21 +127,20 @@ pub struct Waiting {
 
 impl Waiting {
     /// What waits after a record.
-    pub fn take(&mut self, record: &Record) {
-        let content = &record.content;
+    pub fn take(&mut self, revision: Revision, content: &NewRecord) {
         match content.act {
-            Act::Propose | Act::Edit => self.put(record),
+            Act::Propose | Act::Edit => self.put(revision, content),
             Act::Approve | Act::Reject | Act::Withdraw | Act::Ratify => {
                 if let Some(number) = content.proposal {
                     self.proposals.remove(&number);
                     self.emergencies.remove(&number);
-                    self.decided.insert(number, (content.act, record.revision));
+                    self.decided.insert(number, (content.act, revision));
                 }
             }
-            Act::Emergency => self.break_glass(record),
+            Act::Emergency => self.break_glass(revision, content),
             Act::Make | Act::Refuse => {}
         }
-        self.move_under(record);
+        self.move_under(revision, content);
         self.proposals.retain(|_, proposal| content.at < later(proposal.lapses_at(), LISTED_AFTER));
         while MOST_DECIDED < self.decided.len() {
             self.decided.pop_first();
@@ -162,9 +161,8 @@ impl Waiting {
         self.emergencies.values().find(puts)
     }
 
-    fn put(&mut self, record: &Record) {
-        let content = &record.content;
-        let number = content.proposal.unwrap_or(record.revision);
+    fn put(&mut self, revision: Revision, content: &NewRecord) {
+        let number = content.proposal.unwrap_or(revision);
         let (Some(kind), Some(direction), Some(digest)) =
             (content.kind, content.direction, content.digest)
         else {
@@ -187,7 +185,7 @@ impl Waiting {
             ticket: content.ticket.clone(),
             proposed_at,
             edited_at: content.at,
-            base: Revision(record.revision.0.saturating_sub(1)),
+            base: Revision(revision.0.saturating_sub(1)),
             digest,
             starts_now: content.starts_now,
             change: Arc::new(content.change.clone()),
@@ -196,8 +194,7 @@ impl Waiting {
         self.proposals.insert(number, proposal);
     }
 
-    fn break_glass(&mut self, record: &Record) {
-        let content = &record.content;
+    fn break_glass(&mut self, revision: Revision, content: &NewRecord) {
         let Some(kind) = content.kind else { return };
         let emergency = Emergency {
             kind,
@@ -207,12 +204,12 @@ impl Waiting {
             at: content.at,
             change: Arc::new(content.change.clone()),
         };
-        self.emergencies.insert(record.revision, emergency);
+        self.emergencies.insert(revision, emergency);
     }
 
     /// Remembers of each proposal that what it touches is not what it was.
-    fn move_under(&mut self, record: &Record) {
-        let Some(effect) = record.content.effect() else { return };
+    fn move_under(&mut self, revision: Revision, content: &NewRecord) {
+        let Some(effect) = content.effect() else { return };
         if self.proposals.is_empty() {
             return;
         }
@@ -223,7 +220,7 @@ impl Waiting {
             proposal.moved = moved.map(|(section, id)| {
                 let what =
                     if id.is_empty() { section.to_owned() } else { format!("{section}/{id}") };
-                (what, record.revision)
+                (what, revision)
             });
         }
     }

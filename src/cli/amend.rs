@@ -75,7 +75,7 @@ struct Amended {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete()?;
+    let change = args.change.complete(&args.server)?;
     let amended = args.server.ask(output, async |client| {
         let request = proto::GetSuspensionRequest { id: args.id.clone() };
         let read = client.get_suspension(request).await.map_err(failed("the suspension"))?;

@@ -50,7 +50,7 @@ struct AppliedRules {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let document = read_rules(&args.file)?;
-    let change = args.change.for_rule_file()?;
+    let change = args.change.for_rule_file(&args.server)?;
     let applied = args.server.ask(output, async |client| {
         let planned = plan(&client, &document).await?;
         let expected = args.expected_revision.unwrap_or(planned.base_revision);

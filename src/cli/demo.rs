@@ -7,6 +7,7 @@ use crate::audit::RequestId;
 use crate::domain::{Principal, Revision};
 use crate::service::{Requester, RuleFile, Service};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The rules of the demonstration.
@@ -40,7 +41,8 @@ pub(super) async fn apply_rules(service: &Arc<Service>) -> Result<(), Failure> {
 }
 
 /// What to try, for whoever has just started the demonstration.
-pub(super) fn banner(address: SocketAddr) -> String {
+pub(super) fn banner(address: SocketAddr, people: &Path) -> String {
+    let people = people.display();
     let program = std::env::args().next().unwrap_or_else(|| "offergate".to_owned());
     let server = match address.port() {
         7443 => String::new(),
@@ -51,7 +53,10 @@ pub(super) fn banner(address: SocketAddr) -> String {
     let holder = json("c-2", "ACTIVE", "USE");
     format!(
         "
-The demonstration: what Barclays decided on 2 December 2017. On loopback only, and no sign-in.
+The demonstration: what Barclays decided on 2 December 2017. On loopback only: checks and reads need
+no token. Changes are made by two people, ann and ben: commands speak for ann, and with `--as ben` for
+ben. Their tokens are in
+  {people}
 
 A new customer may not be offered the product any more (INELIGIBLE):
   {program} check{server} --customer c-1 --offer kis-12m --action OFFER \\

@@ -76,7 +76,7 @@ struct Exempted {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete()?;
+    let change = args.change.complete(&args.server)?;
     let exemption = proto::Exemption {
         id: args.id.to_string(),
         waives: args.waives.iter().map(ToString::to_string).collect(),

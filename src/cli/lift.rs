@@ -48,7 +48,7 @@ struct Lifted {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete()?;
+    let change = args.change.complete(&args.server)?;
     let lifted = args.server.ask(output, async |client| {
         let releases = preview_if_possible(&client, output, Change::Lift(args.id.clone())).await?;
         change.go_on(&format!("propose to lift {}?", args.id), output)?;

@@ -77,7 +77,7 @@ struct Suspended {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete()?;
+    let change = args.change.complete(&args.server)?;
     let mut suspension = new_suspension(args.kind, &args.target, &args.suspension)?;
     suspension.id = match &args.id {
         Some(id) => id.clone(),

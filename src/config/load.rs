@@ -3,7 +3,8 @@
 use super::args::ServeArgs;
 use super::file::{self, FileValues};
 use super::read::{Surroundings, nearest};
-use super::table::{DefaultValue, SETTINGS, Setting};
+use super::setting::{DefaultValue, Setting};
+use super::table::SETTINGS;
 use super::{
     ConfigErrors, Origin, Place, Problem, RedisServers, Settings, StoreLocation, store_url,
 };
@@ -17,6 +18,11 @@ const NO_SETTINGS: &[&str] = &[
     "OFFERGATE_SERVER",
     "OFFERGATE_OUTPUT",
     "OFFERGATE_AUTHOR",
+    "OFFERGATE_AS",
+    "OFFERGATE_TOKEN_FILE",
+    "OFFERGATE_CA_FILE",
+    "OFFERGATE_CERTIFICATE_FILE",
+    "OFFERGATE_KEY_FILE",
     "OFFERGATE_COMMIT",
     "OFFERGATE_CASES",
     "OFFERGATE_SEED",
@@ -63,6 +69,8 @@ pub(super) fn load_from(
     }
     refuse_one_address_for_both(&settings, &mut problems);
     refuse_half_a_shared_store(&settings, &mut problems);
+    settings.identity.refuse_half_of_it(&settings.origins, &mut problems);
+    refuse_half_a_decision_log(&settings, &mut problems);
     if problems.is_empty() { Ok(settings) } else { Err(ConfigErrors(problems)) }
 }
 
@@ -221,6 +229,25 @@ fn refuse_half_a_shared_store(settings: &Settings, problems: &mut Vec<Problem>) 
             refuse(name, "is set, but the URL of `store` does not say `rediss`");
         }
     }
+}
+
+/// Keyed ids without keys, or keys for nothing.
+fn refuse_half_a_decision_log(settings: &Settings, problems: &mut Vec<Problem>) {
+    let log = &settings.decision_log;
+    let (name, what) = match (log.keyed, &log.key_file) {
+        (true, None) => (
+            "decision_log_customer_ids",
+            "is `keyed`, and `decision_log_key_file` is not set: set both or none",
+        ),
+        (false, Some(_)) => (
+            "decision_log_key_file",
+            "is set, and `decision_log_customer_ids` is not `keyed`: set both or none",
+        ),
+        (true, Some(_)) | (false, None) => return,
+    };
+    let origin = settings.origins.iter().find(|origin| origin.name == name);
+    let place = origin.map_or(Place::Default, |origin| origin.place.clone());
+    problems.push(Problem { place, what: format!("{name}: {what}") });
 }
 
 /// A secret's file: readable by its owner and group alone, and not empty.

@@ -47,6 +47,23 @@ pub fn default_journal(demo: bool) -> Result<PathBuf, String> {
     in_state_folder(&Surroundings::of_process(demo), "journal.db", "journal").map(PathBuf::from)
 }
 
+/// Where the demonstration keeps its people's tokens.
+///
+/// # Errors
+/// When no state folder is known, in words for an operator.
+pub fn demo_people() -> Result<PathBuf, String> {
+    in_state_folder(&Surroundings::of_process(true), "people.tokens", "HOME").map(PathBuf::from)
+}
+
+/// Where the decision log is when nobody says.
+///
+/// # Errors
+/// When no state folder is known, in words for an operator.
+pub fn default_decision_log(demo: bool) -> Result<PathBuf, String> {
+    let surroundings = Surroundings::of_process(demo);
+    in_state_folder(&surroundings, "decisions", "decision_log_dir").map(PathBuf::from)
+}
+
 fn in_state_folder(
     surroundings: &Surroundings,
     file: &str,
@@ -105,6 +122,24 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
     Err(format!("`{text}` is no namespace; write 1 to 64 letters, digits, `-`, `_`, `.`"))
 }
 
+/// A trust domain of SPIFFE.
+pub(super) fn trust_domain(text: &str) -> Result<String, String> {
+    let fits =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
+    if (1..=255).contains(&text.len()) && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{text}` is no trust domain; write one such as `bank.example`"))
+}
+
+/// Text without spaces, which would be a slip in what is compared to the letter.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    match text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        true => Err(format!("`{}` has a space in it", text.escape_debug())),
+        false => Ok(text.to_owned()),
+    }
+}
+
 fn is_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'+'
 }
@@ -115,6 +150,19 @@ pub(super) fn count(text: &str, least: usize, most: usize) -> Result<usize, Stri
         Ok(count) if digits && (least..=most).contains(&count) => Ok(count),
         _ => Err(format!("`{text}` is no count from {least} to {most}")),
     }
+}
+
+/// A share above 0 and up to 1, in millionths.
+pub(super) fn share(text: &str) -> Result<u32, String> {
+    let refused =
+        || format!("`{text}` is no share; write a number above 0 and up to 1, such as `0.01`");
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.len() != 1 || 6 < part.len() || !digits(whole) || !digits(part) {
+        return Err(refused());
+    }
+    let millionths: u32 = format!("{whole}{part:0<6}").parse().map_err(|_| refused())?;
+    if (1..=1_000_000).contains(&millionths) { Ok(millionths) } else { Err(refused()) }
 }
 
 pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
@@ -189,6 +237,16 @@ fn steps_between(one: &str, other: &str) -> usize {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_above_nothing_and_no_more_than_all() {
+        for (text, millionths) in [("0.01", 10_000), ("1", 1_000_000), ("0.000001", 1)] {
+            assert_eq!(share(text), Ok(millionths), "{text}");
+        }
+        for text in ["0", "0.0", "1.000001", "2", "-0.1", ".5", "0.0000001", "1%", "", "1e-2"] {
+            assert!(share(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_duration_is_a_number_with_a_unit_inside_its_range() {

@@ -30,6 +30,7 @@ pub mod twin;
 pub use compile::CompileError;
 pub use decide::decide;
 pub use direction::direction;
+pub use ownership::{Involved, Involvement};
 pub use snapshot::Snapshot;
 pub use trace::{
     CriterionTrace, Effect, ExemptionTrace, SuspensionTrace, Timing, Trace, Verdict, explain,

@@ -6,9 +6,11 @@
 
 use super::compile::CompileError;
 use crate::domain::{
-    Component, ComponentReach, Components, Product, Reach, RuleSet, Timestamp, VendorId, Window,
+    Component, ComponentReach, Components, Offer, OfferId, Product, Reach, RuleSet, Timestamp,
+    VendorId, Window,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How a suspension hits a product or offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,60 @@ pub(super) enum Hit {
 
 /// While a product is hit, and how; in order, without overlaps.
 pub(super) type HitTimes = Vec<(Window, Hit)>;
+
+/// Which offers a vendor is behind, and when: by itself, by its family, or by a component.
+#[derive(Debug)]
+pub struct Involvement(BTreeMap<OfferId, HitTimes>);
+
+/// How a vendor is behind an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Involved {
+    /// It, or one of its family, supplies the product.
+    Vendor,
+    /// It, or one of its family, makes a component.
+    Component,
+    /// Nobody knows the product's components: one could be its.
+    UnknownComponents,
+}
+
+impl Involved {
+    /// The name, as answers spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vendor => "VENDOR",
+            Self::Component => "COMPONENT",
+            Self::UnknownComponents => "UNKNOWN_COMPONENTS",
+        }
+    }
+}
+
+impl Involvement {
+    /// All offers of these rules that a vendor's whole group is behind.
+    ///
+    /// # Errors
+    /// When the rules name a vendor that they do not have.
+    pub fn of(rules: &RuleSet, vendor: &VendorId) -> Result<Self, CompileError> {
+        let reached = Ownership::new(rules)?.reached(vendor, Reach::Group);
+        let of_offer = |offer: &Arc<Offer>| {
+            let product = rules.products.get(&offer.product)?;
+            Some((offer.id.clone(), hit_times(product, &reached, ComponentReach::Include)))
+        };
+        Ok(Self(rules.offers.values().filter_map(of_offer).collect()))
+    }
+
+    /// How the vendor is behind an offer at an instant, if it is.
+    #[must_use]
+    pub fn at(&self, offer: &str, at: Timestamp) -> Option<Involved> {
+        let (_, hit) = self.0.get(offer)?.iter().find(|(window, _)| window.contains(at))?;
+        match hit {
+            Hit::Vendor => Some(Involved::Vendor),
+            Hit::Component => Some(Involved::Component),
+            Hit::UnknownComponents => Some(Involved::UnknownComponents),
+            Hit::Product | Hit::Offer => None,
+        }
+    }
+}
 
 /// Who owns whom, and when.
 pub(super) struct Ownership<'r> {

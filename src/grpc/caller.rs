@@ -3,7 +3,15 @@
 use crate::domain::Principal;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use tonic::transport::server::TcpConnectInfo;
+
+/// What is known of a connection, once and for all of its calls.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    /// Where it comes from.
+    pub(super) address: Option<SocketAddr>,
+    /// The path in the service's certificate, if it showed one.
+    pub(super) service: Option<Arc<str>>,
+}
 
 /// Who calls, and from where. A layer puts [`Caller`] into a call's extensions.
 #[derive(Debug, Clone)]
@@ -18,6 +26,14 @@ impl Caller {
     /// Whoever the layers found; where none looked, nobody was asked for proof.
     pub(super) fn of(extensions: &tonic::Extensions) -> Self {
         extensions.get::<Self>().cloned().unwrap_or(Self::Anybody)
+    }
+
+    /// The name to write down for a check, where somebody proved it.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Anybody => None,
+            Self::Known(known) => Some(&known.name),
+        }
     }
 
     /// The principal to write down for a change. `claimed` is the name that the message gives: needed
@@ -36,6 +52,5 @@ impl Caller {
 
 /// The address that a call came from, where it is known.
 pub(super) fn address(extensions: &tonic::Extensions) -> Option<IpAddr> {
-    let peer = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    peer.as_ref().map(SocketAddr::ip)
+    extensions.get::<Peer>().and_then(|peer| peer.address).map(|address| address.ip())
 }

@@ -1,12 +1,13 @@
 //! Adapts `EligibilityService`.
 
 use super::api::Api;
+use super::caller::Caller;
 use super::deadline;
 use super::explanation;
 use super::refusals::shape;
-use super::status::{invalid, item_error, status_of};
+use super::status::{invalid, item_error, log_full, log_full_item, status_of};
 use crate::domain::{Advisory, AdvisoryId, Outcome, Timestamp};
-use crate::service::{Answer, OfferAnswer, RuleFile, RulesAsked, Service, View};
+use crate::service::{Answer, LogFull, OfferAnswer, RuleFile, RulesAsked, Service, View};
 use crate::wire::decision::Evidence;
 use crate::wire::{FieldErrors, check_request, decision, proto, request, suspension, time};
 use futures_util::{Stream, StreamExt};
@@ -38,8 +39,12 @@ impl EligibilityService for Api {
         request: Request<proto::CheckEligibilityRequest>,
     ) -> Result<Response<proto::CheckEligibilityResponse>, Status> {
         let message = request.get_ref();
+        let caller = Caller::of(request.extensions());
         let view = view_for(&self.service, [message]).await;
-        let answer = answer(&view, message).map_err(|errors| invalid(&errors))?;
+        let answer = answer(&view, message, &caller).map_err(|refused| match refused {
+            Refused::Fields(errors) => invalid(&errors),
+            Refused::LogFull(error) => log_full(error),
+        })?;
         Ok(Response::new(proto::CheckEligibilityResponse { decision: Some(write(&answer)) }))
     }
 
@@ -53,6 +58,7 @@ impl EligibilityService for Api {
             let what = format!("holds {given} checks, and 1 to {MOST_IN_BATCH} are allowed");
             return Err(invalid(&FieldErrors::one("requests", what)));
         }
+        let caller = Caller::of(request.extensions());
         let view = view_for(&self.service, requests).await;
         let mut results = Vec::with_capacity(requests.len());
         for some in requests.chunks(AT_A_TIME) {
@@ -60,7 +66,7 @@ impl EligibilityService for Api {
                 // Others shall not wait for a whole batch.
                 tokio::task::yield_now().await;
             }
-            results.extend(some.iter().map(|message| result(&view, message)));
+            results.extend(some.iter().map(|message| result(&view, message, &caller)));
         }
         Ok(Response::new(proto::BatchCheckEligibilityResponse { results }))
     }
@@ -73,12 +79,13 @@ impl EligibilityService for Api {
     ) -> Result<Response<Answers>, Status> {
         let deadline = deadline::of(&request);
         let service = Arc::clone(&self.service);
+        let caller = Caller::of(request.extensions());
         let answers = request.into_inner().then(move |message| {
-            let service = Arc::clone(&service);
+            let (service, caller) = (Arc::clone(&service), caller.clone());
             async move {
                 let mut message = message.map_err(|status| shape(&status))?;
                 let result = match checked(&message) {
-                    Ok(check) => result(&view_for(&service, [check]).await, check),
+                    Ok(check) => result(&view_for(&service, [check]).await, check, &caller),
                     Err(errors) => failed(&errors),
                 };
                 if MOST_CORRELATION < message.correlation_id.len() {
@@ -105,7 +112,10 @@ impl EligibilityService for Api {
         if !view.has_rules() {
             return Err(status_of(crate::service::ServiceError::NotLoaded));
         }
-        let answers = view.check_all(&asked, message.holdings_are_complete, &consistency).await;
+        let caller = Caller::of(request.extensions());
+        let complete = message.holdings_are_complete;
+        let answers = view.check_all(&asked, complete, &consistency, caller.name()).await;
+        let answers = answers.map_err(log_full)?;
         let mut response = proto::ListEligibleOffersResponse::default();
         for found in &answers {
             if found.answer.decision.outcome == Outcome::Eligible {
@@ -214,20 +224,35 @@ pub(super) fn evidence<'a>(answer: &'a Answer<'_>, id: &'a mut [u8]) -> Evidence
     }
 }
 
-/// Decides a message in any shape.
-pub(super) fn answer<'v>(
-    view: &'v View<'_>,
-    message: &proto::CheckEligibilityRequest,
-) -> Result<Answer<'v>, FieldErrors> {
-    let consistency = request::consistency(message.consistency.as_ref());
-    let (asked, consistency) = both(check_request(message), consistency)?;
-    Ok(view.check(&asked, &consistency))
+/// Why a check was not answered.
+enum Refused {
+    Fields(FieldErrors),
+    LogFull(LogFull),
 }
 
-fn result(view: &View<'_>, message: &proto::CheckEligibilityRequest) -> proto::EligibilityResult {
-    match answer(view, message) {
+/// Decides a message in any shape.
+fn answer<'v>(
+    view: &'v View<'_>,
+    message: &proto::CheckEligibilityRequest,
+    caller: &Caller,
+) -> Result<Answer<'v>, Refused> {
+    let consistency = request::consistency(message.consistency.as_ref());
+    let (asked, consistency) =
+        both(check_request(message), consistency).map_err(Refused::Fields)?;
+    view.check(&asked, &consistency, caller.name()).map_err(Refused::LogFull)
+}
+
+fn result(
+    view: &View<'_>,
+    message: &proto::CheckEligibilityRequest,
+    caller: &Caller,
+) -> proto::EligibilityResult {
+    match answer(view, message, caller) {
         Ok(answer) => proto::EligibilityResult { result: Some(Item::Decision(write(&answer))) },
-        Err(errors) => failed(&errors),
+        Err(Refused::Fields(errors)) => failed(&errors),
+        Err(Refused::LogFull(error)) => {
+            proto::EligibilityResult { result: Some(Item::Error(log_full_item(error))) }
+        }
     }
 }
 

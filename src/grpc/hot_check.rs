@@ -5,10 +5,11 @@
 //! writes the answer once. An unusual one is decoded as everywhere else.
 
 use super::api::Api;
+use super::caller::Caller;
 use super::eligibility::{both, evidence};
-use super::status::invalid;
+use super::status::{invalid, log_full};
 use crate::domain::{CheckRequest, Consistency};
-use crate::service::Answer;
+use crate::service::{Answer, View};
 use crate::wire::{check_request, hot, proto, request};
 use bytes::{Buf, BufMut, Bytes};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
@@ -38,12 +39,13 @@ impl UnaryService<Bytes> for Check {
     type Future = Either<Ready<Answered>, BoxFuture<'static, Answered>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        match self.check(request.get_ref()) {
+        match self.check(request.get_ref(), &Caller::of(request.extensions())) {
             Ok(Some(bytes)) => Either::Left(ready(Ok(Response::new(bytes)))),
             Err(status) => Either::Left(ready(Err(status))),
             Ok(None) => {
+                let caller = Caller::of(request.extensions());
                 let (api, bytes) = (self.0.clone(), request.into_inner());
-                Either::Right(Box::pin(async move { ask_and_check(&api, &bytes).await }))
+                Either::Right(Box::pin(async move { ask_and_check(&api, &bytes, &caller).await }))
             }
         }
     }
@@ -53,25 +55,30 @@ type Answered = Result<Response<Vec<u8>>, Status>;
 
 impl Check {
     /// Answers at once; `None` if the store has to be asked first.
-    fn check(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Status> {
+    fn check(&self, bytes: &[u8], caller: &Caller) -> Result<Option<Vec<u8>>, Status> {
+        let decide = |view: View<'_>, asked: &CheckRequest<'_>, consistency: &Consistency| {
+            let answer = view.check(asked, consistency, caller.name());
+            answer.map(|answer| write(&answer)).map_err(log_full)
+        };
         let service = &self.0.service;
         if let Some((asked, consistency)) = hot::read_check(bytes) {
             let view = service.view_at_once(&consistency);
-            return Ok(view.map(|view| write(&view.check(&asked, &consistency))));
+            return view.map(|view| decide(view, &asked, &consistency)).transpose();
         }
         let message = decode(bytes)?;
         let (asked, consistency) = read(&message)?;
         let view = service.view_at_once(&consistency);
-        Ok(view.map(|view| write(&view.check(&asked, &consistency))))
+        view.map(|view| decide(view, &asked, &consistency)).transpose()
     }
 }
 
 /// Answers a check whose caller wants more than what this replica knows by itself.
-async fn ask_and_check(api: &Api, bytes: &[u8]) -> Answered {
+async fn ask_and_check(api: &Api, bytes: &[u8], caller: &Caller) -> Answered {
     let message = decode(bytes)?;
     let (asked, consistency) = read(&message)?;
     let view = api.service.view_for(&consistency).await;
-    Ok(Response::new(write(&view.check(&asked, &consistency))))
+    let answer = view.check(&asked, &consistency, caller.name()).map_err(log_full)?;
+    Ok(Response::new(write(&answer)))
 }
 
 fn decode(bytes: &[u8]) -> Result<proto::CheckEligibilityRequest, Status> {

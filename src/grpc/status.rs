@@ -4,7 +4,7 @@
 //! do; hosts, files and causes stay in the log line that is written here.
 
 use crate::domain::Unalterable;
-use crate::service::{Problem, Refusal, ServiceError, StoreError};
+use crate::service::{LogFull, Problem, Refusal, ServiceError, StoreError};
 use crate::wire::{FieldErrors, proto};
 use std::collections::HashMap;
 use std::error::Error;
@@ -14,6 +14,9 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 /// Whose errors these are.
 const DOMAIN: &str = "offergate";
+
+/// The reason for a check that could not be recorded.
+const LOG_FULL: &str = "DECISION_LOG_FULL";
 
 /// How long to wait before a retry that can help.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -28,6 +31,22 @@ const MOST_DESCRIPTION: usize = 400;
 pub(super) fn invalid(errors: &FieldErrors) -> Status {
     let fields = errors.iter().map(|error| (error.path.clone(), error.description.clone()));
     bad_request("INVALID_REQUEST", "the request cannot be used", fields)
+}
+
+/// A check that is not answered, since it could not be recorded.
+pub(super) fn log_full(error: LogFull) -> Status {
+    let message = error.to_string();
+    failed(Code::ResourceExhausted, LOG_FULL, &message, [], Some(RETRY_AFTER))
+}
+
+/// The same as an item's own error.
+pub(super) fn log_full_item(error: LogFull) -> proto::Error {
+    proto::Error {
+        code: Code::ResourceExhausted.into(),
+        reason: LOG_FULL.to_owned(),
+        message: error.to_string(),
+        fields: Vec::new(),
+    }
 }
 
 /// The same as an item's own error.
@@ -251,7 +270,8 @@ fn bad_request(
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
-fn failed<const N: usize>(
+/// A status with its reason, and what it is about.
+pub(super) fn failed<const N: usize>(
     code: Code,
     reason: &str,
     message: &str,

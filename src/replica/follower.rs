@@ -376,7 +376,7 @@ fn fold(held: &Held, records: &[Record]) -> Result<Loaded, FollowError> {
         if chain.pass(record).is_err() && !bugs::passes(record, &chain) {
             return Err(FollowError::DoesNotFollow { revision });
         }
-        next.take(record);
+        next.take(record.place(), &record.content);
     }
     Ok(next)
 }

@@ -180,7 +180,7 @@ impl Changed {
         let record = &revised.record;
         let proposal = matches!(record.content.act, Act::Propose | Act::Edit).then(|| {
             let mut next = (*before.waiting).clone();
-            next.take(record);
+            next.take(record.revision, &record.content);
             let number = record.content.proposal.unwrap_or(record.revision);
             next.proposals.remove(&number).map(|proposal| (number, proposal))
         });

@@ -6,9 +6,11 @@
 use super::Service;
 use super::answer::{Answer, age};
 use super::instants::Instants;
+use crate::audit::decisions::Told;
 use crate::domain::{
     Attribute, CheckRequest, Consistency, Decision, Holding, Offer, ReasonCode, Revision,
 };
+use crate::recorder::LogFull;
 use crate::replica::{Freshness, Held, bugs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,35 +81,77 @@ impl Service {
 }
 
 impl View<'_> {
-    /// Decides one request.
-    #[must_use]
-    pub fn check(&self, request: &CheckRequest<'_>, consistency: &Consistency) -> Answer<'_> {
+    /// Decides one request of a caller, and records it where that is set.
+    ///
+    /// # Errors
+    /// When every decision is to be recorded, and this one cannot be. Nothing was answered then.
+    pub fn check(
+        &self,
+        request: &CheckRequest<'_>,
+        consistency: &Consistency,
+        caller: Option<&str>,
+    ) -> Result<Answer<'_>, LogFull> {
         let wall = self.instants.wall;
+        let mut freshness = Freshness::Fresh;
         let answer = match &self.held {
             None => Answer::without_rules(wall, self.service.staleness_limit),
             Some(held) => {
                 let decision = self.instants.decide(request, &held.snapshot);
-                let decision = age(decision, request.action, self.freshness(held, consistency));
+                freshness = self.freshness(held, consistency);
+                let decision = age(decision, request.action, freshness);
                 let rules_age = self.rules_age(held, &decision);
                 let limit = self.service.staleness_limit;
                 let answer = Answer::of(decision, Some(Arc::clone(held)), wall, limit);
                 Answer { rules_age, ..answer }
             }
         };
+        self.record(request, &answer, freshness, caller)?;
         self.count(&answer.decision);
-        answer
+        Ok(answer)
+    }
+
+    /// Hands the decision to whoever writes decisions down.
+    fn record(
+        &self,
+        request: &CheckRequest<'_>,
+        answer: &Answer<'_>,
+        freshness: Freshness,
+        caller: Option<&str>,
+    ) -> Result<(), LogFull> {
+        let Some(recorder) = self.service.recorder.get() else { return Ok(()) };
+        let held = self.held.as_deref();
+        let follower = self.service.follower.as_ref();
+        recorder.record(&Told {
+            id: answer.id,
+            caller,
+            request,
+            decision: &answer.decision,
+            valid_until: answer.valid_until,
+            now: self.instants.now,
+            wall: self.instants.wall,
+            limit: self.service.staleness_limit,
+            stale: freshness == Freshness::Stale,
+            token: held.map_or("", |held| &held.token),
+            proof_age: follower.zip(held).and_then(|(follower, held)| {
+                follower.terms().proof_age(&held.lease, self.service.clock.boot())
+            }),
+        })
     }
 
     /// Decides every offer for one customer, by the offers' ids; `request` names none. A product that
     /// `holdings` does not list is not held if `complete`, else nobody has said. Lets others have the
     /// thread from time to time: they shall not wait for all offers of a bank.
+    ///
+    /// # Errors
+    /// As for [`View::check`].
     pub async fn check_all(
         &self,
         request: &CheckRequest<'_>,
         complete: bool,
         consistency: &Consistency,
-    ) -> Vec<OfferAnswer<'_>> {
-        let Some(held) = &self.held else { return Vec::new() };
+        caller: Option<&str>,
+    ) -> Result<Vec<OfferAnswer<'_>>, LogFull> {
+        let Some(held) = &self.held else { return Ok(Vec::new()) };
         let unlisted = if complete { Attribute::Known(Holding::NONE) } else { Attribute::Missing };
         let mut answers = Vec::with_capacity(held.rules.offers.len());
         for (place, offer) in held.rules.offers.values().enumerate() {
@@ -120,10 +164,10 @@ impl View<'_> {
             let (action, channel, device) = (request.action, request.channel, request.device);
             let offer_id = offer.id.as_str();
             let asked = CheckRequest { customer, offer: offer_id, action, channel, device };
-            let answer = self.check(&asked, consistency);
+            let answer = self.check(&asked, consistency, caller)?;
             answers.push(OfferAnswer { offer: Arc::clone(offer), answer });
         }
-        answers
+        Ok(answers)
     }
 
     /// Whether there are rules to decide over.

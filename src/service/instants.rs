@@ -41,8 +41,7 @@ impl Floor {
         let floor = Timestamp::from_nanosecond(self.0.load(Ordering::Acquire).into()).ok();
         let floor = floor.max(changed_at);
         let now = floor.map_or(wall, |floor| wall.max(floor));
-        let is_behind = wall.checked_add(MOST_BEHIND).is_ok_and(|latest| latest < now);
-        Instants { now, wall, is_behind }
+        Instants::at(now, wall)
     }
 }
 
@@ -63,17 +62,28 @@ pub(super) struct Instants {
 }
 
 impl Instants {
+    /// What follows from the instant that counts and the wall clock's.
+    pub(super) fn at(now: Timestamp, wall: Timestamp) -> Self {
+        let is_behind = wall.checked_add(MOST_BEHIND).is_ok_and(|latest| latest < now);
+        Self { now, wall, is_behind }
+    }
+
     /// Decides at the instant that counts; while the clock is well behind, at both.
     pub(super) fn decide<'s>(
         &self,
         request: &CheckRequest<'_>,
         snapshot: &'s Snapshot,
     ) -> Decision<'s> {
-        let mut decision = decide(request, snapshot, self.now);
+        self.decide_by(|instant| decide(request, snapshot, instant))
+    }
+
+    /// The same, whoever decides.
+    pub(super) fn decide_by<'s>(&self, decide: impl Fn(Timestamp) -> Decision<'s>) -> Decision<'s> {
+        let mut decision = decide(self.now);
         if !self.is_behind {
             return decision;
         }
-        let mut other = decide(request, snapshot, self.wall);
+        let mut other = decide(self.wall);
         let agreed = decision.alternate.take().filter(|one| other.alternate.as_ref() == Some(one));
         if decision.outcome == Outcome::Eligible && other.outcome != Outcome::Eligible {
             std::mem::swap(&mut decision, &mut other);

@@ -17,6 +17,7 @@ mod enforce;
 mod error;
 mod escalation;
 mod explain;
+mod exposures;
 mod fleet;
 mod history;
 mod instants;
@@ -25,6 +26,7 @@ mod preview;
 mod record;
 mod refusal;
 mod refused;
+mod replay;
 mod sentences;
 mod suspend;
 
@@ -38,10 +40,12 @@ pub use documents::RuleFile;
 pub use enforce::{Awaited, Enforcement, Progress, Reached};
 pub use error::ServiceError;
 pub use explain::{Explanation, RulesAsked};
+pub use exposures::{DayCount, Exposure, Exposures};
 pub use fleet::{FleetView, Member};
 pub use history::Revised;
 pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample};
 pub use refusal::Refusal;
+pub use replay::{NotReplayed, ReplayDifference, ReplayRules, key_version, replay};
 
 /// What a caller names an attempt by.
 pub use crate::audit::RequestId;
@@ -50,7 +54,9 @@ pub use crate::audit::{
     Act, AuditKey, ChangeKind, Digest, Emergency, Party, Proposal, Record, Waiting,
 };
 /// What an explanation shows, step by step.
-pub use crate::decision::{CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
+pub use crate::decision::{CompileError, CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
+/// Why a decision could not be recorded.
+pub use crate::recorder::LogFull;
 /// The rules of one revision.
 pub use crate::replica::Held;
 /// What a rule file changes, and what is wrong with one.
@@ -60,12 +66,13 @@ pub use crate::store::{ReplicaName, Shortfall, StoreError};
 
 use crate::clock::Clock;
 use crate::domain::{Outcome, ReasonCode, Revision, RuleSet, Timestamp};
+use crate::recorder::Recorder;
 use crate::replica::{Follower, InstallError, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::Decisions;
 use instants::Floor;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, watch};
 
@@ -102,6 +109,8 @@ pub struct Service {
     refusals: std::sync::Mutex<refusal::Allowance>,
     /// The tree over the log of changes.
     audit: audit::AuditLog,
+    /// What writes decisions down, if they are.
+    recorder: OnceLock<Arc<Recorder>>,
 }
 
 /// Why a service cannot start.
@@ -113,6 +122,9 @@ pub enum StartError {
     /// The rules are not usable.
     #[error("rules cannot be used")]
     Install(#[from] InstallError),
+    /// They were not compiled to the end: a bug.
+    #[error("compiling the rules broke off")]
+    BrokenOff(#[source] tokio::task::JoinError),
 }
 
 impl Service {
@@ -146,7 +158,10 @@ impl Service {
         decisions: Option<Arc<Decisions>>,
     ) -> Result<Arc<Self>, StartError> {
         let replica = Arc::new(Replica::alone());
-        replica.install(store.load().await?)?;
+        let (loaded, installing) = (store.load().await?, Arc::clone(&replica));
+        // Compiling takes time, and room that goes back to the system with the thread.
+        let installed = tokio::task::spawn_blocking(move || installing.install(loaded).map(drop));
+        installed.await.map_err(StartError::BrokenOff)??;
         Ok(Self::new(store, replica, None, clock, staleness_limit, decisions))
     }
 
@@ -188,7 +203,13 @@ impl Service {
             floor: Floor::new(),
             refusals: std::sync::Mutex::default(),
             audit: audit::AuditLog::default(),
+            recorder: OnceLock::new(),
         })
+    }
+
+    /// Hands every decision to this recorder from now on. The first one given stays.
+    pub fn record_with(&self, recorder: Arc<Recorder>) {
+        let _ = self.recorder.set(recorder);
     }
 
     /// The rules held now.

@@ -155,7 +155,8 @@ impl Service {
         match &self.follower {
             None => {
                 let mut next = before;
-                next.take(&changed.record()?.record);
+                let record = &changed.record()?.record;
+                next.take(record.place(), &record.content);
                 let revision = next.head.revision;
                 let held = match (snapshot, self.replica.held()) {
                     (Some(snapshot), _) => Ok(Held::new(next, snapshot)),

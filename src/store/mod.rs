@@ -13,7 +13,7 @@ pub use shared::{
     Shortfall, Sighting, Standing,
 };
 
-use crate::audit::{NewRecord, Record, RequestId, Waiting};
+use crate::audit::{Chain, NewRecord, Record, RequestId, Waiting};
 use crate::domain::{ChainHash, Lineage, Revision, RuleSet, Timestamp, Token};
 use futures_util::future::BoxFuture;
 use std::path::Path;
@@ -117,16 +117,16 @@ impl Loaded {
         }
     }
 
-    /// Moves on over the next record, which the caller has verified. The one place where the state
-    /// follows from the log.
-    pub fn take(&mut self, record: &Record) {
-        if let Some(effect) = record.content.effect() {
+    /// Moves on over the next record, which the caller has verified, to its place in the chain. The one
+    /// place where the state follows from the log.
+    pub fn take(&mut self, place: Chain, content: &NewRecord) {
+        if let Some(effect) = content.effect() {
             self.rules.apply(effect);
-            self.rules_since = record.revision;
+            self.rules_since = place.revision;
         }
-        Arc::make_mut(&mut self.waiting).take(record);
-        self.changed_at = self.changed_at.max(Some(record.content.at));
-        (self.head.revision, self.head.chain) = (record.revision, record.chain);
+        Arc::make_mut(&mut self.waiting).take(place.revision, content);
+        self.changed_at = self.changed_at.max(Some(content.at));
+        (self.head.revision, self.head.chain) = (place.revision, place.hash);
     }
 }
 

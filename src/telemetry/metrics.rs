@@ -69,6 +69,58 @@ pub(super) fn observe_rules(
         .build();
 }
 
+/// What the metrics say about the decision log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecisionLogSeen {
+    /// How many decisions went which way.
+    pub records: Vec<(&'static str, u64)>,
+    /// How many gaps were recorded.
+    pub gaps: u64,
+    /// How full the fullest worker's lane is, from 0 to 1.
+    pub fill: f64,
+    /// Whether the disk takes what is to be written.
+    pub is_writable: bool,
+}
+
+/// Shows the decision log as `offergate_decision_log_records_total{outcome}`,
+/// `offergate_decision_log_gap_total`, `offergate_decision_log_fill` and
+/// `offergate_decision_log_writable`.
+pub(super) fn observe_decision_log(
+    meter: &Meter,
+    see: impl Fn() -> DecisionLogSeen + Send + Sync + 'static,
+) {
+    let see = Arc::new(see);
+    let seen = Arc::clone(&see);
+    meter
+        .u64_observable_counter("offergate.decision_log.records")
+        .with_description("Decisions, by what the decision log did with them.")
+        .with_unit("{decision}")
+        .with_callback(move |observer| {
+            for (outcome, count) in seen().records {
+                observer.observe(count, &[KeyValue::new("outcome", outcome)]);
+            }
+        })
+        .build();
+    let seen = Arc::clone(&see);
+    meter
+        .u64_observable_counter("offergate.decision_log.gap")
+        .with_description("Gaps in the decision log: each tells how many decisions it lacks.")
+        .with_unit("{gap}")
+        .with_callback(move |observer| observer.observe(seen().gaps, &[]))
+        .build();
+    let seen = Arc::clone(&see);
+    meter
+        .f64_observable_gauge("offergate.decision_log.fill")
+        .with_description("How full the fullest lane of the decision log was last, from 0 to 1.")
+        .with_callback(move |observer| observer.observe(seen().fill, &[]))
+        .build();
+    meter
+        .u64_observable_gauge("offergate.decision_log.writable")
+        .with_description("Whether the disk takes what the decision log writes: 1, or 0.")
+        .with_callback(move |observer| observer.observe(u64::from(see().is_writable), &[]))
+        .build();
+}
+
 /// Shows `offergate_build_info{version} 1`.
 pub(super) fn observe_build(meter: &Meter, version: &'static str) {
     meter

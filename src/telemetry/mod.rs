@@ -16,10 +16,10 @@ mod logs;
 mod metrics;
 
 pub use decisions::Decisions;
-pub use incidents::{Incidents, TurnedAway, log_panics};
+pub use incidents::{Incidents, NotAdmitted, TurnedAway, log_panics};
 pub use layer::{RpcBody, RpcFuture, RpcLayer, RpcService};
 pub use logs::LogFormat;
-pub use metrics::RulesSeen;
+pub use metrics::{DecisionLogSeen, RulesSeen};
 
 use calls::Calls;
 use context::Propagation;
@@ -174,6 +174,11 @@ impl Telemetry {
     /// rules are loaded.
     pub fn observe_rules(&self, see: impl Fn() -> Option<RulesSeen> + Send + Sync + 'static) {
         metrics::observe_rules(&self.meter, see);
+    }
+
+    /// Shows the decision log in the metrics; `see` is asked at each scrape.
+    pub fn observe_decision_log(&self, see: impl Fn() -> DecisionLogSeen + Send + Sync + 'static) {
+        metrics::observe_decision_log(&self.meter, see);
     }
 
     /// Counts what should be rare.

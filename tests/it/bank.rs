@@ -110,7 +110,7 @@ impl Bank {
             device: Attribute::Missing,
         };
         let view = self.service.view_for(&Consistency::Leased).await;
-        view.check(&request, &Consistency::Leased).decision.outcome
+        view.check(&request, &Consistency::Leased, None).unwrap().decision.outcome
     }
 
     /// What is recorded after a revision: what happened, and by whom.

@@ -116,15 +116,17 @@ fn the_settings_are_checked_as_the_server_would_find_them() {
     let check = |variables: &[(&str, &str)], arguments: &[&str]| {
         let mut command = offergate();
         command.args(["config", "check"]).args(arguments).envs(variables.iter().copied());
+        command.env("OFFERGATE_ANONYMOUS", "everything");
         let output = command.output().unwrap();
         (output.status.code(), stderr(&output))
     };
     for (variables, arguments, code, told) in [
-        (&[][..], &[file][..], 0, "2 values set"),
-        (&[], &["--config", file, "--workers=4"], 0, "2 values set"),
-        (&[("OFFERGATE_CONFIG", file), ("OFFERGATE_REFLECTION", "true")], &[], 0, "3 values set"),
+        (&[][..], &[file][..], 0, "3 values set"),
+        (&[], &["--config", file, "--workers=4"], 0, "3 values set"),
+        (&[("OFFERGATE_CONFIG", file), ("OFFERGATE_REFLECTION", "true")], &[], 0, "4 values set"),
         (&[("OFFERGATE_WORKERS", "many")], &[file], 2, "OFFERGATE_WORKERS"),
         (&[], &[file, "--workers=0"], 2, "--workers"),
+        (&[], &[file, "--anonymous=none"], 2, "nobody could prove who they are"),
         (&[("OFFERGATE_WORKER", "4")], &[], 2, "did you mean OFFERGATE_WORKERS?"),
         (&[], &[file, "--config", file], 2, "cannot be used with"),
     ] {

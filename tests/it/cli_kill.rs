@@ -120,7 +120,7 @@ fn start_by(shell: &str, store: &Path) -> (Child, String) {
         .args(["-c", shell, env!("CARGO_BIN_EXE_offergate"), "serve", "--store"])
         .arg(store)
         .args(["--listen", "127.0.0.1:0", "--management-listen", "127.0.0.1:0"])
-        .args(["--workers", "1", "--drain-timeout", "2s"])
+        .args(["--workers", "1", "--drain-timeout", "2s", "--anonymous", "everything"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// The answer of the management port to a plain request.
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
@@ -114,8 +114,23 @@ fn what_is_wrong_at_the_start_is_told_and_no_port_opens() {
         ([&free[..], &["--staleness-limit=5"]].concat(), 2, "staleness"),
         (vec!["--demo", "--listen=0.0.0.0:0"], 2, "loopback only"),
         (vec!["--config", "/nonexistent.toml"], 3, "/nonexistent.toml"),
+        ([&free[..], &["--anonymous=none"]].concat(), 2, "OFFERGATE_ANONYMOUS=everything"),
+        ([&free[..], &["--oidc-issuer=https://id"]].concat(), 2, "without `oidc_audience`"),
+        (
+            [&free[..], &["--oidc-issuer=http://id.example", "--oidc-audience=a"]].concat(),
+            2,
+            "write an https URL",
+        ),
+        ([&free[..], &["--client-ca-file=ca.pem"]].concat(), 2, "without `trust_domain`"),
+        (
+            [&free[..], &["--demo", "--oidc-issuer=https://i", "--oidc-audience=a"]].concat(),
+            2,
+            "own people",
+        ),
     ] {
-        let output = offergate().arg("serve").args(&arguments).output().unwrap();
+        let mut command = offergate();
+        command.env("OFFERGATE_ANONYMOUS", "everything").arg("serve").args(&arguments);
+        let output = command.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert!(stderr.contains(told), "{arguments:?}: {stderr}");

@@ -12,3 +12,5 @@ mod link;
 mod network;
 mod processes;
 mod virtual_fleet;
+
+pub(crate) use disks::Disk;

@@ -11,6 +11,7 @@
 mod api;
 mod approvals;
 mod audit;
+mod audit_cosigning;
 mod audit_tampering;
 mod bank;
 #[path = "../chaos/tested.rs"]
@@ -22,10 +23,14 @@ mod cli_fleet;
 mod cli_kill;
 mod cli_serve;
 mod cli_two_people;
+mod decision_log;
+mod decision_replay;
+mod decision_tampering;
 mod directions;
 mod emergencies;
 mod faults;
 mod hot;
+mod identity;
 mod laws;
 mod random;
 mod redis_failover;

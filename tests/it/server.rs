@@ -94,7 +94,23 @@ impl Server {
         Self::launch(path, more, &[("RUST_LOG", "off")])
     }
 
+    /// Starts a server that logs all that it can into a file.
+    pub(crate) fn start_talking(path: &Path, said: &str, more: &[&str]) -> Self {
+        let said = std::fs::File::create(said).unwrap();
+        let started = Self::launch_saying(path, more, &[("RUST_LOG", "trace")], said.into());
+        started.unwrap_or_else(|status| panic!("server ended with {status}"))
+    }
+
     fn launch(path: &Path, more: &[&str], variables: &[(&str, &str)]) -> Result<Self, ExitStatus> {
+        Self::launch_saying(path, more, variables, Stdio::inherit())
+    }
+
+    fn launch_saying(
+        path: &Path,
+        more: &[&str],
+        variables: &[(&str, &str)],
+        said: Stdio,
+    ) -> Result<Self, ExitStatus> {
         let free_port: &[_] = match more.contains(&"--listen") {
             true => &[],
             false => &["--listen", "127.0.0.1:0"],
@@ -102,6 +118,7 @@ impl Server {
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_offergate"))
             .env_clear()
             .env("RUST_LOG", "warn")
+            .env("OFFERGATE_ANONYMOUS", "everything")
             .envs(variables.iter().copied())
             .args(["serve", "--management-listen", "127.0.0.1:0"])
             .args(free_port)
@@ -110,6 +127,7 @@ impl Server {
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(said)
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

@@ -37,13 +37,18 @@ fn demo_key(settings: &Settings) -> Result<PathBuf, Failure> {
         StoreLocation::Redis(_) => config::default_journal(true).map_err(Failure::usage)?,
     };
     let path = beside.with_file_name("audit.key");
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        use std::os::unix::fs::DirBuilderExt as _;
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| failed(folder, "cannot be made", error))?;
-    }
+    create_folder(&path)?;
     Ok(path)
+}
+
+/// Makes the folder of a file that only its owner may read.
+pub(in crate::cli) fn create_folder(path: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| failed(folder, "cannot be made", error))
 }
 
 /// A key that never was before.
@@ -80,6 +85,15 @@ pub(super) fn create(path: &Path, key: &AuditKey) -> Result<(), Failure> {
 
 /// Reads a private key, if nobody else can.
 pub(super) fn read(path: &Path) -> Result<AuditKey, Failure> {
+    AuditKey::parse(&secret_text(path)?).map_err(|error| {
+        Failure::new(Exit::Failure, format_args!("`{}` holds no key", path.display()))
+            .because(error)
+            .help("`offergate audit keygen --key-file FILE` makes one")
+    })
+}
+
+/// Reads a short file that nobody but its owner has access to.
+pub(in crate::cli) fn secret_text(path: &Path) -> Result<String, Failure> {
     let file = File::open(path).map_err(|error| failed(path, "cannot be read", error))?;
     let metadata = file.metadata().map_err(|error| failed(path, "cannot be read", error))?;
     let mode = metadata.mode() & 0o777;
@@ -96,11 +110,7 @@ pub(super) fn read(path: &Path) -> Result<AuditKey, Failure> {
     let mut text = String::new();
     let read = file.take(LONGEST).read_to_string(&mut text);
     read.map_err(|error| failed(path, "cannot be read", error))?;
-    AuditKey::parse(&text).map_err(|error| {
-        Failure::new(Exit::Failure, format_args!("`{}` holds no key", path.display()))
-            .because(error)
-            .help("`offergate audit keygen --key-file FILE` makes one")
-    })
+    Ok(text)
 }
 
 /// Reads a public key: itself, or the name of a file that holds it.

@@ -4,15 +4,20 @@
 //! back behind it. The log, its checkpoints and their keys are [`crate::audit`]'s.
 
 mod checkpoint;
+mod decision_files;
+mod decisions;
 mod export;
+mod exposures;
 mod key_file;
 mod keygen;
 mod reading;
+mod replay;
+mod revisions;
 mod source;
 mod verify;
 mod watch;
 
-pub(super) use key_file::key_of;
+pub(super) use key_file::{create_folder, key_of, secret_text};
 
 use super::exit::{Exit, Failure};
 use super::output::Output;
@@ -31,6 +36,9 @@ enum AuditCommand {
     Checkpoint(checkpoint::Args),
     Watch(watch::Args),
     Keygen(keygen::Args),
+    Decisions(decisions::Args),
+    Replay(Box<replay::Args>),
+    Exposures(Box<exposures::Args>),
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
@@ -40,5 +48,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         AuditCommand::Checkpoint(args) => checkpoint::run(args, output),
         AuditCommand::Watch(args) => watch::run(args, output),
         AuditCommand::Keygen(args) => keygen::run(args, output),
+        AuditCommand::Decisions(args) => decisions::run(args, output),
+        AuditCommand::Replay(args) => replay::run(args, output),
+        AuditCommand::Exposures(args) => exposures::run(args, output),
     }
 }

@@ -1,7 +1,7 @@
 //! What settings are taken from where, and what is refused.
 
 use super::*;
-use crate::config::{LogFormat, StoreLocation};
+use crate::config::{DecisionLogSettings, IdentitySettings, LogFormat, StoreLocation};
 use clap::{Args, Command, FromArgMatches};
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ fn with_nothing_set_the_server_listens_on_loopback_and_keeps_rules_in_the_state_
         advertise: None,
         journal: None,
         audit_key_file: None,
+        identity: IdentitySettings { oidc_roles_claim: "roles".into(), ..<_>::default() },
         staleness_limit: Duration::from_secs(5),
         workers: 2,
         reflection: false,
@@ -73,9 +74,24 @@ fn with_nothing_set_the_server_listens_on_loopback_and_keeps_rules_in_the_state_
         admin_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(20),
         log_format: LogFormat::Auto,
+        decision_log: DecisionLogSettings {
+            sample_millionths: 10_000,
+            ..DecisionLogSettings::default()
+        },
         origins,
     };
     assert_eq!(settings, expected);
+}
+
+#[test]
+fn keyed_customer_ids_and_their_keys_are_set_together_or_not_at_all() {
+    let keyed = ["--decision-log-customer-ids", "keyed"];
+    let file = ["--decision-log-key-file", "keys"];
+    assert!(load_with(&[keyed, file].concat(), &[], None).unwrap().decision_log.keyed);
+    for half in [keyed, file] {
+        let problems = refused(&half, &[], None);
+        assert!(problems[0].contains("set both or none"), "{problems:?}");
+    }
 }
 
 #[test]

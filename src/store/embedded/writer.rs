@@ -84,7 +84,7 @@ impl Writer {
         match step.append(&mut self.connection, content, expected) {
             Ok((applied, _)) if applied.repeated => Ok(applied),
             Ok((applied, size)) => {
-                self.newest.take(&applied.record);
+                self.newest.take(applied.record.place(), &applied.record.content);
                 self.bytes_ahead += size + BYTES_A_COMMIT;
                 self.move_into_main_file();
                 Ok(applied)

@@ -101,7 +101,7 @@ impl State {
     fn loaded(&self, count: usize) -> Option<Loaded> {
         let records = self.records.get(..count)?;
         let mut loaded = Loaded::start(self.lineage.clone());
-        records.iter().for_each(|record| loaded.take(record));
+        records.iter().for_each(|record| loaded.take(record.place(), &record.content));
         Some(loaded)
     }
 

@@ -81,7 +81,7 @@ impl Log {
     pub(super) async fn wrote(&self, before: &Head, lineage: &Lineage, record: &Record) {
         let mut newest = self.newest.lock().await;
         if let Some(held) = newest.as_mut().filter(|held| held.head == *before) {
-            held.take(record);
+            held.take(record.place(), &record.content);
             held.head.lineage = lineage.clone();
         }
     }
@@ -200,7 +200,7 @@ impl Log {
             let mut chain = Chain { revision, hash: chain };
             for stored in &page.records {
                 let record = follow(&mut chain, stored)?;
-                state.take(&record);
+                state.take(chain, &record.content);
             }
             if up_to == Some(state.head.revision) {
                 return Ok(Some(state));

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// A disk of its own, in memory, over a folder. Gone with the value.
-struct Disk<'a>(&'a Path);
+pub(crate) struct Disk<'a>(&'a Path);
 
 impl<'a> Disk<'a> {
     /// `None` for somebody who may not make one.
-    fn over(folder: &'a Path) -> Option<Self> {
+    pub(crate) fn over(folder: &'a Path) -> Option<Self> {
         std::fs::create_dir_all(folder).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder);
@@ -21,12 +21,12 @@ impl<'a> Disk<'a> {
     }
 
     /// Leaves no byte free.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut ballast = File::create(self.0.join("ballast")).unwrap();
         while ballast.write_all(&[0; 512]).is_ok() {}
     }
 
-    fn empty(&self) {
+    pub(crate) fn empty(&self) {
         std::fs::remove_file(self.0.join("ballast")).unwrap();
     }
 }

@@ -200,7 +200,7 @@ impl Journal for Notes {
         let loaded = written.as_ref().map(|(lineage, records)| {
             let last = records.last().expect("it begins with a record");
             let mut loaded = Loaded::start(lineage.clone());
-            records.iter().for_each(|record| loaded.take(record));
+            records.iter().for_each(|record| loaded.take(record.place(), &record.content));
             assert_eq!((loaded.head.revision, loaded.head.chain), (last.revision, last.chain));
             loaded
         });
@@ -347,7 +347,7 @@ impl Member {
         let (offer, action) = ("shield-12m", Action::Offer);
         let request = CheckRequest { customer, offer, action, channel, device };
         let view = self.service.view_for(consistency).await;
-        view.check(&request, consistency).decision.outcome
+        view.check(&request, consistency, None).unwrap().decision.outcome
     }
 
     /// What a customer is told by the lease.
