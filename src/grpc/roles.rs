@@ -61,6 +61,8 @@ const TABLE: &[(&str, Needs)] = &[
     ("offergate.v1.AuditService/GetCheckpoint", One(&[Auditor])),
     ("offergate.v1.AuditService/GetInclusionProof", One(&[Auditor])),
     ("offergate.v1.AuditService/GetConsistencyProof", One(&[Auditor])),
+    ("offergate.v1.AuditService/ReplayDecision", One(&[Auditor])),
+    ("offergate.v1.AuditService/ListExposures", One(&[Auditor])),
     ("grpc.health.v1.Health/Check", Nothing),
     ("grpc.health.v1.Health/Watch", Nothing),
     // The protos are public; whether they are told at all is a setting.

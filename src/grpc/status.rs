@@ -191,6 +191,10 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("id", id.to_string()), ("revision", revision.to_string())];
             failed(Code::FailedPrecondition, "CHANGE_DECIDED", &message, about, None)
         }
+        ServiceError::OnlyProposed { id } => {
+            let about = [("id", id.to_string())];
+            failed(Code::FailedPrecondition, "CHANGE_PROPOSED", &message, about, None)
+        }
         ServiceError::OtherKind { kind, .. } => {
             let about = [("kind", kind.to_owned())];
             failed(Code::FailedPrecondition, "CHANGE_OF_OTHER_KIND", &message, about, None)

@@ -134,6 +134,15 @@ pub enum ServiceError {
         revision: Revision,
     },
 
+    /// It waits for approval, so that there is nothing to be enforced. Wait for the approval's revision.
+    #[error(
+        "change {id} is only proposed: nothing of it is in force before another person approves it"
+    )]
+    OnlyProposed {
+        /// The change.
+        id: Revision,
+    },
+
     /// A proposal stays what kind of change it is. Withdraw it, and propose the other.
     #[error("change {id} is of the kind {kind}, and stays one")]
     OtherKind {
