@@ -2,7 +2,7 @@
 # Measures decisions, what telemetry costs, and the server under load. Takes some minutes,
 # and means something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [telemetry] [load] [barrier]
+#   benches/run.sh [decide] [telemetry] [load] [barrier] [decisions]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,7 +24,12 @@ measure_barrier() {
     cargo bench --locked --bench barrier
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier
+measure_decisions() {
+    cargo build --locked --release --bin offergate --example floor_input
+    python3 benches/floor/decisions.py
+}
+
+[ $# -gt 0 ] || set -- decide telemetry load barrier decisions
 for part in "$@"; do
     "measure_$part"
 done

@@ -33,6 +33,7 @@ mod man;
 mod output;
 mod plan;
 mod preview;
+mod recorded;
 mod replicas;
 mod request_args;
 mod request_file;

@@ -10,6 +10,7 @@ mod catalog;
 mod deadline;
 mod eligibility;
 mod explanation;
+mod exposures;
 mod fleet;
 mod front;
 mod health;

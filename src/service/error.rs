@@ -117,6 +117,22 @@ pub enum ServiceError {
     #[error("this server has no key to sign checkpoints with: set `audit_key_file`")]
     NoAuditKey,
 
+    /// Decisions are not recorded here.
+    #[error("this server records no decisions: set `decision_log`")]
+    NoDecisionLog,
+
+    /// The decision log does not read.
+    #[error("the decision log cannot be read")]
+    DecisionLog(#[source] std::io::Error),
+
+    /// A line of the decision log is none.
+    #[error("a line of the decision log does not read: verify it")]
+    DecisionLogDamaged,
+
+    /// A decision cannot be decided again.
+    #[error("the decision cannot be decided again: {0}")]
+    NotReplayed(#[from] super::NotReplayed),
+
     /// The store said no, or nothing.
     #[error("rule store refused")]
     Store(#[from] StoreError),

@@ -9,6 +9,7 @@ mod audit;
 pub mod catalog;
 mod change;
 mod check;
+mod decisions;
 mod documents;
 mod enforce;
 mod error;
@@ -96,6 +97,8 @@ pub struct Service {
     audit: audit::AuditLog,
     /// What writes decisions down, if they are.
     recorder: OnceLock<Arc<Recorder>>,
+    /// A place for one who reads the decision log.
+    readings: Semaphore,
 }
 
 /// Why a service cannot start.
@@ -182,6 +185,7 @@ impl Service {
             floor: Floor::new(),
             audit: audit::AuditLog::default(),
             recorder: OnceLock::new(),
+            readings: Semaphore::new(1),
         })
     }
 

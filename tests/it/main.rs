@@ -19,6 +19,7 @@ mod cli_failures;
 mod cli_fleet;
 mod cli_kill;
 mod cli_serve;
+mod decision_asking;
 mod decision_log;
 mod decision_replay;
 mod decision_tampering;
