@@ -22,7 +22,7 @@ pub enum CustomerIds {
     /// By the bank's own ids.
     Plain,
     /// By hashes with this key.
-    Keyed(CustomerKey),
+    Keyed(Box<CustomerKey>),
 }
 
 /// One version of the key.
