@@ -115,7 +115,7 @@ pub(super) const CUSTOMER_IDS: Setting = Setting {
 pub(super) const KEY_FILE: Setting = Setting {
     name: "decision_log_key_file",
     effect: "The keys of those hashes, a line each: a version number and 32 bytes in 64 hex \
-             digits. The highest version is used; a deleted line cannot be told from no one. Only \
+             digits. The highest version is used; deleting a line erases whom it named. Only \
              its owner may have access to the file.",
     form: "path of a file",
     default: DefaultValue::Unset("none"),
