@@ -33,7 +33,7 @@ pub(super) fn open(
         None => CustomerIds::Plain,
         Some(path) => {
             let newest = customer_keys(path)?.into_iter().next();
-            newest.map_or(CustomerIds::Plain, CustomerIds::Keyed)
+            newest.map_or(CustomerIds::Plain, |key| CustomerIds::Keyed(Box::new(key)))
         }
     };
     let server = match &settings.replica {

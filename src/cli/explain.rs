@@ -11,6 +11,7 @@ use super::exit::{Exit, Failure};
 use super::instants::ZoneArgs;
 use super::output::{Answer, Output};
 use super::plan::read_rules;
+use super::recorded;
 use super::request_args::RequestArgs;
 use super::text::Text;
 use crate::wire::proto;
@@ -21,9 +22,10 @@ use std::path::PathBuf;
 /// Say in words what stands in a customer's way, and what would have to change
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
   offergate explain --customer c-1 --offer kis-12m --action RENEW --country GB \\
-    --holding ACTIVE --as-of '2017-12-05 09:00' --zone Europe/London")]
+    --holding ACTIVE --as-of '2017-12-05 09:00' --zone Europe/London
+  offergate explain --decision 0193b2c4-5d6e-7f80-9123-456789abcdef --log /var/lib/offergate/decisions")]
 pub(super) struct Args {
     #[command(flatten)]
     request: RequestArgs,
@@ -42,6 +44,19 @@ pub(super) struct Args {
     /// Decide over an earlier revision
     #[arg(long, value_name = "N")]
     revision: Option<u64>,
+
+    /// Explain a decision that was made: what was asked, its instant and its revision are those recorded
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "log",
+        conflicts_with_all = ["request", "fields", "as_of", "draft", "revision"]
+    )]
+    decision: Option<uuid::Uuid>,
+
+    /// The folder of the decision log in which the decision is looked for
+    #[arg(long, value_name = "DIR", requires = "decision")]
+    log: Option<PathBuf>,
 
     #[command(flatten)]
     server: ServerArgs,
@@ -88,10 +103,13 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         (None, Some(revision)) => Some(Rules::Revision(revision)),
         (None, None) => None,
     };
-    let request = proto::ExplainEligibilityRequest {
-        request: Some(args.request.document()?.to_wire()?),
-        as_of: args.zone.read_wire("--as-of", args.as_of.as_ref())?,
-        rules,
+    let request = match (args.decision, &args.log) {
+        (Some(id), Some(log)) => recorded::explanation_of(log, id)?,
+        _ => proto::ExplainEligibilityRequest {
+            request: Some(args.request.document()?.to_wire()?),
+            as_of: args.zone.read_wire("--as-of", args.as_of.as_ref())?,
+            rules,
+        },
     };
     let response = args.server.ask(output, async |client| {
         client.explain_eligibility(request).await.map_err(failed("the explanation"))

@@ -40,6 +40,7 @@ mod plan;
 mod preview;
 mod proposal_view;
 mod ratify;
+mod recorded;
 mod reject;
 mod replicas;
 mod request_args;

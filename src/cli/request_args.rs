@@ -17,12 +17,7 @@ const MOST_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct RequestArgs {
     /// Read the whole request as JSON from a file, `-` for standard input
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with = "fields",
-        required_unless_present = "fields"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "fields")]
     request: Option<PathBuf>,
 
     #[command(flatten)]
@@ -32,20 +27,16 @@ pub(super) struct RequestArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[group(id = "fields", multiple = true)]
 struct Fields {
-    /// The bank's id of the customer
-    #[arg(long, value_name = "ID", required_unless_present = "request")]
+    /// The bank's id of the customer; needed, as the offer and the action are, without --request
+    #[arg(long, value_name = "ID")]
     customer: Option<String>,
 
     /// The offer
-    #[arg(long, value_name = "ID", required_unless_present = "request")]
+    #[arg(long, value_name = "ID")]
     offer: Option<String>,
 
     /// What is about to happen
-    #[arg(
-        long,
-        required_unless_present = "request",
-        value_parser = one_of(Action::ALL, Action::name)
-    )]
+    #[arg(long, value_parser = one_of(Action::ALL, Action::name))]
     action: Option<Action>,
 
     /// Where the customer is met, such as EMAIL
@@ -122,13 +113,26 @@ impl RequestArgs {
     pub(super) fn document(&self) -> Result<RequestDocument, Failure> {
         match &self.request {
             Some(path) => read_document(path),
-            None => Ok(self.fields.document()),
+            None => self.fields.document(),
         }
     }
 }
 
 impl Fields {
-    fn document(&self) -> RequestDocument {
+    fn document(&self) -> Result<RequestDocument, Failure> {
+        let needed = [
+            ("--customer", self.customer.is_none()),
+            ("--offer", self.offer.is_none()),
+            ("--action", self.action.is_none()),
+        ];
+        let missing: Vec<_> = needed
+            .into_iter()
+            .filter_map(|(flag, is_not_there)| is_not_there.then_some(flag))
+            .collect();
+        if !missing.is_empty() {
+            return Err(Failure::usage(format_args!("{} must be given", missing.join(", ")))
+                .help("or --request FILE, with the whole request"));
+        }
         let holding = self.holding.map(|status| HoldingDocument {
             status: Some(status.name().to_owned()),
             accepted_at: self.accepted_at.clone(),
@@ -148,7 +152,7 @@ impl Fields {
             attributes: self.attributes.iter().cloned().collect(),
             holdings: self.holdings.iter().cloned().collect(),
         };
-        RequestDocument {
+        Ok(RequestDocument {
             customer,
             offer: self.offer.clone().unwrap_or_default(),
             action: self.action.map(|action| action.name().to_owned()).unwrap_or_default(),
@@ -159,7 +163,7 @@ impl Fields {
                 (None, true) => Some(ConsistencyDocument::Strict),
                 (None, false) => None,
             },
-        }
+        })
     }
 }
 

@@ -182,6 +182,8 @@ calls! {
         get_checkpoint(GetCheckpointRequest) -> GetCheckpointResponse;
         get_inclusion_proof(GetInclusionProofRequest) -> GetInclusionProofResponse;
         get_consistency_proof(GetConsistencyProofRequest) -> GetConsistencyProofResponse;
+        replay_decision(ReplayDecisionRequest) -> ReplayDecisionResponse;
+        list_exposures(ListExposuresRequest) -> ListExposuresResponse;
     }
     SuspensionServiceClient {
         create_suspension(CreateSuspensionRequest) -> CreateSuspensionResponse;

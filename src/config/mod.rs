@@ -8,6 +8,7 @@
 //! is read as a default because it could not be read as itself.
 
 mod args;
+mod decision_log;
 mod file;
 mod identity;
 mod load;
@@ -18,6 +19,7 @@ mod store_url;
 mod table;
 
 pub use args::ServeArgs;
+pub use decision_log::{DecisionLogMode, DecisionLogSettings, WhenFull};
 pub use identity::{Anonymous, IdentitySettings};
 pub use load::load;
 pub use read::{default_decision_log, default_journal, demo_people, duration};
@@ -119,48 +121,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(hidden)")
     }
-}
-
-/// What is written of decisions, and where to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DecisionLogSettings {
-    /// Which decisions are written.
-    pub mode: DecisionLogMode,
-    /// The folder; `None` for [`default_decision_log`].
-    pub dir: Option<PathBuf>,
-    /// Which share `sampled` writes, in millionths.
-    pub sample_millionths: u32,
-    /// What happens when it cannot keep up; `None` for what the mode implies.
-    pub when_full: Option<WhenFull>,
-    /// Whether customers are named by keyed hashes of their ids.
-    pub keyed: bool,
-    /// The keys of those hashes.
-    pub key_file: Option<PathBuf>,
-    /// How many days segments are kept; `None` for ever.
-    pub keep_days: Option<u32>,
-    /// How much room they may take; `None` for no limit.
-    pub keep_mib: Option<u64>,
-}
-
-/// Which decisions are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DecisionLogMode {
-    /// None.
-    #[default]
-    Off,
-    /// A part, drawn by lot.
-    Sampled,
-    /// Every one.
-    Complete,
-}
-
-/// What happens when the decision log cannot keep up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenFull {
-    /// Decisions go unrecorded, and are counted.
-    Gap,
-    /// Checks are refused.
-    Refuse,
 }
 
 /// How log lines look.

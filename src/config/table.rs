@@ -1,13 +1,13 @@
 //! The table of settings: the one place that names them.
 
 use super::read::{
-    address, choice, count, default_store, duration, namespace, share, store, text, trust_domain,
+    address, choice, count, default_store, duration, namespace, store, text, trust_domain,
     yes_or_no,
 };
 use super::setting::{DefaultValue, Setting};
 use super::{
-    Anonymous, DecisionLogMode, DecisionLogSettings, IdentitySettings, LogFormat, Secret, Settings,
-    StoreLocation, WhenFull,
+    Anonymous, DecisionLogSettings, IdentitySettings, LogFormat, Secret, Settings, StoreLocation,
+    decision_log,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -360,104 +360,14 @@ pub(super) const SETTINGS: &[Setting] = &[
             choice(text, &formats).map(|value| settings.log_format = value)
         },
     },
-    Setting {
-        name: "decision_log",
-        effect: "Which decisions are written to the decision log: none, a part drawn by lot, or every \
-                 one.",
-        form: "off, sampled or complete",
-        default: DefaultValue::Fixed("off"),
-        secret: false,
-        read: |settings, text| {
-            let modes = [
-                ("off", DecisionLogMode::Off),
-                ("sampled", DecisionLogMode::Sampled),
-                ("complete", DecisionLogMode::Complete),
-            ];
-            choice(text, &modes).map(|value| settings.decision_log.mode = value)
-        },
-    },
-    Setting {
-        name: "decision_log_dir",
-        effect: "The folder of the decision log. One server writes to it; it holds what callers said \
-                 about customers, so protect it as you protect customer data.",
-        form: "PATH",
-        default: DefaultValue::Unset("decisions in the folder of the default store"),
-        secret: false,
-        read: |settings, text| {
-            settings.decision_log.dir = Some(PathBuf::from(text));
-            Ok(())
-        },
-    },
-    Setting {
-        name: "decision_log_sample",
-        effect: "Which share of all decisions `sampled` writes.",
-        form: "number above 0, up to 1, with at most 6 decimals",
-        default: DefaultValue::Fixed("0.01"),
-        secret: false,
-        read: |settings, text| {
-            share(text).map(|value| settings.decision_log.sample_millionths = value)
-        },
-    },
-    Setting {
-        name: "decision_log_when_full",
-        effect: "What happens when the decision log cannot keep up or its disk is full: decisions go \
-                 unrecorded, and a gap record counts them; or checks are refused as \
-                 RESOURCE_EXHAUSTED.",
-        form: "gap or refuse",
-        default: DefaultValue::Unset("gap for sampled, refuse for complete"),
-        secret: false,
-        read: |settings, text| {
-            let ways = [("gap", WhenFull::Gap), ("refuse", WhenFull::Refuse)];
-            choice(text, &ways).map(|value| settings.decision_log.when_full = Some(value))
-        },
-    },
-    Setting {
-        name: "decision_log_customer_ids",
-        effect: "How customers are named in the decision log: by their ids, or by a keyed hash of \
-                 them, which means nothing once its key is destroyed.",
-        form: "plain or keyed",
-        default: DefaultValue::Fixed("plain"),
-        secret: false,
-        read: |settings, text| {
-            let ways = [("plain", false), ("keyed", true)];
-            choice(text, &ways).map(|value| settings.decision_log.keyed = value)
-        },
-    },
-    Setting {
-        name: "decision_log_key_file",
-        effect: "The keys of those hashes, a line each: a version number and 32 bytes in 64 hex \
-                 digits. The highest version is used; a deleted line cannot be told from no one. Only \
-                 its owner may have access to the file.",
-        form: "path of a file",
-        default: DefaultValue::Unset("none"),
-        secret: false,
-        read: |settings, text| {
-            settings.decision_log.key_file = Some(PathBuf::from(text));
-            Ok(())
-        },
-    },
-    Setting {
-        name: "decision_log_keep_days",
-        effect: "How long segments of the decision log are kept; older ones are deleted, oldest first.",
-        form: "count of days, 1 to 36500",
-        default: DefaultValue::Unset("for ever"),
-        secret: false,
-        read: |settings, text| {
-            let days = count(text, 1, 36_500).map(|value| u32::try_from(value).ok());
-            days.map(|value| settings.decision_log.keep_days = value)
-        },
-    },
-    Setting {
-        name: "decision_log_keep_mib",
-        effect: "How much room the decision log may take; the oldest segments are deleted beyond it.",
-        form: "count of MiB, 256 to 1000000000",
-        default: DefaultValue::Unset("no limit"),
-        secret: false,
-        read: |settings, text| {
-            let mib = count(text, 256, 1_000_000_000).map(|value| u64::try_from(value).ok());
-            mib.map(|value| settings.decision_log.keep_mib = value)
-        },
-    },
+    decision_log::MODE,
+    decision_log::DIR,
+    decision_log::SAMPLE,
+    decision_log::WHEN_FULL,
+    decision_log::CUSTOMER_IDS,
+    decision_log::KEY_FILE,
+    decision_log::KEEP_DAYS,
+    decision_log::KEEP_MIB,
 ];
 
 impl Settings {

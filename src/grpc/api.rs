@@ -62,6 +62,8 @@ pub const METHODS: &[&str] = &[
     "offergate.v1.AuditService/GetCheckpoint",
     "offergate.v1.AuditService/GetInclusionProof",
     "offergate.v1.AuditService/GetConsistencyProof",
+    "offergate.v1.AuditService/ReplayDecision",
+    "offergate.v1.AuditService/ListExposures",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",

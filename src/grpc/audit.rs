@@ -81,6 +81,32 @@ impl AuditService for Api {
             to_root: proof.to_root.0.to_vec(),
         }))
     }
+
+    async fn replay_decision(
+        &self,
+        request: Request<proto::ReplayDecisionRequest>,
+    ) -> Result<Response<proto::ReplayDecisionResponse>, Status> {
+        let id = uuid::Uuid::parse_str(&request.get_ref().decision_id).map_err(|_| {
+            invalid(&FieldErrors::one("decision_id", "is no id that an answer carried"))
+        })?;
+        let (record, found) = self.service.replay_decision(id).await.map_err(status_of)?;
+        let differences = found.into_iter().map(|found| proto::ReplayDifference {
+            by: found.by.to_owned(),
+            field: found.field.to_owned(),
+            recorded: found.recorded,
+            decided: found.decided,
+        });
+        let differences = differences.collect();
+        Ok(Response::new(proto::ReplayDecisionResponse { record, differences }))
+    }
+
+    async fn list_exposures(
+        &self,
+        request: Request<proto::ListExposuresRequest>,
+    ) -> Result<Response<proto::ListExposuresResponse>, Status> {
+        let page = super::exposures::list(&self.service, request.get_ref()).await?;
+        Ok(Response::new(page))
+    }
 }
 
 impl Api {

@@ -13,6 +13,7 @@ mod deadline;
 mod door;
 mod eligibility;
 mod explanation;
+mod exposures;
 mod fleet;
 mod front;
 mod handshake;

@@ -199,6 +199,20 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("kind", kind.to_owned())];
             failed(Code::FailedPrecondition, "CHANGE_OF_OTHER_KIND", &message, about, None)
         }
+        ServiceError::NoDecisionLog => {
+            failed(Code::FailedPrecondition, "DECISION_LOG_UNSET", &message, [], None)
+        }
+        ServiceError::DecisionLog(cause) => {
+            tracing::error!(error = &cause as &dyn Error, "The decision log cannot be read");
+            failed(Code::Internal, "DECISION_LOG_UNREADABLE", &message, [], None)
+        }
+        ServiceError::DecisionLogDamaged => {
+            tracing::error!("A line of the decision log does not read");
+            failed(Code::DataLoss, "DECISION_LOG_DAMAGED", &message, [], None)
+        }
+        ServiceError::NotReplayed(_) => {
+            failed(Code::FailedPrecondition, "NOT_REPLAYABLE", &message, [], None)
+        }
         ServiceError::Store(cause) => store_status(&cause),
     }
 }

@@ -203,6 +203,12 @@ impl Recorder {
         &self.folder
     }
 
+    /// How customers are named.
+    #[must_use]
+    pub fn ids(&self) -> &CustomerIds {
+        &self.ids
+    }
+
     /// Writes what is left and closes the segment. What is recorded later is not written any more.
     pub fn stop(&self) {
         self.shared.is_stopping.store(true, Ordering::Release);

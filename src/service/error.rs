@@ -151,6 +151,21 @@ pub enum ServiceError {
         /// What it is.
         kind: &'static str,
     },
+    /// Decisions are not recorded here.
+    #[error("this server records no decisions: set `decision_log`")]
+    NoDecisionLog,
+
+    /// The decision log does not read.
+    #[error("the decision log cannot be read")]
+    DecisionLog(#[source] std::io::Error),
+
+    /// A line of the decision log is none.
+    #[error("a line of the decision log does not read: verify it")]
+    DecisionLogDamaged,
+
+    /// A decision cannot be decided again.
+    #[error("the decision cannot be decided again: {0}")]
+    NotReplayed(#[from] super::NotReplayed),
 
     /// The store said no, or nothing.
     #[error("rule store refused")]

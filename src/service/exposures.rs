@@ -128,6 +128,18 @@ impl Exposures {
         self.missing == 0 && self.uncounted_gaps == 0 && 1.0 <= self.sample
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// By customer, then offer.
     pub fn iter(&self) -> impl Iterator<Item = &Exposure> {
         self.found.values()

@@ -11,6 +11,7 @@ pub mod catalog;
 mod change;
 mod changes;
 mod check;
+mod decisions;
 mod documents;
 mod emergency;
 mod enforce;
@@ -111,6 +112,8 @@ pub struct Service {
     audit: audit::AuditLog,
     /// What writes decisions down, if they are.
     recorder: OnceLock<Arc<Recorder>>,
+    /// A place for one who reads the decision log.
+    readings: Semaphore,
 }
 
 /// Why a service cannot start.
@@ -204,6 +207,7 @@ impl Service {
             refusals: std::sync::Mutex::default(),
             audit: audit::AuditLog::default(),
             recorder: OnceLock::new(),
+            readings: Semaphore::new(1),
         })
     }
 

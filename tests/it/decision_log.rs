@@ -242,7 +242,7 @@ fn while_the_disk_is_full_checks_are_refused_and_what_was_told_before_is_written
 }
 
 /// Starts a server that records everything, over the demonstration's rules.
-fn recording(folder: &Path) -> Server {
+pub(crate) fn recording(folder: &Path) -> Server {
     let (log, store) = (folder.join("log"), folder.join("rules.db"));
     let server = Server::start_on(
         &store,
@@ -253,7 +253,7 @@ fn recording(folder: &Path) -> Server {
     server
 }
 
-fn check(customer: &str) -> proto::CheckEligibilityRequest {
+pub(crate) fn check(customer: &str) -> proto::CheckEligibilityRequest {
     proto::CheckEligibilityRequest {
         customer: Some(proto::Customer { id: customer.to_owned(), ..<_>::default() }),
         offer: "kis-12m".to_owned(),

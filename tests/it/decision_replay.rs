@@ -89,7 +89,8 @@ async fn a_keyed_record_is_decided_again_with_its_key_and_without_it_only_where_
     let (mut alike, mut not_without) = (0, 0);
     for seed in 0..30 {
         let folder = TempDir::new().unwrap();
-        let rules = random_world(seed, folder.path(), CustomerIds::Keyed(key.clone())).await;
+        let rules =
+            random_world(seed, folder.path(), CustomerIds::Keyed(Box::new(key.clone()))).await;
         let with = ReplayRules::keyed(Revision(1), rules.clone(), &key).unwrap();
         let without = ReplayRules::new(Revision(1), rules).unwrap();
         for line in records(folder.path()) {

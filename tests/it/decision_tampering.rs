@@ -67,7 +67,8 @@ fn a_log_that_nobody_touched_is_intact_and_signed_throughout() {
 #[test]
 fn the_line_that_was_changed_is_named_and_no_other() {
     type Tamper = fn(&mut Segments);
-    let cases: [(&str, &[(u64, u64, Wrong)], Tamper); 9] = [
+    type Case = (&'static str, &'static [(u64, u64, Wrong)], Tamper);
+    let cases: [Case; 9] = [
         ("a customer changed", &[(2, 4, Wrong::Altered)], |log| {
             log[1][3] = log[1][3].replacen("\"c-2\"", "\"c-9\"", 1);
         }),

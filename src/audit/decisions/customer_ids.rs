@@ -22,7 +22,7 @@ pub enum CustomerIds {
     /// By the bank's own ids.
     Plain,
     /// By hashes with this key.
-    Keyed(CustomerKey),
+    Keyed(Box<CustomerKey>),
 }
 
 /// One version of the key.
@@ -108,7 +108,7 @@ impl CustomerKey {
         out.push(b'k');
         super::text::number(out, u64::from(self.version));
         out.push(b':');
-        hash.iter().take(16).for_each(|byte| hex(out, *byte));
+        hash.iter().take(16).for_each(|byte| out.extend_from_slice(&hex(*byte)));
     }
 }
 
@@ -135,11 +135,10 @@ impl CustomerIds {
     }
 }
 
-/// Writes a byte as two lower-case hexadecimal digits.
-pub(super) fn hex(out: &mut Vec<u8>, byte: u8) {
+/// A byte as two lower-case hexadecimal digits.
+pub(super) fn hex(byte: u8) -> [u8; 2] {
     let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
-    out.push(digit(byte >> 4));
-    out.push(digit(byte & 15));
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 #[cfg(test)]

@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn keyed_names_take_the_place_of_every_customers_id() {
         let key = CustomerKey::new(2, &[7; 32]);
-        let line = line(&request(), &CustomerIds::Keyed(key.clone()));
+        let line = line(&request(), &CustomerIds::Keyed(Box::new(key.clone())));
         assert!(!line.contains("Zo") && !line.contains("c \\\"2"), "{line}");
         let read = Recorded::read(&line).unwrap();
         assert_eq!(read.request.customer.id, key.name("Zoë \\ 1"));

@@ -215,9 +215,35 @@ impl Chained {
 
     fn end(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(CHAIN);
-        self.chain.0.iter().for_each(|byte| hex(out, *byte));
+        out.extend_from_slice(&digits(self.chain));
         out.extend_from_slice(b"\"}\n");
     }
+}
+
+/// A hash as 64 digits. By hand, as its reading is: both are done for every record.
+fn digits(chain: ChainHash) -> [u8; 64] {
+    let mut digits = [0; 64];
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(chain.0) {
+        *pair = hex(byte);
+    }
+    digits
+}
+
+fn read_digits(digits: &[u8]) -> Option<ChainHash> {
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut chain = ChainHash::ZERO;
+    if pairs.len() != chain.0.len() {
+        return None;
+    }
+    for (byte, [high, low]) in chain.0.iter_mut().zip(pairs) {
+        *byte = value(*high)? << 4 | value(*low)?;
+    }
+    Some(chain)
 }
 
 /// The hash of a line.
@@ -252,8 +278,7 @@ impl<'a> Parts<'a> {
     pub fn of(line: &'a [u8]) -> Option<Self> {
         let (start, end) = line.split_at_checked(line.len().checked_sub(64 + 2)?)?;
         let body = start.strip_suffix(CHAIN)?;
-        let digits = std::str::from_utf8(end.strip_suffix(b"\"}")?).ok()?;
-        let chain = ChainHash::parse(digits)?;
+        let chain = read_digits(end.strip_suffix(b"\"}")?)?;
         if let Some(rest) = body.strip_prefix(b"{\"seq\":") {
             let digits = rest.split(|byte| *byte == b',').next()?;
             let seq = std::str::from_utf8(digits).ok()?.parse().ok()?;
@@ -283,10 +308,20 @@ impl<'a> Parts<'a> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#[expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::audit::KeyName;
+
+    #[test]
+    fn a_hash_reads_back_from_its_digits_and_from_nothing_else() {
+        let chain = ChainHash(std::array::from_fn(|place| (place * 9) as u8));
+        let written = digits(chain);
+        assert_eq!(written, *chain.to_string().as_bytes());
+        assert_eq!(read_digits(&written), Some(chain));
+        assert_eq!(read_digits(&written.to_ascii_uppercase()), None);
+        assert_eq!((read_digits(&written[..62]), read_digits(&written[..63])), (None, None));
+    }
 
     #[test]
     fn every_line_reads_back_and_follows_from_the_one_before() {

@@ -17,6 +17,7 @@ mod source;
 mod verify;
 mod watch;
 
+pub(super) use decision_files::find as find_decision;
 pub(super) use key_file::{create_folder, key_of, secret_text};
 
 use super::exit::{Exit, Failure};
