@@ -13,6 +13,7 @@
 //! - [`service`]: the use cases.
 //! - [`wire`]: generated protobuf types and their conversion to and from the domain.
 //! - [`client`]: a typed client of a running server.
+//! - [`jobs`]: batch jobs over files.
 //! - [`grpc`], [`http`]: serve one protocol each.
 //! - [`telemetry`], [`config`]: what is measured, what can be set.
 //! - [`cli`]: one file a subcommand; `serve` wires everything.
@@ -26,6 +27,7 @@ pub mod decision;
 pub mod domain;
 pub mod grpc;
 pub mod http;
+pub mod jobs;
 pub mod replica;
 pub mod rules;
 pub mod service;

@@ -26,6 +26,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("wire", &["domain"]),
     ("client", &["wire", "domain"]),
+    // The client's calls are in the words of the wire.
+    ("jobs", &["client", "wire", "decision", "rules", "store", "clock", "domain", "telemetry"]),
     ("grpc", &["service", "wire", "domain", "telemetry"]),
     ("http", &["service", "wire", "domain", "telemetry"]),
     (
@@ -39,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "domain",
             "grpc",
             "http",
+            "jobs",
             "replica",
             "rules",
             "service",
