@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Measures decisions, what telemetry costs, the server under load, the suspension barrier, and the
-# verifying of a log. Takes some minutes,
-# and means something only on a machine that does nothing else.
+# Measures decisions, what telemetry costs, the server under load, the suspension barrier, the verifying of
+# a log, and batch jobs. Takes some minutes, and means something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [telemetry] [load] [barrier] [verify]
+#   benches/run.sh [decide] [telemetry] [load] [barrier] [verify] [batch]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,7 +29,12 @@ measure_verify() {
     python3 benches/verify.py
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier verify
+measure_batch() {
+    cargo build --locked --release --bin offergate
+    python3 benches/batch.py
+}
+
+[ $# -gt 0 ] || set -- decide telemetry load barrier verify batch
 for part in "$@"; do
     "measure_$part"
 done

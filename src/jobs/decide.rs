@@ -12,13 +12,16 @@ use super::row::{Cell, Row};
 use super::shard::Shard;
 use super::summary::{OfferCounts, named};
 use crate::decision::{Snapshot, decide};
-use crate::domain::{Action, Attribute, CheckRequest, RuleSet, Timestamp};
+use crate::domain::{Action, Attribute, CheckRequest, Timestamp};
 use csv::ByteRecord;
 
 /// What is asked of every row.
 pub(super) struct Question<'q> {
     pub(super) snapshot: &'q Snapshot,
-    pub(super) rules: &'q RuleSet,
+    /// The product of each offer; nothing for an offer that the rules do not know.
+    pub(super) products: Vec<Option<&'q str>>,
+    /// Whether `holding` can only mean one product.
+    pub(super) is_of_one_product: bool,
     pub(super) as_of: Timestamp,
     pub(super) as_of_text: String,
     pub(super) action: Action,
@@ -71,17 +74,6 @@ impl Question<'_> {
         let kept =
             |(place, column): (usize, &String)| (!self.mapping.gives_way(column)).then_some(place);
         self.columns.iter().enumerate().filter_map(kept).collect()
-    }
-
-    fn product_of(&self, offer: &str) -> Option<&str> {
-        self.rules.offers.get(offer).map(|offer| offer.product.as_str())
-    }
-
-    /// Whether `holding` can only mean one product.
-    pub(super) fn is_of_one_product(&self) -> bool {
-        let mut products = self.offers.iter().filter_map(|offer| self.product_of(offer));
-        let first = products.next();
-        products.all(|product| Some(product) == first)
     }
 
     /// Decides a chunk.
@@ -210,12 +202,12 @@ impl Work<'_, '_> {
     ) -> Result<(), String> {
         let question = self.question;
         let given = row.customer.holding;
-        if given != Attribute::Missing && !question.is_of_one_product() {
+        if given != Attribute::Missing && !question.is_of_one_product {
             return Err("gives `holding`, and the offers are of several products".to_owned());
         }
         let mut answers = Vec::with_capacity(question.offers.len());
-        for offer in question.offers {
-            row.customer.holding = match (given, question.product_of(offer)) {
+        for (offer, product) in question.offers.iter().zip(&question.products) {
+            row.customer.holding = match (given, product) {
                 (Attribute::Missing, Some(product)) => {
                     let listed = row.customer.holding_of(product).copied();
                     listed.map_or(Attribute::Missing, Attribute::Known)

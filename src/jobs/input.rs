@@ -86,10 +86,12 @@ enum Kind {
 }
 
 impl Input {
-    /// Opens a file and reads its header.
+    /// Opens a file and reads its header. JSON lines have none, and are looked at for their columns only
+    /// if somebody wants these.
     pub(super) fn open(
         path: &Path,
         format: Format,
+        wants_columns: bool,
         counters: &Arc<Counters>,
     ) -> Result<Self, JobError> {
         let name = path.display().to_string();
@@ -117,7 +119,9 @@ impl Input {
                 Self { kind, name, columns: Vec::new(), next_row: 0 }
             }
         };
-        input.learn_columns(path)?;
+        if wants_columns {
+            input.learn_columns(path)?;
+        }
         Ok(input)
     }
 

@@ -11,9 +11,9 @@ use super::row::Cell;
 use arrow_array::builder::{Int64Builder, StringBuilder};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowDictionaryKeyType, ArrowPrimitiveType, Date32Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -162,15 +162,27 @@ pub(super) fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
             };
             instant.map_or(Cell::Other("instant".into()), |it| Cell::Text(it.to_string().into()))
         }
-        DataType::Dictionary(..) => match array.as_any_dictionary_opt() {
-            Some(codes) => match codes.normalized_keys().get(row) {
-                Some(&key) => cell(codes.values().as_ref(), key),
-                None => Cell::Other("dictionary".into()),
-            },
-            None => Cell::Other("dictionary".into()),
+        DataType::Dictionary(..) => match (array.as_any_dictionary_opt(), key(array, row)) {
+            (Some(codes), Some(key)) => cell(codes.values().as_ref(), key),
+            _ => Cell::Other("dictionary".into()),
         },
         _ => Cell::Other("value".into()),
     }
+}
+
+/// The place of a row's value among those of a dictionary, whose keys may have any of these types.
+fn key(array: &dyn Array, row: usize) -> Option<usize> {
+    fn of<K: ArrowDictionaryKeyType>(array: &dyn Array, row: usize) -> Option<usize> {
+        array.as_dictionary_opt::<K>()?.key(row)
+    }
+    of::<Int32Type>(array, row)
+        .or_else(|| of::<Int8Type>(array, row))
+        .or_else(|| of::<Int16Type>(array, row))
+        .or_else(|| of::<Int64Type>(array, row))
+        .or_else(|| of::<UInt8Type>(array, row))
+        .or_else(|| of::<UInt16Type>(array, row))
+        .or_else(|| of::<UInt32Type>(array, row))
+        .or_else(|| of::<UInt64Type>(array, row))
 }
 
 fn number<T>(array: &dyn Array, row: usize) -> Cell<'_>

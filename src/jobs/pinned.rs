@@ -71,10 +71,17 @@ impl Pinned {
         }
     }
 
+    /// The product of each offer; nothing for an offer that the rules do not know.
+    pub(super) fn products(&self, offers: &[String]) -> Vec<Option<&str>> {
+        let product =
+            |offer: &String| Some(self.rules.offers.get(offer.as_str())?.product.as_str());
+        offers.iter().map(product).collect()
+    }
+
     /// Whether `holding` can only mean one product.
     pub(super) fn are_of_one_product(&self, offers: &[String]) -> bool {
-        let product = |offer: &String| self.rules.offers.get(offer.as_str()).map(|it| &it.product);
-        let mut products = offers.iter().filter_map(product);
+        let products = self.products(offers);
+        let mut products = products.iter().flatten();
         let first = products.next();
         products.all(|product| Some(product) == first)
     }

@@ -93,12 +93,13 @@ pub fn run(
 ) -> Result<Run, JobError> {
     counters.rows.store(0, Ordering::Relaxed);
     pinned.know(&job.offers, job.allows_unknown_offers)?;
-    let input = Input::open(&job.input.0, job.input.1, counters)?;
+    let input = Input::open(&job.input.0, job.input.1, is_table(job.output.1), counters)?;
     let columns = input.columns.clone();
     check_columns(job, pinned, &input)?;
     let question = Question {
         snapshot: &pinned.snapshot,
-        rules: &pinned.rules,
+        products: pinned.products(&job.offers),
+        is_of_one_product: pinned.are_of_one_product(&job.offers),
         as_of,
         as_of_text: as_of.to_string(),
         action: job.action,

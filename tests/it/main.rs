@@ -12,6 +12,8 @@ mod api;
 mod audit;
 mod audit_cosigning;
 mod audit_tampering;
+mod batch;
+mod batch_moves;
 #[path = "../chaos/tested.rs"]
 mod chaos;
 mod cli;

@@ -64,9 +64,13 @@ impl Server {
 
     fn with_barclays_and(more: &[&str]) -> Self {
         let server = Self::start_with(more);
-        let rules = in_repository("deploy/demo/barclays.rules.yaml");
-        server.offergate().arg("apply").arg(rules).assert().success();
+        server.apply(&in_repository("deploy/demo/barclays.rules.yaml"));
         server
+    }
+
+    /// Makes a rule file the rules.
+    pub(crate) fn apply(&self, rules: &Path) {
+        self.offergate().arg("apply").arg(rules).assert().success();
     }
 
     /// Starts a server that sends its telemetry to a collector.

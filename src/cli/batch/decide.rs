@@ -161,6 +161,21 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 }
 
 impl Args {
+    /// No file may be written that is read, or twice.
+    fn check_files(&self, rejects: &Path) -> Result<(), Failure> {
+        let files = [Some(self.input.as_path()), Some(&self.to), Some(rejects)];
+        let mut seen: Vec<PathBuf> = Vec::new();
+        let all = files.into_iter().chain([self.summary.as_deref(), self.map.as_deref()]).flatten();
+        for path in all.filter(|path| !is_standard(path)) {
+            let path = same(path);
+            if seen.contains(&path) {
+                return Err(Failure::usage(format_args!("{} is named twice", path.display())));
+            }
+            seen.push(path);
+        }
+        Ok(())
+    }
+
     fn job(&self) -> Result<Job, Failure> {
         let form = |path: &Path, stated: Option<FormatArg>| {
             let stated = stated.map(|stated| match stated {
@@ -181,13 +196,7 @@ impl Args {
                 path.into()
             }
         };
-        let files = [Some(&self.input), Some(&self.to), Some(&rejects), self.summary.as_ref()];
-        let files: Vec<_> = files.into_iter().flatten().filter(|path| !is_standard(path)).collect();
-        if let Some(twice) =
-            files.iter().enumerate().find(|(at, path)| files.iter().take(*at).any(|it| it == *path))
-        {
-            return Err(Failure::usage(format_args!("{} is named twice", twice.1.display())));
-        }
+        self.check_files(&rejects)?;
         let mut offers: Vec<String> = Vec::new();
         for offer in &self.offer {
             if offers.contains(offer) {
@@ -213,6 +222,11 @@ impl Args {
             threads: self.threads.map_or_else(cores, usize::from),
         })
     }
+}
+
+/// One file under two spellings is one file.
+fn same(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// Runs a job until it ends, however often it begins.
@@ -338,7 +352,7 @@ impl Driver<'_> {
         }
         if *rejected != 0 {
             let rejects = self.job.rejects.display();
-            self.output.note(format_args!("rejected {rejected} rows: see {rejects}"));
+            self.output.note(format_args!("rejected rows: {rejected}, see {rejects}"));
         }
         if let Some(to) = summary.rules_moved_to {
             self.output.note(format_args!(
