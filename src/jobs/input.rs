@@ -76,7 +76,10 @@ pub(super) struct Input {
 }
 
 enum Kind {
-    Csv(Box<csv::Reader<Tally>>),
+    Csv {
+        reader: Box<csv::Reader<Tally>>,
+        lines: LineEnds,
+    },
     Json {
         reader: BufReader<Tally>,
         line: u64,
@@ -104,14 +107,24 @@ impl Input {
         let tally = Tally::open(path, counters)?;
         let mut input = match format {
             Format::Csv => {
-                let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(tally);
+                let mut builder = csv::ReaderBuilder::new();
+                let mut reader =
+                    builder.flexible(true).buffer_capacity(64 << 10).from_reader(tally);
                 let broken = |what| JobError::Input { place: format!("{name}:1"), what };
                 let header = reader.headers().map_err(|error| broken(error.to_string()))?;
                 let columns: Vec<_> = header.iter().map(str::to_owned).collect();
                 if columns.is_empty() {
                     return Err(broken("the file is empty; a header is needed".to_owned()));
                 }
-                Self { kind: Kind::Csv(Box::new(reader)), name, columns, next_row: 0 }
+                let embedded = columns.iter().flat_map(|it| it.bytes()).filter(|it| *it == b'\n');
+                let after = reader.position().line();
+                let lines = LineEnds { are_cr: after == 1 + embedded.count() as u64 };
+                Self {
+                    kind: Kind::Csv { reader: Box::new(reader), lines },
+                    name,
+                    columns,
+                    next_row: 0,
+                }
             }
             Format::Jsonl | Format::Parquet => {
                 let reader = BufReader::with_capacity(64 << 10, tally);
@@ -149,7 +162,7 @@ impl Input {
         let broken =
             |line: u64, what: String| JobError::Input { place: format!("{name}:{line}"), what };
         let rows = match &mut self.kind {
-            Kind::Csv(reader) => Rows::Csv(csv_rows(reader, broken)?),
+            Kind::Csv { reader, lines } => Rows::Csv(csv_rows(reader, lines, broken)?),
             Kind::Json { reader, line } => {
                 let rows = json_rows(reader, line);
                 Rows::Json(rows.map_err(|error| broken(0, error.to_string()))?)
@@ -170,7 +183,7 @@ impl Input {
     pub(super) fn facts(self) -> Result<InputFacts, JobError> {
         let rows = self.next_row;
         let (sha256, bytes) = match self.kind {
-            Kind::Csv(reader) => reader.into_inner().finish(),
+            Kind::Csv { reader, .. } => reader.into_inner().finish(),
             Kind::Json { reader, .. } => reader.into_inner().finish(),
             #[cfg(feature = "parquet")]
             Kind::Parquet(reading) => reading.hash()?,
@@ -186,7 +199,7 @@ impl Input {
     pub(super) fn schema(&self) -> Option<arrow_schema::SchemaRef> {
         match &self.kind {
             Kind::Parquet(reading) => Some(reading.schema()),
-            Kind::Csv(_) | Kind::Json { .. } => None,
+            Kind::Csv { .. } | Kind::Json { .. } => None,
         }
     }
 }
@@ -202,8 +215,24 @@ impl Rows {
     }
 }
 
+/// How the lines of a CSV file end, as far as it can be told from the first one.
+struct LineEnds {
+    /// In CR LF, so that the reader takes a record for ended, and its line not yet.
+    are_cr: bool,
+}
+
+impl LineEnds {
+    /// The line that a record began on. The reader itself names that of the empty lines before it.
+    fn line_of(&self, record: &ByteRecord, before: u64, after: u64) -> u64 {
+        let embedded = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        let own = embedded + u64::from(!self.are_cr);
+        after.saturating_sub(own).max(before)
+    }
+}
+
 fn csv_rows(
     reader: &mut csv::Reader<Tally>,
+    lines: &LineEnds,
     broken: impl Fn(u64, String) -> JobError,
 ) -> Result<Vec<(u64, ByteRecord)>, JobError> {
     let (mut rows, mut bytes) = (Vec::new(), 0);
@@ -215,7 +244,7 @@ fn csv_rows(
             Ok(false) => break,
             Ok(true) => {
                 bytes += record.as_slice().len();
-                let line = record.position().map_or(at, csv::Position::line);
+                let line = lines.line_of(&record, at, reader.position().line());
                 rows.push((line, record));
             }
             Err(error) => return Err(broken(at, error.to_string())),

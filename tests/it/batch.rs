@@ -379,7 +379,7 @@ fn columns_are_mapped_and_several_offers_come_in_one_pass() {
         [
             "c-1,IE,NONE,kis-12m,ELIGIBLE,NO_RULE_APPLIES",
             "c-1,IE,NONE,avast-12m,ELIGIBLE,NO_RULE_APPLIES",
-            "c-2,GB,ACTIVE,kis-12m,INELIGIBLE,VENDOR_SUSPENDED ALREADY_HELD",
+            "c-2,GB,ACTIVE,kis-12m,INELIGIBLE,VENDOR_SUSPENDED ALREADY_HELD UNIT_LIMIT_REACHED",
             "c-2,GB,ACTIVE,avast-12m,ELIGIBLE,NO_RULE_APPLIES",
         ]
     );
