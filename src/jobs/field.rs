@@ -141,7 +141,7 @@ mod tests {
             ("attributes.a.b", Ok(Some(Field::Attribute("a.b")))),
             ("account_no", Ok(None)),
             ("Country", Ok(None)),
-            ("holding.term_ned", Err(UnknownField("holding.term_ned".to_owned()))),
+            ("holding.term_ends", Err(UnknownField("holding.term_ends".to_owned()))),
             ("customer.contry", Err(UnknownField("customer.contry".to_owned()))),
             ("customer.channel", Err(UnknownField("customer.channel".to_owned()))),
             ("holdings.kis.stat", Err(UnknownField("holdings.kis.stat".to_owned()))),

@@ -177,9 +177,9 @@ mod tests {
             ("{columns: {land: contry}}", &["id", "land"], "`contry` is no name"),
             ("{constants: {id: c-1}}", &["x"], "another one in every row"),
             ("{}", &["id", "offer"], "so has the output"),
-            ("{}", &["id", "holding.term_ned"], "`holding.term_ned` is no name"),
+            ("{}", &["id", "holding.term_ends"], "`holding.term_ends` is no name"),
             ("{}", &["country"], "no column is `customer.id`"),
-            ("{colums: {}}", &["id"], "colums"),
+            ("{cols: {}}", &["id"], "cols"),
         ] {
             let refused = refused(mapping, columns);
             assert!(

@@ -309,7 +309,7 @@ fn rows_that_cannot_be_read_are_listed_with_their_line_and_counted() {
 
     let lines = format!(
         "{{\"id\":\"c-1\"}}\n{{\"id\":\n[1]\n\n{{\"id\":\"c-2\",\"id\":\"c-3\"}}\n{{\"no\":1}}\n\
-         {{\"id\":\"c-4\",\"holding\":{{\"term_ned\":1}}}}\n{{\"id\":\"{long}\"}}\n{{\"id\":\"c-9\"}}"
+         {{\"id\":\"c-4\",\"holding\":{{\"term_ends\":1}}}}\n{{\"id\":\"{long}\"}}\n{{\"id\":\"c-9\"}}"
     );
     write(&server, "in.jsonl", lines.as_bytes());
     let rows = decided(&server, "in.jsonl", "out.jsonl", &[]);
@@ -332,7 +332,7 @@ fn an_input_that_cannot_be_used_is_refused_and_leaves_nothing() {
         ("", 1, "a header is needed"),
         ("country\nGB\n", 2, "no column is `customer.id`"),
         ("id,country,country\nc,GB,GB\n", 2, "columns 2 and 3 are both named `country`"),
-        ("id,holding.term_ned\nc,GB\n", 2, "`holding.term_ned` is no name of a request"),
+        ("id,holding.term_ends\nc,GB\n", 2, "`holding.term_ends` is no name of a request"),
         ("id,outcome\nc,GB\n", 2, "has a column `outcome`"),
         (quote.as_str(), 1, "is a quote left open?"),
     ] {
