@@ -194,6 +194,7 @@ impl Work<'_, '_> {
         self.answer(row, Carried::Columns(columns, &cells), place)
     }
 
+    #[cfg_attr(not(feature = "parquet"), expect(unused_variables, reason = "Parquet takes rows"))]
     fn answer(
         &mut self,
         mut row: Row<'_>,
@@ -243,6 +244,7 @@ impl Work<'_, '_> {
         }
     }
 
+    #[cfg_attr(not(feature = "parquet"), expect(unused_variables, reason = "Parquet takes rows"))]
     fn finish(mut self, chunk: &Chunk) -> Part {
         self.part.body = match self.encoder {
             Encoder::Text(text) => Body::Text(text.finish()),

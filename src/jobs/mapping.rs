@@ -43,7 +43,9 @@ impl Mapping {
     /// # Errors
     /// When it is none, or names what no request has.
     pub fn read(text: &str) -> Result<Self, JobError> {
-        let mapping: Self = serde_saphyr::from_str(text)
+        // `NO` is a country.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let mapping: Self = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| JobError::Usage(format!("the mapping file: {error}")))?;
         let names = mapping.columns.values().flatten().chain(mapping.constants.keys());
         for name in names {

@@ -51,6 +51,7 @@ impl Output {
     }
 
     /// Adds decided rows.
+    #[cfg_attr(not(feature = "parquet"), expect(unused_variables, reason = "for its errors"))]
     pub(super) fn write(&mut self, part: &Part, path: &Path) -> Result<(), JobError> {
         for (line, reason) in &part.rejects {
             let quoted = reason.replace('"', "\"\"").replace(['\r', '\n'], " ");
@@ -81,6 +82,7 @@ impl Output {
     }
 
     /// Puts both files under their names: the rejects first, so that who finds the output finds them too.
+    #[cfg_attr(not(feature = "parquet"), expect(unused_variables, reason = "for its errors"))]
     pub(super) fn finish(self, path: &Path) -> Result<(), JobError> {
         self.rejects.finish()?;
         match self.body {
