@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Measures decisions, what telemetry costs, the server under load, the suspension barrier, fail-overs,
-# mutual TLS, and the verifying of a log. Takes some minutes, and means
+# mutual TLS, the decision log, the verifying of a log, and batch jobs. Takes some minutes, and means
 # something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [verify]
+#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [verify] [batch]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,7 +45,12 @@ measure_verify() {
     python3 benches/verify.py
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions verify
+measure_batch() {
+    cargo build --locked --release --bin offergate
+    python3 benches/batch.py
+}
+
+[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions verify batch
 for part in "$@"; do
     "measure_$part"
 done

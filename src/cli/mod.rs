@@ -8,6 +8,7 @@ mod apply;
 mod approve;
 mod audit;
 mod backup;
+mod batch;
 mod change_args;
 mod change_view;
 mod changes;
@@ -110,6 +111,7 @@ enum Command {
     Find(find::Args),
     Replicas(replicas::Args),
     Audit(audit::Args),
+    Batch(batch::Args),
     Health(health::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -121,7 +123,7 @@ enum Command {
 /// Runs one command line and says how it ended.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<_> = arguments.into_iter().collect();
+    let arguments = batch::spelled(arguments.into_iter().collect());
     let usage = match arguments.iter().any(|argument| argument == plan::EXIT_CODE) {
         true => Exit::Failure,
         false => Exit::Usage,
@@ -167,6 +169,7 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Find(args) => find::run(args, output)?,
         Command::Replicas(args) => replicas::run(args, output)?,
         Command::Audit(args) => audit::run(args, output)?,
+        Command::Batch(args) => batch::run(args, output)?,
         Command::Health(args) => health::run(args, output)?,
         Command::Backup(args) => backup::run(args, output)?,
         Command::Restore(args) => restore::run(args, output)?,

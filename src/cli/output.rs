@@ -94,6 +94,11 @@ impl Output {
         self.format
     }
 
+    /// Whether nothing but data and errors is wanted.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Prints a whole answer.
     pub(super) fn answer<A: Answer>(&self, answer: &A) -> Result<(), Failure> {
         let text = match self.format.unwrap_or(Format::Table) {

@@ -14,6 +14,8 @@ mod audit;
 mod audit_cosigning;
 mod audit_tampering;
 mod bank;
+mod batch;
+mod batch_moves;
 #[path = "../chaos/tested.rs"]
 mod chaos;
 mod cli;

@@ -64,9 +64,13 @@ impl Server {
 
     fn with_barclays_and(more: &[&str]) -> Self {
         let server = Self::start_with(more);
-        let rules = in_repository("deploy/demo/barclays.rules.yaml");
-        server.by_two(&["apply", rules.to_str().unwrap()]);
+        server.apply(&in_repository("deploy/demo/barclays.rules.yaml"));
         server
+    }
+
+    /// Makes a rule file the rules.
+    pub(crate) fn apply(&self, rules: &Path) {
+        self.by_two(&["apply", rules.to_str().unwrap()]);
     }
 
     /// Starts a server that sends its telemetry to a collector.

@@ -38,6 +38,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", &["clock", "domain", "telemetry"]),
     ("wire", &["domain"]),
     ("client", &["wire", "domain"]),
+    // The client's calls are in the words of the wire.
+    ("jobs", &["client", "wire", "decision", "rules", "store", "clock", "domain", "telemetry"]),
     ("grpc", &["service", "identity", "wire", "domain", "telemetry"]),
     ("http", &["service", "wire", "domain", "telemetry"]),
     (
@@ -53,6 +55,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "http",
             "identity",
             "recorder",
+            "jobs",
             "replica",
             "rules",
             "service",

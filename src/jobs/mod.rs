@@ -1,0 +1,36 @@
+//! Batch jobs: many decisions over a file, by the same `decide` and the same rules as every check.
+//!
+//! `decide` for a file: [`Pinned`] takes the rules of one revision from a server, [`run`] goes once over
+//! the file, and whoever calls it watches the rules and publishes the files ([`Finished::publish`]).
+//! A row goes through `input` (reads chunks), `row` (what its values say), `decide`, `encode` and `output`.
+//!
+//! Invariants: nothing half-written ever stands under an output's name; every row is in the output or
+//! among the rejects; equal input, revision and instant give equal bytes.
+
+mod decide;
+mod encode;
+mod error;
+mod field;
+mod format;
+mod input;
+mod json;
+mod mapping;
+mod output;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod pinned;
+mod row;
+mod run;
+mod shard;
+mod summary;
+mod target;
+
+pub use error::JobError;
+pub use format::{Format, is_standard};
+pub use input::{Counters, InputFacts};
+pub use mapping::Mapping;
+pub use pinned::Pinned;
+pub use run::{Finished, Job, Run, run};
+pub use shard::Shard;
+pub use summary::{OfferCounts, Summary, merge};
+pub use target::write_file;

@@ -1,0 +1,118 @@
+//! The rules of one revision, taken from a running server once, and compiled here.
+//!
+//! Invariant: what is compiled belongs to the revision it is said to be of. The export names its
+//! revision and its place in history, the server's record of that revision must name the same place, and
+//! whatever happens later is watched from that very place.
+
+use super::error::JobError;
+use crate::client::{Client, ClientError};
+use crate::decision::Snapshot;
+use crate::domain::{Revision, RuleSet, Timestamp, Token};
+use crate::rules;
+use crate::wire::{proto, time};
+
+/// The rules of one revision.
+#[derive(Debug)]
+pub struct Pinned {
+    /// Its number.
+    pub revision: Revision,
+    /// Its place in history.
+    pub token: String,
+    /// When the revision was made; nothing is decided for an earlier instant unless someone asks for it.
+    pub made_at: Option<Timestamp>,
+    pub(super) rules: RuleSet,
+    pub(super) snapshot: Snapshot,
+}
+
+impl Pinned {
+    /// Takes a revision from the server; the newest, if none is named.
+    ///
+    /// # Errors
+    /// When there are no rules, when the server's answers contradict each other, or when it cannot be asked.
+    pub async fn take(client: &Client, revision: Option<u64>) -> Result<Self, JobError> {
+        let asked = proto::ExportRulesRequest { revision };
+        let exported = client.export_rules(asked).await.map_err(server("taking the rules"))?;
+        let number = exported.revision;
+        let wrong = |what: &str| JobError::Rules(what.to_owned());
+        let token = Token::parse(&exported.token).map_err(|_| wrong("they have no token"))?;
+        if token.revision.0 != number || revision.is_some_and(|asked| asked != number) {
+            return Err(wrong("they are of another revision than was asked for"));
+        }
+        if number == 0 {
+            return Err(wrong("there are none yet; `offergate apply` makes some"));
+        }
+        let record = proto::GetRevisionRequest { number: Some(number) };
+        let record = client.get_revision(record).await.map_err(server("taking the revision"))?;
+        let record = record.revision.unwrap_or_default();
+        if record.number != number || record.token != exported.token {
+            return Err(wrong("history changed while they were taken"));
+        }
+        let text = exported.document.unwrap_or_default().yaml;
+        let rules = rules::read(&text).map_err(|error| JobError::Rules(error.to_string()))?;
+        let snapshot = Snapshot::compile(&rules, Revision(number))
+            .map_err(|error| JobError::Rules(error.to_string()))?;
+        Ok(Self {
+            revision: Revision(number),
+            token: exported.token,
+            made_at: record.create_time.as_ref().and_then(time::read),
+            rules,
+            snapshot,
+        })
+    }
+
+    /// Refuses offers that the rules do not know.
+    pub(super) fn know(&self, offers: &[String], allows_unknown: bool) -> Result<(), JobError> {
+        let unknown = offers.iter().find(|offer| !self.rules.offers.contains_key(offer.as_str()));
+        match unknown {
+            Some(offer) if !allows_unknown => {
+                Err(JobError::OfferUnknown { offer: offer.clone(), revision: self.revision.0 })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The product of each offer; nothing for an offer that the rules do not know.
+    pub(super) fn products(&self, offers: &[String]) -> Vec<Option<&str>> {
+        let product =
+            |offer: &String| Some(self.rules.offers.get(offer.as_str())?.product.as_str());
+        offers.iter().map(product).collect()
+    }
+
+    /// Whether `holding` can only mean one product.
+    pub(super) fn are_of_one_product(&self, offers: &[String]) -> bool {
+        let products = self.products(offers);
+        let mut products = products.iter().flatten();
+        let first = products.next();
+        products.all(|product| Some(product) == first)
+    }
+
+    /// The newest revision, if it is not this one: the last look before a job's files are published.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn moved_to(&self, client: &Client) -> Result<Option<u64>, JobError> {
+        let newest = client.get_revision(proto::GetRevisionRequest { number: None }).await;
+        let newest = newest.map_err(server("asking whether the rules moved"))?;
+        let newest = newest.revision.unwrap_or_default();
+        Ok((newest.token != self.token).then_some(newest.number))
+    }
+
+    /// Waits until there is a newer revision, and tells its number. A watch that breaks waits for good:
+    /// it only makes a job stop sooner, and [`moved_to`](Self::moved_to) has the last word.
+    pub async fn moves(&self, client: &Client) -> u64 {
+        let request = proto::WatchRevisionsRequest {
+            after_revision: Some(self.revision.0),
+            after_token: self.token.clone(),
+        };
+        if let Ok(mut stream) = client.watch_revisions(request).await
+            && let Ok(Some(message)) = stream.message().await
+        {
+            return message.revision.unwrap_or_default().number;
+        }
+        std::future::pending().await
+    }
+}
+
+fn server(doing: &'static str) -> impl Fn(ClientError) -> JobError {
+    move |source| JobError::Server { doing, source }
+}
