@@ -39,6 +39,14 @@ const TAKES: &str = "
     SuspensionService/GetSuspension           reader auditor
     SuspensionService/ListSuspensions         reader auditor
     SuspensionService/PreviewChange           reader maker
+    SuspensionService/ApproveChange           checker
+    SuspensionService/RejectChange            maker checker
+    SuspensionService/EditChange              maker
+    SuspensionService/EmergencySuspend        break-glass
+    SuspensionService/RatifyChange            checker
+    SuspensionService/GetChange               reader maker checker auditor
+    SuspensionService/ListChanges             reader maker checker auditor
+    SuspensionService/HistoryOfSuspension     reader auditor
     FleetService/ListReplicas                 reader operator
     FleetService/AwaitEnforcement             reader maker checker break-glass operator
     FleetService/AcceptHistory                operator
