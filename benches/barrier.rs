@@ -89,6 +89,7 @@ async fn replica(folder: &Path, number: usize, url: &str, limit: &str) -> Replic
     command.args(["127.0.0.1:0", "--workers", "1", "--store", url, "--staleness-limit", limit]);
     command.args(["--replica", &format!("r{number}"), "--journal"]);
     command.arg(folder.join(format!("{number}.db"))).env("RUST_LOG", "off");
+    command.env("OFFERGATE_ANONYMOUS", "everything");
     let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
     let lines = BufReader::new(process.stdout.take().unwrap()).lines();

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Measures decisions, what telemetry costs, and the server under load. Takes some minutes,
-# and means something only on a machine that does nothing else.
+# Measures decisions, what telemetry costs, the server under load, the suspension barrier, fail-overs,
+# mutual TLS, and the verifying of a log. Takes some minutes, and means
+# something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [telemetry] [load] [barrier] [decisions]
+#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [verify] [decisions]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +30,22 @@ measure_decisions() {
     python3 benches/floor/decisions.py
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier decisions
+measure_failover() {
+    cargo build --locked --release --bin offergate
+    python3 benches/failover.py
+}
+
+measure_mutual_tls() {
+    cargo build --locked --release --example floor_input
+    cargo bench --locked --bench mutual_tls
+}
+
+measure_verify() {
+    cargo build --locked --release --bin offergate
+    python3 benches/verify.py
+}
+
+[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls verify decisions
 for part in "$@"; do
     "measure_$part"
 done

@@ -12,6 +12,7 @@
 //! - [`replica`]: the newest snapshot, and how fresh it is.
 //! - [`recorder`]: writes decisions down, without holding up a check.
 //! - [`service`]: the use cases.
+//! - [`identity`]: who calls: certificates, tokens, and the table of principals.
 //! - [`wire`]: generated protobuf types and their conversion to and from the domain.
 //! - [`client`]: a typed client of a running server.
 //! - [`grpc`], [`http`]: serve one protocol each.
@@ -27,6 +28,7 @@ pub mod decision;
 pub mod domain;
 pub mod grpc;
 pub mod http;
+pub mod identity;
 pub mod recorder;
 pub mod replica;
 pub mod rules;

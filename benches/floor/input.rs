@@ -6,7 +6,7 @@
 #[path = "../world/mod.rs"]
 mod world;
 
-use offergate::audit::{ChangeKind, Proposal, RequestId};
+use offergate::audit::{ChangeKind, NewRecord, Party, RequestId};
 use offergate::decision::{Snapshot, decide};
 use offergate::domain::{Outcome, Relationship, Revision, RuleChange, RuleEdit, RuleSet};
 use offergate::store::RuleStore;
@@ -45,19 +45,12 @@ fn write_store(path: &Path, rules: &RuleSet) {
     let offers = rules.offers.values().cloned().map(RuleEdit::PutOffer);
     let suspensions = rules.suspensions.values().cloned().map(RuleEdit::PutSuspension);
     let edits = vendors.chain(products).chain(offers).chain(suspensions).collect();
-    let proposal = Proposal {
-        request_id: RequestId::parse("bench").unwrap(),
-        kind: ChangeKind::ApplyRules,
-        author: "bench".to_owned(),
-        approver: None,
-        reason: "to be measured".to_owned(),
-        ticket: String::new(),
-        at: world::now(),
-        change: RuleChange { edits },
-    };
+    let (request_id, author) = (RequestId::parse("bench").unwrap(), Party::unverified("bench"));
+    let (kind, change) = (ChangeKind::ApplyRules, RuleChange { edits });
+    let content = NewRecord::made(request_id, kind, author, world::now(), change);
     let store = EmbeddedStore::open(path).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(store.apply(&proposal, Revision(0))).unwrap();
+    runtime.block_on(store.apply(&content, Revision(0))).unwrap();
 }
 
 /// The same question as [`Ask::request`], as clients send it.

@@ -109,7 +109,7 @@ primary_is() { cli "$1" SENTINEL GET-MASTER-ADDR-BY-NAME main | grep -qx "$2"; }
 servers=()
 start_replica() { # name, sentinel's port
     local out=$folder/$1.out
-    env -i PATH="$PATH" RUST_LOG=error "$program" serve --replica "$1" \
+    env -i PATH="$PATH" RUST_LOG=error OFFERGATE_ANONYMOUS=everything "$program" serve --replica "$1" \
         --store "redis+sentinel://127.0.0.1:$2/main" --store-nodes 2 --begin-history \
         --journal "$folder/$1.journal" --listen 127.0.0.1:0 --management-listen 127.0.0.1:0 \
         --workers 1 >"$out" 2>"$folder/$1.log" &

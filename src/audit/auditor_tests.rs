@@ -1,7 +1,7 @@
 //! What is done to a log, and what the auditor says of it.
 
 use super::auditor::{Auditor, Compared, Row, Verdict};
-use super::record::samples::proposal;
+use super::record::samples::content;
 use super::tree::{Frontier, TreeHash};
 use super::{Chain, Checkpoint};
 use crate::domain::{ChainHash, Lineage, Revision};
@@ -17,7 +17,7 @@ struct Stored {
 fn log(length: u64) -> Vec<Stored> {
     let mut chain = Chain::START;
     let record = |number| {
-        let (record, entry) = chain.next(&proposal(number % 60)).unwrap();
+        let (record, entry) = chain.next(&content(number % 60)).unwrap();
         chain = Chain { revision: record.revision, hash: record.chain };
         Stored { revision: number, chain: record.chain, entry }
     };

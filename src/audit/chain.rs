@@ -15,7 +15,7 @@
 //! verifies.
 
 use super::entry::{self, EntryError, Unrecordable};
-use super::{Proposal, Record};
+use super::{NewRecord, Record};
 use crate::domain::{ChainHash, Revision};
 use sha2::{Digest, Sha256};
 
@@ -64,26 +64,26 @@ pub enum Why {
     #[error("its entry does not read")]
     Entry(#[from] EntryError),
 
-    /// A record handed over as a value has no faithful entry.
-    #[error("it cannot be written down as it is")]
-    Unrecordable(#[from] Unrecordable),
+    /// A record handed over as a value says something else than its entry.
+    #[error("it says something else than its entry")]
+    OtherContent,
 }
 
 impl Chain {
     /// Before the first record.
     pub const START: Self = Self { revision: Revision::ZERO, hash: ChainHash::ZERO };
 
-    /// The record that `proposal` becomes if it comes next, and its entry. The chain stays where it
+    /// The record that `content` becomes if it comes next, and its entry. The chain stays where it
     /// is: a record that is not stored has not happened.
     ///
     /// # Errors
-    /// When the proposal would read back as something else.
-    pub fn next(&self, proposal: &Proposal) -> Result<(Record, String), Unrecordable> {
+    /// When the content would read back as something else.
+    pub fn next(&self, content: &NewRecord) -> Result<(Record, String), Unrecordable> {
         let revision = self.revision.next();
-        let entry = entry::encode(revision, proposal)?;
+        let entry = entry::encode(revision, content)?;
         let chain = self.hash_with(&entry);
         let text = entry.as_str().into();
-        Ok((Record { revision, chain, proposal: proposal.clone(), entry: text }, entry))
+        Ok((Record { revision, chain, content: content.clone(), entry: text }, entry))
     }
 
     /// Moves over a stored record, if it is the next one and verifies.
@@ -96,6 +96,20 @@ impl Chain {
         hash: ChainHash,
         entry: &str,
     ) -> Result<Record, Broken> {
+        let content = self.read(revision, hash, entry)?;
+        Ok(Record { revision, chain: hash, content, entry: entry.into() })
+    }
+
+    /// As [`Chain::follow`], for who keeps no record: an entry can be as long as a rule file.
+    ///
+    /// # Errors
+    /// When the record does not follow; the chain then stays where it is.
+    pub fn read(
+        &mut self,
+        revision: Revision,
+        hash: ChainHash,
+        entry: &str,
+    ) -> Result<NewRecord, Broken> {
         let expected = self.revision.next();
         let broken = |why| Broken { revision: expected, why };
         if revision != expected {
@@ -104,12 +118,12 @@ impl Chain {
         if hash != self.hash_with(entry) {
             return Err(broken(Why::Hash));
         }
-        let (found, proposal) = entry::decode(entry).map_err(|error| broken(error.into()))?;
+        let (found, content) = entry::decode(entry).map_err(|error| broken(error.into()))?;
         if found != revision {
             return Err(broken(Why::OtherRevision { found }));
         }
         *self = Self { revision, hash };
-        Ok(Record { revision, chain: hash, proposal, entry: entry.into() })
+        Ok(content)
     }
 
     /// Whether a record comes next and its hash follows. What its entry says was read when the record
@@ -117,6 +131,21 @@ impl Chain {
     #[must_use]
     pub fn leads_to(&self, record: &Record) -> bool {
         record.revision == self.revision.next() && record.chain == self.hash_with(&record.entry)
+    }
+
+    /// Moves over a record that was handed over as a value, if it is the next one, verifies, and says
+    /// what its entry says.
+    ///
+    /// # Errors
+    /// When it does not; the chain then stays where it is.
+    pub fn pass(&mut self, record: &Record) -> Result<(), Broken> {
+        let mut next = *self;
+        let read = next.follow(record.revision, record.chain, &record.entry)?;
+        if read != *record {
+            return Err(Broken { revision: record.revision, why: Why::OtherContent });
+        }
+        *self = next;
+        Ok(())
     }
 
     pub(super) fn hash_with(&self, entry: &str) -> ChainHash {
@@ -136,10 +165,7 @@ impl Chain {
 pub fn verify<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Chain, Broken> {
     let mut chain = Chain::START;
     for record in records {
-        let revision = record.revision;
-        let entry = entry::encode(revision, &record.proposal)
-            .map_err(|error| Broken { revision, why: error.into() })?;
-        chain.follow(revision, record.chain, &entry)?;
+        chain.pass(record)?;
     }
     Ok(chain)
 }
@@ -148,13 +174,13 @@ pub fn verify<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Chain
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::audit::record::samples::proposal;
+    use crate::audit::record::samples::content;
 
     fn history(length: u64) -> Vec<Record> {
         let mut chain = Chain::START;
         (1..=length)
             .map(|number| {
-                let (record, entry) = chain.next(&proposal(number)).unwrap();
+                let (record, entry) = chain.next(&content(number)).unwrap();
                 chain.follow(record.revision, record.chain, &entry).unwrap()
             })
             .collect()
@@ -162,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_the_documented_formula_over_the_entry() {
-        let (first, entry) = Chain::START.next(&proposal(1)).unwrap();
+        let (first, entry) = Chain::START.next(&content(1)).unwrap();
         let mut bytes = vec![0; 32];
         bytes.extend(u64::try_from(entry.len()).unwrap().to_be_bytes());
         bytes.extend(entry.as_bytes());
@@ -181,8 +207,8 @@ mod tests {
     fn whatever_is_done_to_a_history_the_first_bad_record_is_named() {
         type Tamper = fn(&mut Vec<Record>);
         let cases: [(&str, u64, Tamper); 7] = [
-            ("a word changed", 3, |records| records[2].proposal.reason.push('.')),
-            ("an author changed", 1, |records| records[0].proposal.author = "eve".into()),
+            ("a word changed", 3, |records| records[2].content.reason.push('.')),
+            ("an author changed", 1, |records| records[0].content.author.name = "eve".into()),
             ("a record removed", 2, |records| drop(records.remove(1))),
             ("two records swapped", 2, |records| records.swap(1, 2)),
             ("a record doubled", 3, |records| records.insert(2, records[1].clone())),
@@ -200,7 +226,7 @@ mod tests {
     #[test]
     fn a_record_that_does_not_verify_does_not_move_the_chain() {
         let mut chain = Chain::START;
-        let (record, entry) = chain.next(&proposal(1)).unwrap();
+        let (record, entry) = chain.next(&content(1)).unwrap();
         assert!(chain.follow(record.revision, record.chain, &entry.replace("ann", "eve")).is_err());
         assert_eq!(chain, Chain::START);
     }

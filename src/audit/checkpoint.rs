@@ -38,6 +38,18 @@ pub struct Checkpoint {
     pub chain: ChainHash,
 }
 
+/// Why two signed notes are not one checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotCosigned {
+    /// One of them is no checkpoint, or not signed with its key.
+    #[error(transparent)]
+    Invalid(#[from] InvalidCheckpoint),
+    /// Both are, and they say different things of a log of one size. Keep them: together they prove that
+    /// somebody was shown another history.
+    #[error("both are signed, and they tell different histories")]
+    Different,
+}
+
 /// Why a text is no checkpoint that can be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCheckpoint {
@@ -66,6 +78,21 @@ impl Checkpoint {
         let note = Note::parse(note)?;
         note.verify(key)?;
         Self::parse(&note.text).ok_or(InvalidCheckpoint::Text)
+    }
+
+    /// The note of one signer with the signature of another one added, if both signed the same.
+    ///
+    /// # Errors
+    /// When a note is not signed with its key, or the two say different things.
+    pub fn cosign(
+        (note, key): (&str, &VerifierKey),
+        (other, other_key): (&str, &VerifierKey),
+    ) -> Result<String, NotCosigned> {
+        Self::open(note, key)?;
+        Self::open(other, other_key)?;
+        let parse = |note| Note::parse(note).map_err(InvalidCheckpoint::from);
+        let cosigned = parse(note)?.cosigned(parse(other)?);
+        cosigned.map(|note| note.to_string()).ok_or(NotCosigned::Different)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -136,6 +163,27 @@ mod tests {
             let Ok(changed) = String::from_utf8(bytes) else { continue };
             assert!(Checkpoint::open(&changed, &key().verifier()).is_err(), "{changed}");
         }
+    }
+
+    #[test]
+    fn who_signed_the_same_cosigns_and_whoever_signed_another_history_does_not() {
+        let name = KeyName::parse("r2").unwrap();
+        let (one, two) = (key(), AuditKey::from_seed(name, &[2; 32]));
+        let note = checkpoint().sign(&one);
+        let other = checkpoint().sign(&two);
+        let keys = [one.verifier(), two.verifier()];
+        let both = Checkpoint::cosign((&note, &keys[0]), (&other, &keys[1])).unwrap();
+        for key in &keys {
+            assert_eq!(Checkpoint::open(&both, key), Ok(checkpoint()));
+        }
+        let again = Checkpoint::cosign((&both, &keys[0]), (&other, &keys[1]));
+        assert_eq!(again.as_ref(), Ok(&both), "a signature is added once");
+        let fork = Checkpoint { root: TreeHash([7; 32]), ..checkpoint() }.sign(&two);
+        let refused = Checkpoint::cosign((&note, &keys[0]), (&fork, &keys[1]));
+        assert_eq!(refused, Err(NotCosigned::Different));
+        let unsigned = Checkpoint::cosign((&note, &keys[0]), (&other, &keys[0]));
+        let not_signed = InvalidCheckpoint::Note(InvalidNote::NotSigned);
+        assert_eq!(unsigned, Err(NotCosigned::Invalid(not_signed)));
     }
 
     #[test]

@@ -75,6 +75,19 @@ impl Note {
         }
     }
 
+    /// Adds the signatures of another note over the same text; `None` if its text is another one.
+    pub(super) fn cosigned(mut self, other: Self) -> Option<Self> {
+        if self.text != other.text {
+            return None;
+        }
+        for signature in other.signatures {
+            if !self.signatures.contains(&signature) {
+                self.signatures.push(signature);
+            }
+        }
+        Some(self)
+    }
+
     /// Makes sure that this key signed the text.
     pub(super) fn verify(&self, key: &VerifierKey) -> Result<(), InvalidNote> {
         let mut signed = false;

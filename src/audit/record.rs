@@ -1,6 +1,8 @@
-//! The record of one change: who, what, why, and its place in the chain.
+//! The record of one thing that happened to a change: who, what, why, and its place in the chain.
 
-use crate::domain::{ChainHash, Revision, RuleChange, Timestamp};
+use super::{Chain, Digest, Party};
+use crate::domain::{ChainHash, Direction, Revision, RuleChange, Timestamp};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A caller's name for one attempt to change something, so that a retry is recognised: 1 to 128
@@ -76,54 +78,205 @@ impl ChangeKind {
     }
 }
 
-/// A change that somebody wants made, before it has a revision.
+/// What happened to a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Act {
+    /// It was made, and nobody was asked to approve it: by this service itself, by an operator who
+    /// decided between histories, or before changes took two people.
+    Make,
+    /// Somebody asked for it. It waits for another person, and is not in force.
+    Propose,
+    /// What waits was changed. It is another proposal from then on, under the same number.
+    Edit,
+    /// Another person approved it, and it is in force.
+    Approve,
+    /// Another person turned it down.
+    Reject,
+    /// Whoever asked for it took it back.
+    Withdraw,
+    /// One person put it in force in an emergency. It waits for another one to ratify it.
+    Emergency,
+    /// Another person agreed to an emergency.
+    Ratify,
+    /// Somebody was refused what they asked for.
+    Refuse,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Make,
+        Self::Propose,
+        Self::Edit,
+        Self::Approve,
+        Self::Reject,
+        Self::Withdraw,
+        Self::Emergency,
+        Self::Ratify,
+        Self::Refuse,
+    ];
+
+    /// The name, as records and RPCs spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Make => "MAKE",
+            Self::Propose => "PROPOSE",
+            Self::Edit => "EDIT",
+            Self::Approve => "APPROVE",
+            Self::Reject => "REJECT",
+            Self::Withdraw => "WITHDRAW",
+            Self::Emergency => "EMERGENCY",
+            Self::Ratify => "RATIFY",
+            Self::Refuse => "REFUSE",
+        }
+    }
+
+    /// The act with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|act| act.name() == name)
+    }
+
+    /// Whether the change that a record of it holds is in force from it on.
+    #[must_use]
+    pub fn is_in_force(self) -> bool {
+        match self {
+            Self::Make | Self::Approve | Self::Emergency => true,
+            Self::Propose
+            | Self::Edit
+            | Self::Reject
+            | Self::Withdraw
+            | Self::Ratify
+            | Self::Refuse => false,
+        }
+    }
+}
+
+/// What was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proposal {
+pub struct RefusedRequest {
+    /// The reason's stable name, such as `SELF_APPROVAL`.
+    pub code: String,
+    /// What was asked, in one line.
+    pub asked: String,
+    /// How many refusals before this one were not written singly, since there were too many.
+    pub unwritten: u64,
+}
+
+/// Something that happened, before it has a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecord {
     /// The caller's name for this attempt.
     pub request_id: RequestId,
-    /// What kind of change it is.
-    pub kind: ChangeKind,
-    /// Who asks.
-    pub author: String,
-    /// Who approved, where a second person did.
-    pub approver: Option<String>,
+    /// What happened.
+    pub act: Act,
+    /// What kind of change it is about; `None` for a refusal.
+    pub kind: Option<ChangeKind>,
+    /// Who asked for the change; in an edit, a rejection, a withdrawal and a refusal, who did that.
+    pub author: Party,
+    /// Who approved or ratified it, where a second person did.
+    pub approver: Option<Party>,
+    /// Where the call came from, where that is known.
+    pub address: Option<IpAddr>,
     /// Why.
     pub reason: String,
     /// The change ticket; may be empty for a whole rule file.
     pub ticket: String,
     /// When it was asked for.
     pub at: Timestamp,
-    /// What it does. Never empty.
+    /// Which way the change goes, from the rules before it.
+    pub direction: Option<Direction>,
+    /// The proposal or the emergency that it is about, by the revision that it came with.
+    pub proposal: Option<Revision>,
+    /// Of what is proposed, or of what was approved.
+    pub digest: Option<Digest>,
+    /// Whether what is proposed begins at the instant at which it is approved.
+    pub starts_now: bool,
+    /// What it does, or would do; which of both, [`Act::is_in_force`] says.
     pub change: RuleChange,
+    /// What was refused, in a refusal.
+    pub refused: Option<RefusedRequest>,
 }
 
-impl Proposal {
-    /// Whether both ask for the same. When they ask is no part of it, so that a retry which reads
-    /// the clock again is still a retry.
+impl NewRecord {
+    /// A change that is made without anybody's approval.
+    #[must_use]
+    pub fn made(
+        request_id: RequestId,
+        kind: ChangeKind,
+        author: Party,
+        at: Timestamp,
+        change: RuleChange,
+    ) -> Self {
+        Self {
+            request_id,
+            act: Act::Make,
+            kind: Some(kind),
+            author,
+            approver: None,
+            address: None,
+            reason: String::new(),
+            ticket: String::new(),
+            at,
+            direction: None,
+            proposal: None,
+            digest: None,
+            starts_now: false,
+            change,
+            refused: None,
+        }
+    }
+
+    /// What it does to the rules; nothing while it only waits.
+    #[must_use]
+    pub fn effect(&self) -> Option<&RuleChange> {
+        (self.act.is_in_force() && !self.change.is_empty()).then_some(&self.change)
+    }
+
+    /// Whether both ask for the same. When and from where they ask is no part of it, so that a retry
+    /// which reads the clock again is still a retry; nor what follows from what the rules were then.
     #[must_use]
     pub fn asks_the_same_as(&self, other: &Self) -> bool {
-        let Self { request_id, kind, author, approver, reason, ticket, at: _, change } = self;
+        let Self { request_id, act, kind, author, approver, reason, ticket, .. } = self;
+        let Self { proposal, starts_now, change, refused, .. } = self;
+        // What is proposed gets its digest from where it is proposed; who approves sends one.
+        let sends_digest = !matches!(act, Act::Propose | Act::Edit);
+        let of = |approver: &Option<Party>| approver.as_ref().map(|party| party.id.clone());
         *request_id == other.request_id
+            && *act == other.act
             && *kind == other.kind
-            && *author == other.author
-            && *approver == other.approver
+            && author.id == other.author.id
+            && of(approver) == of(&other.approver)
             && *reason == other.reason
             && *ticket == other.ticket
+            && *proposal == other.proposal
+            && *starts_now == other.starts_now
             && *change == other.change
+            && *refused == other.refused
+            && (!sends_digest || self.digest == other.digest)
     }
 }
 
-/// A change that was made: written in the same atomic step as its effect, and never altered.
+/// Something that happened: written in the same atomic step as its effect, and never altered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The revision that the change led to.
+    /// The revision that it led to.
     pub revision: Revision,
     /// The chain hash at that revision: over the one before, and everything below.
     pub chain: ChainHash,
-    /// The change itself, with who and why.
-    pub proposal: Proposal,
+    /// What happened, with who and why.
+    pub content: NewRecord,
     /// The exact text that was hashed and stored.
     pub entry: Arc<str>,
+}
+
+impl Record {
+    /// Its place in the chain.
+    #[must_use]
+    pub fn place(&self) -> Chain {
+        Chain { revision: self.revision, hash: self.chain }
+    }
 }
 
 #[cfg(test)]
@@ -132,8 +285,8 @@ pub(crate) mod samples {
     use super::*;
     use crate::domain::{RuleEdit, Vendor, VendorId};
 
-    /// A proposal that adds the vendor `vendor-NUMBER`.
-    pub(crate) fn proposal(number: u64) -> Proposal {
+    /// What adds the vendor `vendor-NUMBER`.
+    pub(crate) fn content(number: u64) -> NewRecord {
         let vendor = Vendor {
             id: VendorId::parse(&format!("vendor-{number}")).unwrap(),
             name: format!("Vendor {number}"),
@@ -142,36 +295,42 @@ pub(crate) mod samples {
             former_names: vec![],
             parents: vec![],
         };
-        Proposal {
-            request_id: RequestId::parse(&format!("request-{number}")).unwrap(),
-            kind: ChangeKind::ApplyRules,
-            author: "ann".into(),
-            approver: None,
+        let request_id = RequestId::parse(&format!("request-{number}")).unwrap();
+        let at = format!("2017-12-02T00:00:{number:02}Z").parse().unwrap();
+        let change = RuleChange { edits: vec![RuleEdit::PutVendor(Arc::new(vendor))] };
+        NewRecord {
             reason: "because".into(),
             ticket: "CHG-1".into(),
-            at: format!("2017-12-02T00:00:{number:02}Z").parse().unwrap(),
-            change: RuleChange { edits: vec![RuleEdit::PutVendor(Arc::new(vendor))] },
+            ..NewRecord::made(
+                request_id,
+                ChangeKind::ApplyRules,
+                Party::unverified("ann"),
+                at,
+                change,
+            )
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::samples::proposal;
+    use super::samples::content;
     use super::*;
 
     #[test]
     fn a_retry_at_a_later_time_asks_the_same_and_any_other_difference_does_not() {
-        let first = proposal(1);
-        assert!(Proposal { at: proposal(2).at, ..first.clone() }.asks_the_same_as(&first));
+        let first = content(1);
+        assert!(NewRecord { at: content(2).at, ..first.clone() }.asks_the_same_as(&first));
         for other in [
-            Proposal { request_id: proposal(2).request_id, ..first.clone() },
-            Proposal { kind: ChangeKind::LiftSuspension, ..first.clone() },
-            Proposal { author: "bob".into(), ..first.clone() },
-            Proposal { approver: Some("bob".into()), ..first.clone() },
-            Proposal { reason: String::new(), ..first.clone() },
-            Proposal { ticket: String::new(), ..first.clone() },
-            Proposal { change: proposal(2).change, ..first.clone() },
+            NewRecord { request_id: content(2).request_id, ..first.clone() },
+            NewRecord { kind: Some(ChangeKind::LiftSuspension), ..first.clone() },
+            NewRecord { act: Act::Propose, ..first.clone() },
+            NewRecord { proposal: Some(Revision(3)), ..first.clone() },
+            NewRecord { author: Party::unverified("bob"), ..first.clone() },
+            NewRecord { approver: Some(Party::unverified("bob")), ..first.clone() },
+            NewRecord { reason: String::new(), ..first.clone() },
+            NewRecord { ticket: String::new(), ..first.clone() },
+            NewRecord { change: content(2).change, ..first.clone() },
         ] {
             assert!(!other.asks_the_same_as(&first), "{other:?}");
         }

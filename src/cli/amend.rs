@@ -6,9 +6,10 @@
 use super::change_args::ChangeArgs;
 use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
-use super::enforcement::{Followed, Wait};
+use super::enforcement::Followed;
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
+use super::proposal_view::{ProposalView, note_no_wait};
 use super::revision_view::RevisionView;
 use super::suspension_args::SuspensionArgs;
 use super::suspension_view::SuspensionView;
@@ -16,7 +17,7 @@ use super::text::Text;
 use crate::wire::proto;
 use serde::Serialize;
 
-/// Change what a suspension states; what no flag names stays as it is
+/// Propose to change what a suspension states; what no flag names stays as it is
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A list replaces the list before: --country GB,IE leaves those two. --clear leaves nothing stated.
@@ -66,13 +67,15 @@ struct Amended {
     before: SuspensionView,
     suspension: SuspensionView,
     revision: Option<RevisionView>,
-    #[serde(flatten)]
-    followed: Followed,
+    proposal: Option<ProposalView>,
+    /// What people are told of it.
+    #[serde(skip)]
+    said: String,
     dry_run: bool,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete()?;
+    let change = args.change.complete(&args.server)?;
     let amended = args.server.ask(output, async |client| {
         let request = proto::GetSuspensionRequest { id: args.id.clone() };
         let read = client.get_suspension(request).await.map_err(failed("the suspension"))?;
@@ -81,7 +84,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         clear(&mut suspension, &args.clear);
         args.suspension.put_into(&mut suspension)?;
         suspension.lifted_at = None; // The server keeps it, and takes none from a caller.
-        change.go_on(&format!("amend {}?", args.id), output)?;
+        change.go_on(&format!("propose to amend {}?", args.id), output)?;
         let request = proto::AmendSuspensionRequest {
             suspension: Some(suspension),
             request_id: change.request_id,
@@ -91,20 +94,21 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             expected_revision: Some(read.revision),
             validate_only: change.dry_run,
         };
-        let wait = Wait::begin(&client, &args.server);
         let response = client.amend_suspension(request).await.map_err(failed("amending"))?;
         let revision = response.revision.map(RevisionView::of).transpose()?;
-        let followed = wait.follow(RevisionView::token_of(&revision), change.wait, output).await?;
+        let proposal = response.proposal.map(ProposalView::of).transpose()?;
+        note_no_wait(proposal.as_ref(), change.wait.is_some(), output);
         Ok(Amended {
             before,
             suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
             revision,
-            followed,
+            said: proposal.as_ref().map(|it| it.proposed(&args.server)).unwrap_or_default(),
+            proposal,
             dry_run: change.dry_run,
         })
     })?;
     output.answer(&amended)?;
-    amended.followed.end(output)
+    Ok(Exit::Ok)
 }
 
 fn clear(suspension: &mut proto::Suspension, fields: &[Clear]) {
@@ -132,14 +136,15 @@ fn clear(suspension: &mut proto::Suspension, fields: &[Clear]) {
 
 impl Answer for Amended {
     const COLUMNS: &'static [&'static str] =
-        &["suspension", "revision.revision", "revision.token", "enforcement.state"];
+        &["suspension", "revision.revision", "revision.token", "proposal.id", "proposal.direction"];
 
     fn text(&self, text: &mut Text) {
         let view = ChangeView {
             dry_run: self.dry_run,
             touched: None,
             revision: self.revision.as_ref(),
-            followed: &self.followed,
+            proposal: self.proposal.as_ref().map(|it| (it, self.said.clone())),
+            followed: &Followed::default(),
             lift: None,
         };
         view.text(text, |text| self.suspension.fields(text));

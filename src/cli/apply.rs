@@ -1,21 +1,21 @@
-//! `offergate apply`: makes a rule file the rules. Plans first, and applies just that plan.
+//! `offergate apply`: proposes to make a rule file the rules. Plans first, and proposes just that plan.
 //!
-//! Invariant: what is applied is what was shown. When the rules move in between, the server refuses
+//! Invariant: what is proposed is what was shown. When the rules move in between, the server refuses
 //! and nothing is changed.
 
 use super::change_args::ChangeArgs;
 use super::connection::ServerArgs;
-use super::enforcement::{Followed, Wait};
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::plan::{Plan, PlanLine, failed_in, plan, read_rules};
+use super::proposal_view::{ProposalView, note_no_wait};
 use super::revision_view::RevisionView;
 use super::text::{Text, counted};
 use crate::wire::proto;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Make a rule file the rules, after showing what it changes
+/// Propose to make a rule file the rules, after showing what it changes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Suspensions and exemptions that the file leaves out are kept: lift a suspension to end it.
@@ -40,21 +40,23 @@ pub(super) struct Args {
 #[derive(Debug, Serialize)]
 struct AppliedRules {
     revision: Option<RevisionView>,
-    #[serde(flatten)]
-    followed: Followed,
+    proposal: Option<ProposalView>,
+    /// What people are told of it.
+    #[serde(skip)]
+    said: String,
     dry_run: bool,
     changes: Vec<PlanLine>,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let document = read_rules(&args.file)?;
-    let change = args.change.for_rule_file()?;
+    let change = args.change.for_rule_file(&args.server)?;
     let applied = args.server.ask(output, async |client| {
         let planned = plan(&client, &document).await?;
         let expected = args.expected_revision.unwrap_or(planned.base_revision);
         if !planned.changes.is_empty() && !change.dry_run {
             show(&planned, output);
-            change.go_on("apply this?", output)?;
+            change.go_on("propose this?", output)?;
         }
         let request = proto::ApplyRulesRequest {
             document: Some(document.clone()),
@@ -65,20 +67,21 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             ticket: change.ticket,
             validate_only: change.dry_run,
         };
-        let wait = Wait::begin(&client, &args.server);
         let response =
             client.apply_rules(request).await.map_err(failed_in(&document, "the rule file"))?;
         let revision = response.revision.map(RevisionView::of).transpose()?;
-        let followed = wait.follow(RevisionView::token_of(&revision), change.wait, output).await?;
+        let proposal = response.proposal.map(ProposalView::of).transpose()?;
+        note_no_wait(proposal.as_ref(), change.wait.is_some(), output);
         Ok(AppliedRules {
             revision,
-            followed,
+            said: proposal.as_ref().map(|it| it.proposed(&args.server)).unwrap_or_default(),
+            proposal,
             dry_run: change.dry_run,
             changes: PlanLine::all(response.lines),
         })
     })?;
     output.answer(&applied)?;
-    applied.followed.end(output)
+    Ok(Exit::Ok)
 }
 
 /// The plan is no data of this command: it goes to stderr.
@@ -90,7 +93,7 @@ fn show(plan: &Plan, output: &Output) {
 
 impl Answer for AppliedRules {
     const COLUMNS: &'static [&'static str] =
-        &["revision.revision", "revision.token", "enforcement.state", "changes"];
+        &["revision.revision", "revision.token", "proposal.id", "proposal.direction", "changes"];
 
     fn text(&self, text: &mut Text) {
         let (number, token) = match &self.revision {
@@ -104,13 +107,9 @@ impl Answer for AppliedRules {
                 let changes = counted(changes, "change");
                 text.line(format_args!("checked: {changes}, nothing applied"));
             }
-            (false, 0) => text.line("nothing differs: nothing was applied"),
-            (false, _) => text.line(format_args!("applied {}", counted(changes, "change"))),
+            (false, 0) => text.line("nothing differs: nothing was proposed"),
+            (false, _) => text.line(format_args!("{}: {}", counted(changes, "change"), self.said)),
         }
-        text.fields(&[
-            ("revision", number),
-            ("token", token),
-            ("committed", self.followed.shown()),
-        ]);
+        text.fields(&[("revision", number), ("token", token)]);
     }
 }

@@ -1,6 +1,7 @@
 //! Who changes the rules, why, and under which name the attempt can be repeated.
 
 use super::confirm::confirm;
+use super::connection::ServerArgs;
 use super::enforcement;
 use super::exit::Failure;
 use super::output::Output;
@@ -21,7 +22,7 @@ pub(super) struct ChangeArgs {
     #[arg(long, value_name = "ID")]
     ticket: Option<String>,
 
-    /// Who asks [default: the user who runs this]
+    /// Who asks [default: whom your token or certificate names, else the user who runs this]
     #[arg(long, value_name = "NAME", env = "OFFERGATE_AUTHOR")]
     author: Option<String>,
 
@@ -38,8 +39,8 @@ pub(super) struct ChangeArgs {
     #[arg(short, long)]
     yes: bool,
 
-    /// Wait until no replica answers from before the change any more; ends with 6 when time runs out
-    /// first [without a value: 10s]
+    /// In an emergency: wait until no replica answers from before the change any more; ends with 6 when
+    /// time runs out first [without a value: 10s]. A proposal is waited for by `approve --wait`
     #[arg(
         long,
         value_name = "DURATION",
@@ -68,24 +69,28 @@ pub(super) struct Change {
 
 impl ChangeArgs {
     /// For a change that must say why and under which ticket.
-    pub(super) fn complete(&self) -> Result<Change, Failure> {
+    pub(super) fn complete(&self, server: &ServerArgs) -> Result<Change, Failure> {
         let missing = |flag: &str| {
             Failure::usage(format_args!("{flag} is missing"))
                 .help("a change of what customers may have needs a reason and a ticket")
         };
         let reason = self.reason.clone().ok_or_else(|| missing("--reason"))?;
         let ticket = self.ticket.clone().ok_or_else(|| missing("--ticket"))?;
-        self.with(reason, ticket)
+        self.with(reason, ticket, server)
     }
 
     /// For a whole rule file, whose rules carry their own reasons and tickets.
-    pub(super) fn for_rule_file(&self) -> Result<Change, Failure> {
+    pub(super) fn for_rule_file(&self, server: &ServerArgs) -> Result<Change, Failure> {
         let reason = self.reason.clone().unwrap_or_else(|| "rule file applied".to_owned());
-        self.with(reason, self.ticket.clone().unwrap_or_default())
+        self.with(reason, self.ticket.clone().unwrap_or_default(), server)
     }
 
-    fn with(&self, reason: String, ticket: String) -> Result<Change, Failure> {
-        let author = self.author.clone().or_else(this_user).ok_or_else(|| {
+    fn with(&self, reason: String, ticket: String, server: &ServerArgs) -> Result<Change, Failure> {
+        let author = match &self.author {
+            Some(author) => Some(author.clone()),
+            None => server.author()?.or_else(this_user),
+        };
+        let author = author.ok_or_else(|| {
             Failure::usage("nobody is named as the author").help("say --author NAME")
         })?;
         let given = self.request_id.as_ref().map(|id| id.as_str().to_owned());
@@ -112,7 +117,7 @@ impl Change {
 }
 
 /// Who runs this process: by name, or by number where there is no name (in many containers).
-fn this_user() -> Option<String> {
+pub(super) fn this_user() -> Option<String> {
     let named = ["USER", "LOGNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
@@ -125,6 +130,6 @@ fn this_user() -> Option<String> {
     })
 }
 
-fn request_id(text: &str) -> Result<RequestId, &'static str> {
+pub(super) fn request_id(text: &str) -> Result<RequestId, &'static str> {
     RequestId::parse(text).ok_or("a request id is 1 to 128 printable ASCII characters, no space")
 }

@@ -3,6 +3,7 @@
 use super::enforcement::Followed;
 use super::output::Answer as _;
 use super::preview::Preview;
+use super::proposal_view::ProposalView;
 use super::revision_view::RevisionView;
 use super::text::Text;
 
@@ -14,6 +15,8 @@ pub(super) struct ChangeView<'a> {
     pub(super) touched: Option<&'a Preview>,
     /// The revision that it led to.
     pub(super) revision: Option<&'a RevisionView>,
+    /// What waits for another person, and what to say of it.
+    pub(super) proposal: Option<(&'a ProposalView, String)>,
     /// How far it was followed.
     pub(super) followed: &'a Followed,
     /// The command that undoes it, where there is one.
@@ -32,7 +35,14 @@ impl ChangeView<'_> {
             text.gap();
             touched.text(text);
         }
-        if let Some(revision) = self.revision {
+        if let Some((proposal, said)) = &self.proposal {
+            text.gap();
+            text.line(said);
+            text.fields(&[
+                ("due", proposal.due_time.clone().unwrap_or_default()),
+                ("digest", proposal.digest.clone()),
+            ]);
+        } else if let Some(revision) = self.revision {
             text.gap();
             text.fields(&[
                 ("revision", revision.revision.to_string()),

@@ -1,5 +1,6 @@
 //! `offergate config`: what `serve` would be set to, and whether it would start.
 
+use super::door::refuse_what_cannot_serve;
 use super::exit::{Exit, Failure};
 use super::output::{Format, Output};
 use super::text::counted;
@@ -35,6 +36,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             let mut serve = serve.clone();
             serve.config = file.clone().or(serve.config);
             let settings = config::load(&serve).map_err(bad_settings)?;
+            refuse_what_cannot_serve(&settings, serve.demo)?;
             let set = settings.origins.iter().filter(|origin| origin.place != Place::Default);
             output
                 .note(format_args!("the settings are fine: {} set", counted(set.count(), "value")));

@@ -4,8 +4,13 @@
 
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use crate::client::{Client, ClientError, ErrorKind};
+use super::people;
+use crate::client::{Client, ClientError, Credentials, ErrorKind, is_this_machine};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Longest file of a token, a certificate or a key that is read.
+const LONGEST: u64 = 1 << 20;
 
 /// Where `serve` listens when nobody says otherwise.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
@@ -32,6 +37,26 @@ pub(super) struct ServerArgs {
         value_parser = clap::value_parser!(u64).range(1..=3600)
     )]
     timeout: u64,
+
+    /// Speak for this person of the demonstration [default: ann, where a demonstration runs here]
+    #[arg(long = "as", value_name = "NAME", env = "OFFERGATE_AS", conflicts_with = "token_file")]
+    person: Option<String>,
+
+    /// File with the token that proves who you are
+    #[arg(long, value_name = "FILE", env = "OFFERGATE_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+
+    /// File with the authority of the server's certificate [default: those that this machine trusts]
+    #[arg(long, value_name = "FILE", env = "OFFERGATE_CA_FILE")]
+    ca_file: Option<PathBuf>,
+
+    /// File with the certificate that proves which service this is
+    #[arg(long, value_name = "FILE", env = "OFFERGATE_CERTIFICATE_FILE", requires = "key_file")]
+    certificate_file: Option<PathBuf>,
+
+    /// File with the key of that certificate
+    #[arg(long, value_name = "FILE", env = "OFFERGATE_KEY_FILE", requires = "certificate_file")]
+    key_file: Option<PathBuf>,
 }
 
 impl ServerArgs {
@@ -46,15 +71,77 @@ impl ServerArgs {
             Failure::new(Exit::Failure, "no runtime can be made").because(error)
         })?;
         runtime.block_on(async {
-            let client = self.connect().await.map_err(failed("connecting"))?;
+            let client =
+                self.connect_as(self.credentials()?).await.map_err(failed("connecting"))?;
             output.detail(format_args!("connected to {}", self.server));
             work(client).await
         })
     }
 
-    /// Connects.
-    pub(super) async fn connect(&self) -> Result<Client, ClientError> {
-        Client::connect(&self.server, Duration::from_secs(self.timeout)).await
+    /// Connects with what proves who calls.
+    pub(super) async fn connect_as(&self, credentials: Credentials) -> Result<Client, ClientError> {
+        let timeout = Duration::from_secs(self.timeout);
+        Client::connect_as(&self.server, timeout, credentials).await
+    }
+
+    /// What proves who calls, as far as the command line, the environment or a demonstration give it.
+    pub(super) fn credentials(&self) -> Result<Credentials, Failure> {
+        let certificate = match (&self.certificate_file, &self.key_file) {
+            (Some(certificate), Some(key)) => Some((content(certificate)?, content(key)?)),
+            (_, _) => None,
+        };
+        let authority = self.ca_file.as_deref().map(content).transpose()?;
+        // Whoever shows a certificate is that service, and nobody of the demonstration.
+        let token = if certificate.is_some() && self.person.is_none() && self.token_file.is_none() {
+            None
+        } else {
+            self.token()?
+        };
+        Ok(Credentials { token, authority, certificate })
+    }
+
+    /// Whom a change is by: a person of the demonstration, or nobody by name where a token or a certificate
+    /// tells the server. `None` where nothing is proven.
+    pub(super) fn author(&self) -> Result<Option<String>, Failure> {
+        let Credentials { token, certificate, .. } = self.credentials()?;
+        Ok(match (token, certificate, &self.token_file) {
+            (Some(_), _, None) => {
+                Some(self.person.clone().unwrap_or_else(|| people::USUAL.to_owned()))
+            }
+            (Some(_), _, Some(_)) | (None, Some(_), _) => Some(String::new()),
+            (None, None, _) => None,
+        })
+    }
+
+    fn token(&self) -> Result<Option<String>, Failure> {
+        if let Some(path) = &self.token_file {
+            let text = String::from_utf8(content(path)?).unwrap_or_default();
+            let token = text.trim();
+            return match token.is_empty() {
+                true => Err(Failure::usage(format_args!("`{}` holds no token", path.display()))),
+                false => Ok(Some(token.to_owned())),
+            };
+        }
+        if let Some(name) = &self.person {
+            return people::token_of(name)?.map(Some).ok_or_else(|| {
+                Failure::usage(
+                    "no demonstration was ever started here, so there are none of its people",
+                )
+                .help("start one with `offergate serve --demo`, or say --token-file")
+            });
+        }
+        let (scheme, rest) = self.server.split_once("://").unwrap_or(("http", &self.server));
+        let (host, port) = rest.trim_end_matches('/').rsplit_once(':').unwrap_or((rest, "80"));
+        let here = scheme == "http" && is_this_machine(Some(host));
+        match port.parse() {
+            Ok(port) if here && people::listens_on(port) => people::token_of(people::USUAL),
+            _ => Ok(None),
+        }
+    }
+
+    /// The way to another server, in all else the same.
+    pub(super) fn at(&self, server: &str) -> Self {
+        Self { server: server.to_owned(), ..self.clone() }
     }
 
     /// The flag that leads to the same server; nothing for the default one.
@@ -67,12 +154,24 @@ impl ServerArgs {
 }
 
 /// Refuses what no server could be asked under, before anybody waits for an answer.
-fn address(text: &str) -> Result<String, String> {
+pub(super) fn address(text: &str) -> Result<String, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     match scheme {
         "http" | "https" if !rest.is_empty() => Ok(text.to_owned()),
         _ => Err(format!("write HOST:PORT or http://HOST:PORT, such as {DEFAULT_SERVER}")),
     }
+}
+
+fn content(path: &Path) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let unreadable = |error: std::io::Error| {
+        let exit = Exit::of_cause(&error);
+        Failure::new(exit, format_args!("`{}` cannot be read", path.display())).because(error)
+    };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(LONGEST).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
 }
 
 /// Turns a failed call into how the command ends; `doing` says what was asked for.
@@ -94,6 +193,16 @@ pub(super) fn failed(doing: &str) -> impl Fn(ClientError) -> Failure {
                 (Exit::Conflict, "see `offergate history` and `offergate status`, and decide anew")
             }
             ErrorKind::Invalid => (Exit::Usage, ""),
+            ErrorKind::Unknown => (
+                Exit::Failure,
+                "prove who you are with --token-file FILE (OFFERGATE_TOKEN_FILE), or as a service with \
+                 --certificate-file and --key-file; in the demonstration with --as ann or --as ben",
+            ),
+            ErrorKind::NotAllowed => (
+                Exit::Failure,
+                "ask somebody who may, or whoever gives out roles: the README's \"Who may do what\" \
+                 lists them",
+            ),
             ErrorKind::Other => (Exit::Failure, ""),
         };
         let failure = Failure::new(exit, format_args!("{doing}: {error}"));

@@ -4,35 +4,45 @@
 
 use super::exit::{Exit, Failure};
 use crate::audit::RequestId;
-use crate::domain::Revision;
+use crate::domain::{Principal, Revision};
 use crate::service::{Requester, RuleFile, Service};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The rules of the demonstration.
 const RULES: &str = include_str!("../../deploy/demo/barclays.rules.yaml");
 
-/// Applies the rules of the demonstration to a store that has none.
+/// Applies the rules of the demonstration to a store that has none: as everywhere, two people do.
 pub(super) async fn apply_rules(service: &Arc<Service>) -> Result<(), Failure> {
-    if service.held().is_some_and(|held| held.head.revision != Revision::ZERO) {
+    if service.held().is_some_and(|held| held.rules_since != Revision::ZERO) {
         return Ok(());
     }
     let broken = || Failure::new(Exit::Failure, "the demonstration's rules cannot be applied");
-    let requester = Requester {
-        request_id: RequestId::parse("demo-rules").ok_or_else(broken)?,
-        author: "demo".to_owned(),
-        reason: "The rules of the demonstration".to_owned(),
-        ticket: "DEMO-1".to_owned(),
-        expected: Some(Revision::ZERO),
-        validate_only: false,
+    let asks = |request_id, name| {
+        Some(Requester {
+            request_id: RequestId::parse(request_id)?,
+            author: Arc::new(Principal::unverified(name)),
+            address: None,
+            reason: "The rules of the demonstration".to_owned(),
+            ticket: "DEMO-1".to_owned(),
+            expected: None,
+            validate_only: false,
+        })
     };
+    let ann = asks("demo-rules", "ann").ok_or_else(broken)?;
+    let ben = asks("demo-rules-approved", "ben").ok_or_else(broken)?;
     let file = RuleFile { text: RULES.to_owned(), name: "barclays.rules.yaml".to_owned() };
-    let applied = service.apply(requester, file).await;
-    applied.map_err(|error| broken().because(error.to_string())).map(drop)
+    let applied = service.apply(ann, file).await;
+    let (applied, _) = applied.map_err(|error| broken().because(error.to_string()))?;
+    let (id, proposal) = applied.proposal.ok_or_else(broken)?;
+    let approved = service.approve(ben, id, proposal.digest).await;
+    approved.map_err(|error| broken().because(error.to_string())).map(drop)
 }
 
 /// What to try, for whoever has just started the demonstration.
-pub(super) fn banner(address: SocketAddr) -> String {
+pub(super) fn banner(address: SocketAddr, people: &Path) -> String {
+    let people = people.display();
     let program = std::env::args().next().unwrap_or_else(|| "offergate".to_owned());
     let server = match address.port() {
         7443 => String::new(),
@@ -43,7 +53,10 @@ pub(super) fn banner(address: SocketAddr) -> String {
     let holder = json("c-2", "ACTIVE", "USE");
     format!(
         "
-The demonstration: what Barclays decided on 2 December 2017. On loopback only, and no sign-in.
+The demonstration: what Barclays decided on 2 December 2017. On loopback only: checks and reads need
+no token. Changes are made by two people, ann and ben: commands speak for ann, and with `--as ben` for
+ben. Their tokens are in
+  {people}
 
 A new customer may not be offered the product any more (INELIGIBLE):
   {program} check{server} --customer c-1 --offer kis-12m --action OFFER \\

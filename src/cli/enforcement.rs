@@ -160,7 +160,11 @@ fn is_passing(error: &ClientError) -> bool {
     match error.kind {
         ErrorKind::Unreachable => true,
         ErrorKind::Other => error.reason.as_deref().is_none_or(|reason| reason == "TOO_BUSY"),
-        ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Invalid => false,
+        ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::Invalid
+        | ErrorKind::Unknown
+        | ErrorKind::NotAllowed => false,
     }
 }
 

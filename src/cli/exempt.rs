@@ -3,11 +3,12 @@
 use super::change_args::ChangeArgs;
 use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
-use super::enforcement::{Followed, Wait};
+use super::enforcement::Followed;
 use super::exit::{Exit, Failure};
 use super::instants::ZoneArgs;
 use super::output::{Answer, Output};
 use super::preview::{Preview, preview_if_possible};
+use super::proposal_view::{ProposalView, note_no_wait};
 use super::revision_view::RevisionView;
 use super::scope_args::{ScopeArgs, one_of};
 use super::suspension_view::ExemptionView;
@@ -17,7 +18,7 @@ use crate::wire::{proto, scope};
 use proto::preview_change_request::Change;
 use serde::Serialize;
 
-/// Permit stated people, for a time, what named suspensions would stop
+/// Propose to permit stated people, for a time, what named suspensions would stop
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -66,14 +67,16 @@ pub(super) struct Args {
 struct Exempted {
     exemption: ExemptionView,
     revision: Option<RevisionView>,
-    #[serde(flatten)]
-    followed: Followed,
+    proposal: Option<ProposalView>,
+    /// What people are told of it.
+    #[serde(skip)]
+    said: String,
     dry_run: bool,
     releases: Option<Preview>,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete()?;
+    let change = args.change.complete(&args.server)?;
     let exemption = proto::Exemption {
         id: args.id.to_string(),
         waives: args.waives.iter().map(ToString::to_string).collect(),
@@ -86,7 +89,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let exempted = args.server.ask(output, async |client| {
         let proposed = Change::Exemption(exemption.clone());
         let releases = preview_if_possible(&client, output, proposed).await?;
-        change.go_on(&format!("create exemption {}?", args.id), output)?;
+        change.go_on(&format!("propose exemption {}?", args.id), output)?;
         let request = proto::CreateExemptionRequest {
             exemption: Some(exemption),
             request_id: change.request_id,
@@ -94,32 +97,34 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             expected_revision: None,
             validate_only: change.dry_run,
         };
-        let wait = Wait::begin(&client, &args.server);
         let response = client.create_exemption(request).await.map_err(failed("the exemption"))?;
         let revision = response.revision.map(RevisionView::of).transpose()?;
-        let followed = wait.follow(RevisionView::token_of(&revision), change.wait, output).await?;
+        let proposal = response.proposal.map(ProposalView::of).transpose()?;
+        note_no_wait(proposal.as_ref(), change.wait.is_some(), output);
         Ok(Exempted {
             exemption: ExemptionView::of(response.exemption.unwrap_or_default())?,
             revision,
-            followed,
+            said: proposal.as_ref().map(|it| it.proposed(&args.server)).unwrap_or_default(),
+            proposal,
             dry_run: change.dry_run,
             releases,
         })
     })?;
     output.answer(&exempted)?;
-    exempted.followed.end(output)
+    Ok(Exit::Ok)
 }
 
 impl Answer for Exempted {
     const COLUMNS: &'static [&'static str] =
-        &["exemption", "revision.revision", "revision.token", "enforcement.state"];
+        &["exemption", "revision.revision", "revision.token", "proposal.id", "proposal.direction"];
 
     fn text(&self, text: &mut Text) {
         let view = ChangeView {
             dry_run: self.dry_run,
             touched: self.releases.as_ref(),
             revision: self.revision.as_ref(),
-            followed: &self.followed,
+            proposal: self.proposal.as_ref().map(|it| (it, self.said.clone())),
+            followed: &Followed::default(),
             lift: None,
         };
         view.text(text, |text| self.exemption.fields(text));

@@ -10,13 +10,30 @@ use serde::Serialize;
 
 /// Show who changed the rules, when and why, newest first
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    of: Option<Of>,
+
     /// Show this many revisions; 0 shows all
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
 
     #[command(flatten)]
     server: ServerArgs,
+}
+
+/// Of what.
+#[derive(Debug, clap::Subcommand)]
+enum Of {
+    /// Show all that ever happened to one suspension, oldest first: proposals, edits, decisions, refusals
+    Suspension {
+        /// Its id
+        id: String,
+
+        #[command(flatten)]
+        server: ServerArgs,
+    },
 }
 
 /// Revisions, newest first.
@@ -28,6 +45,9 @@ struct History(Vec<RevisionView>);
 const PAGE: usize = 1_000;
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    if let Some(Of::Suspension { id, server }) = &args.of {
+        return of_suspension(id, server, output);
+    }
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let history = args.server.ask(output, async |client| {
         let mut history = Vec::new();
@@ -49,6 +69,17 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if history.is_empty() {
         output.note("no revision yet: apply a rule file with `offergate apply FILE`");
     }
+    output.answer(&History(history))?;
+    Ok(Exit::Ok)
+}
+
+fn of_suspension(id: &str, server: &ServerArgs, output: &Output) -> Result<Exit, Failure> {
+    let history = server.ask(output, async |client| {
+        let request = proto::HistoryOfSuspensionRequest { id: id.to_owned() };
+        let found = client.history_of_suspension(request).await;
+        let revisions = found.map_err(failed("the history"))?.revisions;
+        revisions.into_iter().map(RevisionView::of).collect::<Result<Vec<_>, _>>()
+    })?;
     output.answer(&History(history))?;
     Ok(Exit::Ok)
 }

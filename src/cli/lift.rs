@@ -1,12 +1,13 @@
-//! `offergate lift`: ends a suspension now. It stays in the records.
+//! `offergate lift`: proposes to end a suspension. It stays in the records.
 
 use super::change_args::ChangeArgs;
 use super::change_view::ChangeView;
 use super::connection::{ServerArgs, failed};
-use super::enforcement::{Followed, Wait};
+use super::enforcement::Followed;
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
 use super::preview::{Preview, preview_if_possible};
+use super::proposal_view::{ProposalView, note_no_wait};
 use super::revision_view::RevisionView;
 use super::suspension_view::SuspensionView;
 use super::text::Text;
@@ -14,7 +15,7 @@ use crate::wire::proto;
 use proto::preview_change_request::Change;
 use serde::Serialize;
 
-/// End a suspension now; it stays in the records
+/// Propose to end a suspension; it ends when another person approves that
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -38,17 +39,19 @@ pub(super) struct Args {
 struct Lifted {
     suspension: SuspensionView,
     revision: Option<RevisionView>,
-    #[serde(flatten)]
-    followed: Followed,
+    proposal: Option<ProposalView>,
+    /// What people are told of it.
+    #[serde(skip)]
+    said: String,
     dry_run: bool,
     releases: Option<Preview>,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete()?;
+    let change = args.change.complete(&args.server)?;
     let lifted = args.server.ask(output, async |client| {
         let releases = preview_if_possible(&client, output, Change::Lift(args.id.clone())).await?;
-        change.go_on(&format!("lift {}?", args.id), output)?;
+        change.go_on(&format!("propose to lift {}?", args.id), output)?;
         let request = proto::LiftSuspensionRequest {
             id: args.id.clone(),
             request_id: change.request_id,
@@ -58,20 +61,21 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             expected_revision: args.expected_revision,
             validate_only: change.dry_run,
         };
-        let wait = Wait::begin(&client, &args.server);
         let response = client.lift_suspension(request).await.map_err(failed("the lift"))?;
         let revision = response.revision.map(RevisionView::of).transpose()?;
-        let followed = wait.follow(RevisionView::token_of(&revision), change.wait, output).await?;
+        let proposal = response.proposal.map(ProposalView::of).transpose()?;
+        note_no_wait(proposal.as_ref(), change.wait.is_some(), output);
         Ok(Lifted {
             suspension: SuspensionView::of(response.suspension.unwrap_or_default())?,
             revision,
-            followed,
+            said: proposal.as_ref().map(|it| it.proposed(&args.server)).unwrap_or_default(),
+            proposal,
             dry_run: change.dry_run,
             releases,
         })
     })?;
     output.answer(&lifted)?;
-    lifted.followed.end(output)
+    Ok(Exit::Ok)
 }
 
 impl Answer for Lifted {
@@ -79,7 +83,8 @@ impl Answer for Lifted {
         "suspension",
         "revision.revision",
         "revision.token",
-        "enforcement.state",
+        "proposal.id",
+        "proposal.direction",
         "releases.offers_changed",
     ];
 
@@ -88,7 +93,8 @@ impl Answer for Lifted {
             dry_run: self.dry_run,
             touched: self.releases.as_ref(),
             revision: self.revision.as_ref(),
-            followed: &self.followed,
+            proposal: self.proposal.as_ref().map(|it| (it, self.said.clone())),
+            followed: &Followed::default(),
             lift: None,
         };
         view.text(text, |text| self.suspension.fields(text));

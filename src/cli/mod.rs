@@ -5,19 +5,23 @@
 
 mod amend;
 mod apply;
+mod approve;
 mod audit;
 mod backup;
 mod change_args;
 mod change_view;
+mod changes;
 mod check;
 mod completions;
 mod config;
 mod confirm;
 mod connection;
 mod customer_file;
+mod decide_args;
 mod decision_log;
 mod decision_view;
 mod demo;
+mod door;
 mod enforcement;
 mod enforcement_view;
 mod exempt;
@@ -31,9 +35,13 @@ mod instants;
 mod lift;
 mod man;
 mod output;
+mod people;
 mod plan;
 mod preview;
+mod proposal_view;
+mod ratify;
 mod recorded;
+mod reject;
 mod replicas;
 mod request_args;
 mod request_file;
@@ -87,6 +95,10 @@ enum Command {
     Amend(Box<amend::Args>),
     Lift(lift::Args),
     Exempt(Box<exempt::Args>),
+    Approve(approve::Args),
+    Reject(reject::Args),
+    Ratify(ratify::Args),
+    Changes(changes::Args),
     Preview(preview::Args),
     Test(test::Args),
     Plan(plan::Args),
@@ -141,6 +153,10 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Amend(args) => amend::run(args, output)?,
         Command::Lift(args) => lift::run(args, output)?,
         Command::Exempt(args) => exempt::run(args, output)?,
+        Command::Approve(args) => approve::run(args, output)?,
+        Command::Reject(args) => reject::run(args, output)?,
+        Command::Ratify(args) => ratify::run(args, output)?,
+        Command::Changes(args) => changes::run(args, output)?,
         Command::Preview(args) => preview::run(args, output)?,
         Command::Plan(args) => plan::run(args, output)?,
         Command::Apply(args) => apply::run(args, output)?,

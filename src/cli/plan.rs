@@ -109,6 +109,21 @@ pub(super) async fn plan(client: &Client, document: &proto::RuleDocument) -> Res
 }
 
 impl PlanLine {
+    /// A line for people, and one a field.
+    pub(super) fn text(&self, text: &mut Text) {
+        let sign = match self.effect.as_str() {
+            "ADD" => '+',
+            "REMOVE" => '-',
+            "KEEP" => '=',
+            _ => '~',
+        };
+        let kept = if self.is_kept() { ": kept; the file does not mention it" } else { "" };
+        text.line(format_args!("{sign} {} {}{kept}", self.section, self.id));
+        for detail in &self.details {
+            text.line(format_args!("    {detail}"));
+        }
+    }
+
     pub(super) fn all(lines: Vec<proto::PlanLine>) -> Vec<Self> {
         let line = |line: proto::PlanLine| Self {
             effect: bare(line.effect().as_str_name(), "PLAN_EFFECT_"),
@@ -128,19 +143,7 @@ impl Answer for Plan {
             text.line(format_args!("nothing differs from revision {}", self.base_revision));
             return;
         }
-        for line in &self.changes {
-            let sign = match line.effect.as_str() {
-                "ADD" => '+',
-                "REMOVE" => '-',
-                "KEEP" => '=',
-                _ => '~',
-            };
-            let kept = if line.is_kept() { ": kept; the file does not mention it" } else { "" };
-            text.line(format_args!("{sign} {} {}{kept}", line.section, line.id));
-            for detail in &line.details {
-                text.line(format_args!("    {detail}"));
-            }
-        }
+        self.changes.iter().for_each(|line| line.text(text));
         text.gap();
         let count = |effect| self.changes.iter().filter(|line| line.effect == effect).count();
         text.line(format_args!(

@@ -121,7 +121,7 @@ fn wait(args: &AwaitArgs, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn accept(args: &AcceptArgs, output: &Output) -> Result<Exit, Failure> {
-    let change = args.change.complete()?;
+    let change = args.change.complete(&args.server)?;
     if change.dry_run {
         return Err(Failure::usage("a history cannot be accepted to see what would be")
             .help("`offergate status` tells whether it has forked"));

@@ -1,6 +1,6 @@
 //! A revision as the command line prints it: who changed what, when and why.
 
-use super::decision_view::bare;
+use super::decision_view::{bare, stated};
 use super::exit::Failure;
 use super::instants::shown;
 use super::output::Answer;
@@ -8,7 +8,7 @@ use super::text::{Text, to_the_second};
 use crate::wire::proto;
 use serde::Serialize;
 
-/// One applied change.
+/// One record: what happened to a change.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct RevisionView {
     pub(super) revision: u64,
@@ -23,12 +23,24 @@ pub(super) struct RevisionView {
     /// What it touched, as `section/id`.
     pub(super) subjects: Vec<String>,
     pub(super) chain: String,
+    /// What happened.
+    pub(super) act: String,
+    pub(super) direction: Option<String>,
+    /// The change that it is about, if it is about one of another revision.
+    pub(super) change: Option<u64>,
+    pub(super) refused: Option<String>,
+    pub(super) address: Option<String>,
 }
 
 impl RevisionView {
     pub(super) fn of(revision: proto::Revision) -> Result<Self, Failure> {
         Ok(Self {
             kind: bare(revision.kind().as_str_name(), "REVISION_KIND_"),
+            act: bare(revision.act().as_str_name(), "REVISION_ACT_"),
+            direction: direction(revision.direction()),
+            change: Some(revision.change_id).filter(|&change| 0 < change),
+            refused: refused(&revision),
+            address: stated(revision.address),
             create_time: shown(revision.create_time.as_ref())?,
             subjects: revision.subjects.iter().map(subject).collect(),
             revision: revision.number,
@@ -40,6 +52,24 @@ impl RevisionView {
             request_id: revision.request_id,
             chain: revision.chain,
         })
+    }
+
+    /// What happened, and to what kind of change.
+    fn what(&self) -> String {
+        let change = self.change.map(|change| format!(" (change {change})")).unwrap_or_default();
+        match (self.act.as_str(), self.kind.as_str()) {
+            (act, "" | "UNSPECIFIED") => format!("{act}{change}"),
+            ("MAKE", kind) => kind.to_owned(),
+            (act, kind) => format!("{act} {kind}{change}"),
+        }
+    }
+
+    /// Who asked, and who said yes to it.
+    fn who(&self) -> String {
+        match self.approver.as_str() {
+            "" => self.author.clone(),
+            approver => format!("{}, {approver}", self.author),
+        }
     }
 
     /// The token of a change that was made, if one was.
@@ -62,20 +92,34 @@ impl RevisionView {
         [
             self.revision.to_string(),
             to_the_second(self.create_time.as_ref()),
-            self.kind.clone(),
-            self.author.clone(),
+            self.what(),
+            self.who(),
             self.ticket.clone(),
-            self.reason.clone(),
+            self.refused.clone().unwrap_or_else(|| self.reason.clone()),
             touched.join(", "),
         ]
     }
 }
 
-fn subject(subject: &proto::RevisionSubject) -> String {
+pub(super) fn subject(subject: &proto::RevisionSubject) -> String {
     match subject.id.is_empty() {
         true => subject.section.clone(),
         false => format!("{}/{}", subject.section, subject.id),
     }
+}
+
+fn direction(direction: proto::Direction) -> Option<String> {
+    let name = bare(direction.as_str_name(), "DIRECTION_");
+    Some(name).filter(|_| direction != proto::Direction::Unspecified)
+}
+
+fn refused(revision: &proto::Revision) -> Option<String> {
+    let proto::Revision { refused_code, refused_asked, refused_unwritten, .. } = revision;
+    let more = match refused_unwritten {
+        0 => String::new(),
+        more => format!(" (and {more} more before)"),
+    };
+    (!refused_code.is_empty()).then(|| format!("{refused_code}: {refused_asked}{more}"))
 }
 
 impl Answer for RevisionView {
@@ -91,6 +135,10 @@ impl Answer for RevisionView {
         "subjects",
         "token",
         "chain",
+        "act",
+        "direction",
+        "change",
+        "refused",
     ];
 
     /// A line on its own, for changes that arrive one by one.

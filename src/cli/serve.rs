@@ -4,15 +4,17 @@
 //! has the management port, the signals and the end.
 //!
 //! Invariants: everything that can be wrong is found before a port opens; the first line on stdout
-//! is `listening on http://HOST:PORT`, the second `management on http://HOST:PORT`; a server that
+//! is `listening on http://HOST:PORT`, with TLS `https`, the second `management on http://HOST:PORT`; a server that
 //! was told to stop says NOT_SERVING before it stops accepting, and finishes what it has begun.
 
 use super::audit;
 use super::config::bad_settings;
 use super::decision_log;
 use super::demo;
+use super::door::{Way, refuse_what_cannot_serve};
 use super::exit::{Exit, Failure};
 use super::output::Output;
+use super::people;
 use super::stores::{self, Opened};
 use crate::config::{self, ServeArgs, Settings};
 use crate::grpc::{self, LimitSettings, Limits};
@@ -41,7 +43,8 @@ at once.
 
 Examples:
   offergate serve --demo
-  offergate serve --store /var/lib/offergate/rules.db --listen 0.0.0.0:7443")]
+  offergate serve --oidc-issuer https://id.bank.example --oidc-audience offergate \\
+    --store /var/lib/offergate/rules.db")]
 pub(super) struct Args {
     #[command(flatten)]
     serve: ServeArgs,
@@ -49,13 +52,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let settings = config::load(&args.serve).map_err(bad_settings)?;
-    if args.serve.demo && !settings.listen.ip().is_loopback() {
-        return Err(Failure::usage("--demo serves on loopback only, since it lets anybody in")
-            .help("leave --listen out, or give it an address such as 127.0.0.1:7443"));
-    }
+    refuse_what_cannot_serve(&settings, args.serve.demo)?;
+    let way = Way::open(&settings, args.serve.demo)?;
     let key = audit::key_of(&settings, args.serve.demo)?;
     let telemetry = start_telemetry(&settings)?;
     telemetry::log_panics();
+    way.warn(&settings);
     let control = runtime()?;
     let opened = control.block_on(start_service(&settings, &telemetry, &args.serve))?;
     let signs = key.is_some();
@@ -72,12 +74,14 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         .map_err(|error| port_failure("--management-listen", settings.management_listen, error))?;
 
     let address = address_of(clients.first())?;
-    output.raw(&format!("listening on http://{address}\n"))?;
+    output.raw(&format!("listening on {}://{address}\n", way.scheme()))?;
     output.raw(&format!("management on http://{}\n", address_of(Some(&management))?))?;
     if args.serve.demo {
-        output.raw(&demo::banner(address))?;
+        people::note_address(&settings, address)?;
+        output.raw(&demo::banner(address, &people::file(&settings)?))?;
     }
-    let server = Server::new(&settings, &opened, &telemetry, control.handle().clone())?;
+    let server = Server::new(&settings, &opened, &telemetry, &way, control.handle().clone())?;
+    let _following = control.spawn(way.follow());
     let ended = server.serve(&control, clients, management, opened, signs);
     if let Some(recorder) = recorder {
         recorder.stop();
@@ -148,7 +152,10 @@ fn rules_seen(service: &Service) -> Option<RulesSeen> {
     ];
     let counts = kinds.map(|(kind, count)| (kind, u64::try_from(count).unwrap_or(u64::MAX)));
     let age = service.rules_age();
-    Some(RulesSeen { revision: held.head.revision.0, age, counts: counts.into() })
+    let (in_time, overdue) = service.unratified();
+    let unratified =
+        [in_time, overdue].map(|count| u64::try_from(count).unwrap_or(u64::MAX)).into();
+    Some(RulesSeen { revision: held.head.revision.0, age, counts: counts.into(), unratified })
 }
 
 /// How much the server takes on.
@@ -167,6 +174,7 @@ fn limits(settings: &Settings) -> LimitSettings {
 struct Server {
     front: grpc::Front,
     switch: grpc::Switch,
+    door: grpc::Door,
     rpc: RpcLayer,
     limits: Limits,
     management: Management,
@@ -178,6 +186,7 @@ impl Server {
         settings: &Settings,
         opened: &Opened,
         telemetry: &Telemetry,
+        way: &Way,
         control: Handle,
     ) -> Result<Self, Failure> {
         let switch = grpc::Switch::on();
@@ -186,11 +195,13 @@ impl Server {
                 Failure::new(Exit::Failure, "the services cannot be made").because(error)
             })?;
         let asked = Arc::clone(&opened.service);
+        let incidents = telemetry.incidents();
         Ok(Self {
             front,
             switch,
+            door: way.door(incidents.clone()),
             rpc: telemetry.rpc_layer(grpc::METHODS),
-            limits: Limits::new(limits(settings), telemetry.incidents()),
+            limits: Limits::new(limits(settings), incidents),
             management: Management::new(move || asked.ready(), telemetry.encoder()),
             drain_timeout: settings.drain_timeout,
         })
@@ -258,12 +269,13 @@ impl Server {
         stop: &CancellationToken,
         ended: mpsc::UnboundedSender<Result<(), Failure>>,
     ) -> Result<(), Failure> {
-        let (front, rpc, limits) = (self.front.clone(), self.rpc.clone(), self.limits.clone());
+        let (front, door) = (self.front.clone(), self.door.clone());
+        let (rpc, limits) = (self.rpc.clone(), self.limits.clone());
         let stop = stop.clone().cancelled_owned();
         start_thread(format!("worker-{number}"), ended, move || {
-            runtime()?.block_on(grpc::serve(listener, front, limits, rpc, stop)).map_err(|error| {
-                Failure::new(Exit::Failure, "a thread stopped serving").because(error)
-            })
+            runtime()?.block_on(grpc::serve(listener, front, door, limits, rpc, stop)).map_err(
+                |error| Failure::new(Exit::Failure, "a thread stopped serving").because(error),
+            )
         })
     }
 

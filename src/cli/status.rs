@@ -1,10 +1,12 @@
 //! `offergate status`: what a server knows: revision, age, rules by kind, what is suspended now and
 //! what is going to change.
 
+use super::changes;
 use super::connection::{ServerArgs, failed};
 use super::decision_view::stated;
 use super::exit::{Exit, Failure};
 use super::output::{Answer, Output};
+use super::proposal_view::ProposalView;
 use super::revision_view::RevisionView;
 use super::suspension_view::SuspensionView;
 use super::text::{Text, to_the_second};
@@ -41,6 +43,8 @@ struct Status {
     rules: Counts,
     in_force: Vec<SuspensionView>,
     upcoming: Vec<Upcoming>,
+    /// What waits for people: emergencies to ratify, and proposals.
+    waiting: Vec<ProposalView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,6 +109,7 @@ async fn status(client: &Client) -> Result<Status, Failure> {
             suspensions: rules.suspensions.len(),
             exemptions: rules.exemptions.len(),
         },
+        waiting: changes::all(client).await?,
         upcoming: upcoming(&in_force, &scheduled),
         in_force,
     })
@@ -239,6 +244,10 @@ impl Answer for Status {
                 [it.id.clone(), it.target.shown(), it.scope.shown(), from, until]
             }),
         );
+        if !self.waiting.is_empty() {
+            text.gap();
+        }
+        text.table(&ProposalView::HEADER, self.waiting.iter().map(ProposalView::row));
         if !self.upcoming.is_empty() {
             text.gap();
         }

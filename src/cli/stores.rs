@@ -50,7 +50,13 @@ async fn alone(
     path: &Path,
     decisions: Arc<Decisions>,
 ) -> Result<Opened, Failure> {
-    let store = EmbeddedStore::open(path).map_err(store_failure)?;
+    // Reading a long log takes time, and room that goes back to the system with the thread.
+    let path = path.to_owned();
+    let opening = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path));
+    let opened = opening.await.map_err(|error| {
+        Failure::new(Exit::Failure, "the store cannot be opened").because(error)
+    })?;
+    let store = opened.map_err(store_failure)?;
     let broken = store.broken().boxed();
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
     let started = Service::start(store, clock, settings.staleness_limit, Some(decisions)).await;

@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             let printed = progress.printed;
             let cut = match client.take() {
                 Some(client) => follow(&client, output, &mut progress).await?,
-                None => match args.server.connect().await {
+                None => match args.server.connect_as(args.server.credentials()?).await {
                     Ok(connected) => {
                         client = Some(connected);
                         continue;
@@ -113,9 +113,11 @@ async fn follow(
                 return match error.kind {
                     // A server that goes away in the middle shows as one or the other.
                     ErrorKind::Unreachable | ErrorKind::Other => Ok(Some(error.to_string())),
-                    ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Invalid => {
-                        Err(failed("watching")(error))
-                    }
+                    ErrorKind::NotFound
+                    | ErrorKind::Conflict
+                    | ErrorKind::Invalid
+                    | ErrorKind::Unknown
+                    | ErrorKind::NotAllowed => Err(failed("watching")(error)),
                 };
             }
         }

@@ -15,6 +15,10 @@ pub enum ErrorKind {
     Conflict,
     /// The request cannot be used. Correct it.
     Invalid,
+    /// The server does not know who calls.
+    Unknown,
+    /// The caller is known, and may not do this.
+    NotAllowed,
     /// Anything else: look at the message.
     Other,
 }
@@ -35,6 +39,11 @@ pub struct ClientError {
 impl ClientError {
     pub(super) fn address(address: &str, error: &dyn std::error::Error) -> Self {
         let message = format!("`{address}` is no address such as `127.0.0.1:7443`: {error}");
+        Self { kind: ErrorKind::Invalid, message, reason: None, fields: Vec::new() }
+    }
+
+    pub(super) fn credentials(what: impl fmt::Display) -> Self {
+        let message = what.to_string();
         Self { kind: ErrorKind::Invalid, message, reason: None, fields: Vec::new() }
     }
 
@@ -67,15 +76,15 @@ impl From<Status> for ClientError {
             Code::NotFound => ErrorKind::NotFound,
             Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition => ErrorKind::Conflict,
             Code::InvalidArgument | Code::OutOfRange => ErrorKind::Invalid,
+            Code::Unauthenticated => ErrorKind::Unknown,
+            Code::PermissionDenied => ErrorKind::NotAllowed,
             Code::Ok
             | Code::Cancelled
             | Code::Unknown
-            | Code::PermissionDenied
             | Code::ResourceExhausted
             | Code::Unimplemented
             | Code::Internal
-            | Code::DataLoss
-            | Code::Unauthenticated => ErrorKind::Other,
+            | Code::DataLoss => ErrorKind::Other,
         };
         let details = status.get_error_details();
         let fields = (details.bad_request().into_iter())

@@ -3,9 +3,14 @@
 //! Thin: one method an RPC, every error already sorted by what a caller can do about it. It retries
 //! nothing by itself; a change can be sent again as it is, since its request id makes it safe.
 
+mod credentials;
 mod error;
 
+pub use credentials::Credentials;
+pub(crate) use credentials::is_this_machine;
 pub use error::{ClientError, ErrorKind};
+
+use credentials::Bearer;
 
 use crate::wire::proto;
 use proto::audit_service_client::AuditServiceClient;
@@ -16,6 +21,7 @@ use proto::rule_service_client::RuleServiceClient;
 use proto::suspension_service_client::SuspensionServiceClient;
 use std::time::Duration;
 use tonic::codegen::tokio_stream::Stream;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
 use tonic_health::pb::HealthCheckRequest;
@@ -29,18 +35,31 @@ const MOST_ANSWER: usize = 64 * 1024 * 1024;
 /// A connection to a server. Cheap to clone; clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Client {
-    channel: Channel,
+    channel: InterceptedService<Channel, Bearer>,
     timeout: Duration,
 }
 
 impl Client {
-    /// Connects. `address` is `HOST:PORT` or `http://HOST:PORT`; `timeout` bounds the connecting, and
-    /// then each call that is no stream.
+    /// Connects without any proof of who calls. `address` is `HOST:PORT`, `http://HOST:PORT` or
+    /// `https://HOST:PORT`; `timeout` bounds the connecting, and then each call that is no stream.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for an address that is none, [`ErrorKind::Unreachable`] when nobody
     /// answers in time.
     pub async fn connect(address: &str, timeout: Duration) -> Result<Self, ClientError> {
+        Self::connect_as(address, timeout, Credentials::default()).await
+    }
+
+    /// The same, with what proves who calls.
+    ///
+    /// # Errors
+    /// As above; and [`ErrorKind::Invalid`] for credentials that cannot be used, or would be sent to another
+    /// machine in plain text.
+    pub async fn connect_as(
+        address: &str,
+        timeout: Duration,
+        credentials: Credentials,
+    ) -> Result<Self, ClientError> {
         let uri = match address.contains("://") {
             true => address.to_owned(),
             false => format!("http://{address}"),
@@ -49,11 +68,12 @@ impl Client {
             .map_err(|error| ClientError::address(address, &error))?
             .connect_timeout(timeout)
             .http2_keep_alive_interval(Duration::from_secs(30));
+        let (endpoint, bearer) = credentials.apply(endpoint)?;
         let channel = tokio::time::timeout(timeout, endpoint.connect())
             .await
             .map_err(|_| ClientError::unreachable(address, "no answer in time".into()))?
             .map_err(|error| ClientError::unreachable(address, error.into()))?;
-        Ok(Self { channel, timeout })
+        Ok(Self { channel: InterceptedService::new(channel, bearer), timeout })
     }
 
     /// Whether the server says that `service` can be asked; the empty name is the server as a whole.
@@ -167,6 +187,14 @@ calls! {
     }
     SuspensionServiceClient {
         create_suspension(CreateSuspensionRequest) -> CreateSuspensionResponse;
+        approve_change(ApproveChangeRequest) -> ApproveChangeResponse;
+        reject_change(RejectChangeRequest) -> RejectChangeResponse;
+        edit_change(EditChangeRequest) -> EditChangeResponse;
+        emergency_suspend(EmergencySuspendRequest) -> EmergencySuspendResponse;
+        ratify_change(RatifyChangeRequest) -> RatifyChangeResponse;
+        get_change(GetChangeRequest) -> GetChangeResponse;
+        list_changes(ListChangesRequest) -> ListChangesResponse;
+        history_of_suspension(HistoryOfSuspensionRequest) -> HistoryOfSuspensionResponse;
         amend_suspension(AmendSuspensionRequest) -> AmendSuspensionResponse;
         lift_suspension(LiftSuspensionRequest) -> LiftSuspensionResponse;
         create_exemption(CreateExemptionRequest) -> CreateExemptionResponse;

@@ -3,7 +3,8 @@
 //! Values are kept as text here and read with all others, so that a bad flag and a bad line in the
 //! file are told together.
 
-use super::table::{SETTINGS, Setting};
+use super::setting::Setting;
+use super::table::SETTINGS;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! The settings of the decision log: what they are, and their rows in the table.
 
 use super::read::{choice, count, share};
-use super::table::{DefaultValue, Setting};
+use super::setting::{DefaultValue, Setting};
 use std::path::PathBuf;
 
 /// What is written of decisions, and where to.

@@ -1,7 +1,7 @@
 //! Reads the settings file: TOML, one key a setting, no tables.
 
 use super::read::nearest;
-use super::table::Setting;
+use super::setting::Setting;
 use super::{Place, Problem};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,7 +3,8 @@
 use super::args::ServeArgs;
 use super::file::{self, FileValues};
 use super::read::{Surroundings, nearest};
-use super::table::{DefaultValue, SETTINGS, Setting};
+use super::setting::{DefaultValue, Setting};
+use super::table::SETTINGS;
 use super::{
     ConfigErrors, Origin, Place, Problem, RedisServers, Settings, StoreLocation, store_url,
 };
@@ -17,6 +18,11 @@ const NO_SETTINGS: &[&str] = &[
     "OFFERGATE_SERVER",
     "OFFERGATE_OUTPUT",
     "OFFERGATE_AUTHOR",
+    "OFFERGATE_AS",
+    "OFFERGATE_TOKEN_FILE",
+    "OFFERGATE_CA_FILE",
+    "OFFERGATE_CERTIFICATE_FILE",
+    "OFFERGATE_KEY_FILE",
     "OFFERGATE_COMMIT",
     "OFFERGATE_CASES",
     "OFFERGATE_SEED",
@@ -63,6 +69,7 @@ pub(super) fn load_from(
     }
     refuse_one_address_for_both(&settings, &mut problems);
     refuse_half_a_shared_store(&settings, &mut problems);
+    settings.identity.refuse_half_of_it(&settings.origins, &mut problems);
     refuse_half_a_decision_log(&settings, &mut problems);
     if problems.is_empty() { Ok(settings) } else { Err(ConfigErrors(problems)) }
 }

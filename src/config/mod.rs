@@ -10,16 +10,19 @@
 mod args;
 mod decision_log;
 mod file;
+mod identity;
 mod load;
 mod read;
+mod setting;
 mod show;
 mod store_url;
 mod table;
 
 pub use args::ServeArgs;
 pub use decision_log::{DecisionLogMode, DecisionLogSettings, WhenFull};
+pub use identity::{Anonymous, IdentitySettings};
 pub use load::load;
-pub use read::{default_decision_log, default_journal, duration};
+pub use read::{default_decision_log, default_journal, demo_people, duration};
 pub use show::{ShowFormat, reference, show};
 pub use store_url::{RedisServers, RedisUrl};
 
@@ -57,6 +60,8 @@ pub struct Settings {
     pub journal: Option<PathBuf>,
     /// The key that signs checkpoints of the log of changes; `None` to sign nothing.
     pub audit_key_file: Option<PathBuf>,
+    /// How callers prove who they are.
+    pub identity: IdentitySettings,
     /// How old proof of knowing all rules may be while `ELIGIBLE` is still answered.
     pub staleness_limit: Duration,
     /// How many threads serve checks.

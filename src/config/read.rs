@@ -47,6 +47,14 @@ pub fn default_journal(demo: bool) -> Result<PathBuf, String> {
     in_state_folder(&Surroundings::of_process(demo), "journal.db", "journal").map(PathBuf::from)
 }
 
+/// Where the demonstration keeps its people's tokens.
+///
+/// # Errors
+/// When no state folder is known, in words for an operator.
+pub fn demo_people() -> Result<PathBuf, String> {
+    in_state_folder(&Surroundings::of_process(true), "people.tokens", "HOME").map(PathBuf::from)
+}
+
 /// Where the decision log is when nobody says.
 ///
 /// # Errors
@@ -112,6 +120,24 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!("`{text}` is no namespace; write 1 to 64 letters, digits, `-`, `_`, `.`"))
+}
+
+/// A trust domain of SPIFFE.
+pub(super) fn trust_domain(text: &str) -> Result<String, String> {
+    let fits =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
+    if (1..=255).contains(&text.len()) && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{text}` is no trust domain; write one such as `bank.example`"))
+}
+
+/// Text without spaces, which would be a slip in what is compared to the letter.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    match text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        true => Err(format!("`{}` has a space in it", text.escape_debug())),
+        false => Ok(text.to_owned()),
+    }
 }
 
 fn is_scheme(byte: u8) -> bool {

@@ -1,7 +1,8 @@
 //! Shows settings: the values in force with their origins, and the reference of all there are.
 
 use super::Settings;
-use super::table::{SETTINGS, Setting};
+use super::setting::Setting;
+use super::table::SETTINGS;
 use std::fmt::Write;
 
 /// How settings are printed.

@@ -1,61 +1,25 @@
 //! The table of settings: the one place that names them.
 
 use super::read::{
-    Surroundings, address, choice, count, default_store, duration, namespace, store, yes_or_no,
+    address, choice, count, default_store, duration, namespace, store, text, trust_domain,
+    yes_or_no,
 };
-use super::{DecisionLogSettings, LogFormat, Secret, Settings, StoreLocation, decision_log};
+use super::setting::{DefaultValue, Setting};
+use super::{
+    Anonymous, DecisionLogSettings, IdentitySettings, LogFormat, Secret, Settings, StoreLocation,
+    decision_log,
+};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// One setting.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Setting {
-    /// As the file spells it; the flag has dashes, the variable capitals and a prefix.
-    pub(super) name: &'static str,
-    /// What it does, in a sentence.
-    pub(super) effect: &'static str,
-    /// What a value looks like, with its unit and range.
-    pub(super) form: &'static str,
-    /// What holds when nobody says anything.
-    pub(super) default: DefaultValue,
-    /// Whether the value must never be shown; then a `..._FILE` variable may name a file instead.
-    pub(super) secret: bool,
-    /// Reads a value into its place, or says what is wrong with it.
-    pub(super) read: fn(&mut Settings, &str) -> Result<(), String>,
-}
-
-/// What holds when nobody says anything.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum DefaultValue {
-    /// Always the same.
-    Fixed(&'static str),
-    /// Told in words, and worked out from where the server runs; that can fail.
-    Found(&'static str, fn(&Surroundings) -> Result<String, String>),
-    /// Nothing, which these words explain.
-    Unset(&'static str),
-}
-
-impl Setting {
-    pub(super) fn flag(&self) -> String {
-        self.name.replace('_', "-")
-    }
-
-    pub(super) fn variable(&self) -> String {
-        format!("OFFERGATE_{}", self.name.to_uppercase())
-    }
-
-    /// The default, as the reference tells it.
-    pub(super) fn default_in_words(&self) -> &'static str {
-        match self.default {
-            DefaultValue::Fixed(value) => value,
-            DefaultValue::Found(words, _) | DefaultValue::Unset(words) => words,
-        }
-    }
-}
-
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+fn path(place: &mut Option<PathBuf>, text: &str) -> Result<(), String> {
+    *place = Some(PathBuf::from(text));
+    Ok(())
 }
 
 /// All settings, in the order in which they are shown.
@@ -126,10 +90,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         form: "path of a PEM file",
         default: DefaultValue::Unset("the machine's own list"),
         secret: false,
-        read: |settings, text| {
-            settings.store_ca_file = Some(PathBuf::from(text));
-            Ok(())
-        },
+        read: |settings, text| path(&mut settings.store_ca_file, text),
     },
     Setting {
         name: "store_certificate_file",
@@ -137,10 +98,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         form: "path of a PEM file",
         default: DefaultValue::Unset("none"),
         secret: false,
-        read: |settings, text| {
-            settings.store_certificate_file = Some(PathBuf::from(text));
-            Ok(())
-        },
+        read: |settings, text| path(&mut settings.store_certificate_file, text),
     },
     Setting {
         name: "store_key_file",
@@ -148,10 +106,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         form: "path of a PEM file",
         default: DefaultValue::Unset("none"),
         secret: false,
-        read: |settings, text| {
-            settings.store_key_file = Some(PathBuf::from(text));
-            Ok(())
-        },
+        read: |settings, text| path(&mut settings.store_key_file, text),
     },
     Setting {
         name: "replica",
@@ -179,10 +134,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         form: "PATH",
         default: DefaultValue::Unset("journal.db in the folder of the default store"),
         secret: false,
-        read: |settings, text| {
-            settings.journal = Some(PathBuf::from(text));
-            Ok(())
-        },
+        read: |settings, text| path(&mut settings.journal, text),
     },
     Setting {
         name: "audit_key_file",
@@ -191,10 +143,109 @@ pub(super) const SETTINGS: &[Setting] = &[
         form: "path of a file with a C2SP signer key, or an ed25519 key in PKCS #8, PEM",
         default: DefaultValue::Unset("none: nothing is signed; with --demo one is made"),
         secret: false,
+        read: |settings, text| path(&mut settings.audit_key_file, text),
+    },
+    Setting {
+        name: "anonymous",
+        effect: "What somebody may do who does not prove who they are: nothing, ask for decisions, or \
+                 everything, under any name that they give.",
+        form: "none, checks or everything",
+        default: DefaultValue::Fixed("none"),
+        secret: false,
         read: |settings, text| {
-            settings.audit_key_file = Some(PathBuf::from(text));
-            Ok(())
+            let choices = [
+                ("none", Anonymous::None),
+                ("checks", Anonymous::Checks),
+                ("everything", Anonymous::Everything),
+            ];
+            choice(text, &choices).map(|value| settings.identity.anonymous = value)
         },
+    },
+    Setting {
+        name: "tls_certificate_file",
+        effect: "The certificate to show to clients, which then come over TLS 1.3. Read anew when it \
+                 changes, like all files of certificates and principals.",
+        form: "path of a PEM file",
+        default: DefaultValue::Unset("none: clients come in plain text"),
+        secret: false,
+        read: |settings, text| path(&mut settings.identity.tls_certificate_file, text),
+    },
+    Setting {
+        name: "tls_key_file",
+        effect: "The key of that certificate. Only its owner may have access to the file.",
+        form: "path of a PEM file",
+        default: DefaultValue::Unset("none"),
+        secret: false,
+        read: |settings, text| path(&mut settings.identity.tls_key_file, text),
+    },
+    Setting {
+        name: "client_ca_file",
+        effect: "The authorities that sign the certificates by which services prove who they are.",
+        form: "path of a PEM file",
+        default: DefaultValue::Unset("none: no certificate proves anything"),
+        secret: false,
+        read: |settings, text| path(&mut settings.identity.client_ca_file, text),
+    },
+    Setting {
+        name: "client_crl_file",
+        effect: "What those authorities have revoked. Once it is past its own end, no certificate is \
+                 taken until it is renewed.",
+        form: "path of a PEM file",
+        default: DefaultValue::Unset("none: nothing is revoked"),
+        secret: false,
+        read: |settings, text| path(&mut settings.identity.client_crl_file, text),
+    },
+    Setting {
+        name: "trust_domain",
+        effect: "The trust domain of services: a certificate must have exactly one URI, spiffe://, this \
+                 domain, and a path that `principals_file` has.",
+        form: "lower-case letters, digits, `.`, `-`, `_`",
+        default: DefaultValue::Unset("none"),
+        secret: false,
+        read: |settings, given| {
+            trust_domain(given).map(|value| settings.identity.trust_domain = Some(value))
+        },
+    },
+    Setting {
+        name: "principals_file",
+        effect: "Services by the path in their certificates, with names, roles and owners; and roles of \
+                 people beyond those in their tokens.",
+        form: "path of a YAML file",
+        default: DefaultValue::Unset("none"),
+        secret: false,
+        read: |settings, text| path(&mut settings.identity.principals_file, text),
+    },
+    Setting {
+        name: "oidc_issuer",
+        effect: "Who makes the tokens by which people prove who they are: their `iss`, to the letter.",
+        form: "https URL",
+        default: DefaultValue::Unset("none: no token proves anything"),
+        secret: false,
+        read: |settings, given| text(given).map(|it| settings.identity.oidc_issuer = Some(it)),
+    },
+    Setting {
+        name: "oidc_audience",
+        effect: "What tokens must name as their audience (`aud`).",
+        form: "text",
+        default: DefaultValue::Unset("none"),
+        secret: false,
+        read: |settings, given| text(given).map(|it| settings.identity.oidc_audience = Some(it)),
+    },
+    Setting {
+        name: "oidc_jwks_url",
+        effect: "Where the issuer publishes its keys.",
+        form: "https URL",
+        default: DefaultValue::Unset("the issuer is asked (OpenID Connect Discovery)"),
+        secret: false,
+        read: |settings, given| text(given).map(|it| settings.identity.oidc_jwks_url = Some(it)),
+    },
+    Setting {
+        name: "oidc_roles_claim",
+        effect: "The claim of a token that lists the person's roles, by our names; others are passed over.",
+        form: "text",
+        default: DefaultValue::Fixed("roles"),
+        secret: false,
+        read: |settings, given| text(given).map(|it| settings.identity.oidc_roles_claim = it),
     },
     Setting {
         name: "staleness_limit",
@@ -338,6 +389,7 @@ impl Settings {
             advertise: None,
             journal: None,
             audit_key_file: None,
+            identity: IdentitySettings::default(),
             staleness_limit: Duration::ZERO,
             workers: 0,
             reflection: false,

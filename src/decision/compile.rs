@@ -66,7 +66,7 @@ impl Snapshot {
             let candidates = candidates(found.on_offers.remove(id));
             offers.insert(id.clone(), compile_offer(rules, offer, &products, candidates)?);
         }
-        Ok(Self { revision, terms, offers })
+        Ok(Self { revision, terms: Arc::new(terms), offers: Arc::new(offers) })
     }
 }
 

@@ -8,12 +8,15 @@
 //! survive the known dimensions, weigh the survivors, check [`criteria`] and entitlement, and
 //! conclude from the [`findings`]. [`twin`] does the same slowly and obviously, and the two must
 //! agree.
+//!
+//! [`direction`] says of a change whether it can make anything eligible.
 
 mod candidates;
 mod compile;
 mod condition;
 mod criteria;
 mod decide;
+mod direction;
 mod facts;
 mod findings;
 mod ownership;
@@ -26,6 +29,7 @@ pub mod twin;
 
 pub use compile::CompileError;
 pub use decide::decide;
+pub use direction::direction;
 pub use ownership::{Involved, Involvement};
 pub use snapshot::Snapshot;
 pub use trace::{

@@ -13,8 +13,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Snapshot {
     pub(super) revision: Revision,
-    pub(super) terms: Terms,
-    pub(super) offers: FxHashMap<OfferId, CompiledOffer>,
+    pub(super) terms: Arc<Terms>,
+    pub(super) offers: Arc<FxHashMap<OfferId, CompiledOffer>>,
 }
 
 #[derive(Debug)]
@@ -53,6 +53,12 @@ impl Snapshot {
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// The same rules, as a later revision that left them as they are.
+    #[must_use]
+    pub fn at(&self, revision: Revision) -> Self {
+        Self { revision, terms: Arc::clone(&self.terms), offers: Arc::clone(&self.offers) }
     }
 
     pub(super) fn offer(&self, id: &str) -> Option<&CompiledOffer> {

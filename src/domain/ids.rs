@@ -1,8 +1,10 @@
 //! Identifiers and vocabulary terms, one type a kind, so that no two kinds can be confused.
 
+use super::Vocabularies;
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Why a text is no identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -15,8 +17,16 @@ fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
+/// A vocabulary term's text; that of a usual one is shared. Thousands of rules state the same few
+/// terms, and are held for long.
+fn term(text: &str) -> Arc<str> {
+    static USUAL: LazyLock<BTreeSet<Arc<str>>> =
+        LazyLock::new(|| Vocabularies::usual_terms().map(Arc::from).collect());
+    USUAL.get(text).map_or_else(|| text.into(), Arc::clone)
+}
+
 macro_rules! identifiers {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+    ($share:expr; $($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>); // INVARIANT: `is_id`.
@@ -27,7 +37,7 @@ macro_rules! identifiers {
             /// # Errors
             /// When `text` is not 1 to 64 ASCII letters, digits, `-` or `_`.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
-                if is_id(text) { Ok(Self(text.into())) } else { Err(InvalidId) }
+                if is_id(text) { Ok(Self($share(text))) } else { Err(InvalidId) }
             }
 
             /// The identifier as it was written.
@@ -72,6 +82,7 @@ macro_rules! identifiers {
 }
 
 identifiers! {
+    Arc::from;
     /// A legal entity that supplies a product or a component.
     VendorId;
     /// What is supplied.
@@ -84,6 +95,10 @@ identifiers! {
     SuspensionId;
     /// A named, time-limited permission against named suspensions.
     ExemptionId;
+}
+
+identifiers! {
+    term;
     /// A customer segment, from the rule set's vocabulary.
     Segment;
     /// A kind of device, from the rule set's vocabulary.

@@ -10,6 +10,7 @@
 mod advisory;
 mod country;
 mod decision;
+mod direction;
 mod ids;
 mod offer;
 mod principal;
@@ -26,6 +27,7 @@ mod window;
 pub use advisory::{Advisory, AdvisoryStatus, Force};
 pub use country::{Country, InvalidCountry};
 pub use decision::{Decision, Outcome, Reason, ReasonCode, ReportedSuspension};
+pub use direction::Direction;
 pub use ids::{
     AdvisoryId, Channel, CustomerId, Device, ExemptionId, InvalidCustomerId, InvalidId, OfferId,
     ProductClass, ProductId, Segment, SuspensionId, VendorId,

@@ -165,6 +165,12 @@ impl Roles {
     pub fn and(self, role: Role) -> Self {
         Self(self.0 | (1 << role as u8))
     }
+
+    /// These, and all of the others.
+    #[must_use]
+    pub fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
 }
 
 impl FromIterator<Role> for Roles {

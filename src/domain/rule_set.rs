@@ -46,7 +46,18 @@ impl Vocabularies {
 
     /// Channels on which the bank approaches the customer, by name, whatever else is in the list.
     pub const OUTBOUND: [&'static str; 3] = ["EMAIL", "SMS", "POST"];
+
+    /// The terms of rule sets that bring no lists of their own, whatever they are about.
+    pub(super) fn usual_terms() -> impl Iterator<Item = &'static str> {
+        SEGMENTS.into_iter().chain(DEVICES).chain(CHANNELS)
+    }
 }
+
+/// The terms of rule sets that bring no lists of their own.
+const SEGMENTS: [&str; 7] =
+    ["RETAIL", "BUSINESS", "CNI", "GOV_CENTRAL", "GOV_FEDERAL", "GOV_NATSEC", "GOV_OTHER"];
+const DEVICES: [&str; 2] = ["DESKTOP", "MOBILE"];
+const CHANNELS: [&str; 7] = ["WEB", "APP", "BRANCH", "PHONE", "EMAIL", "SMS", "POST"];
 
 impl Default for Vocabularies {
     fn default() -> Self {
@@ -54,23 +65,9 @@ impl Default for Vocabularies {
             names.iter().filter_map(|name| parse(name).ok()).collect()
         }
         Self {
-            segments: terms(
-                &[
-                    "RETAIL",
-                    "BUSINESS",
-                    "CNI",
-                    "GOV_CENTRAL",
-                    "GOV_FEDERAL",
-                    "GOV_NATSEC",
-                    "GOV_OTHER",
-                ],
-                Segment::parse,
-            ),
-            devices: terms(&["DESKTOP", "MOBILE"], Device::parse),
-            channels: terms(
-                &["WEB", "APP", "BRANCH", "PHONE", "EMAIL", "SMS", "POST"],
-                Channel::parse,
-            ),
+            segments: terms(&SEGMENTS, Segment::parse),
+            devices: terms(&DEVICES, Device::parse),
+            channels: terms(&CHANNELS, Channel::parse),
         }
     }
 }

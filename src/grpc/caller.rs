@@ -3,7 +3,15 @@
 use crate::domain::Principal;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use tonic::transport::server::TcpConnectInfo;
+
+/// What is known of a connection, once and for all of its calls.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    /// Where it comes from.
+    pub(super) address: Option<SocketAddr>,
+    /// The path in the service's certificate, if it showed one.
+    pub(super) service: Option<Arc<str>>,
+}
 
 /// Who calls, and from where. A layer puts [`Caller`] into a call's extensions.
 #[derive(Debug, Clone)]
@@ -44,6 +52,5 @@ impl Caller {
 
 /// The address that a call came from, where it is known.
 pub(super) fn address(extensions: &tonic::Extensions) -> Option<IpAddr> {
-    let peer = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    peer.as_ref().map(SocketAddr::ip)
+    extensions.get::<Peer>().and_then(|peer| peer.address).map(|address| address.ip())
 }

@@ -2,7 +2,7 @@
 
 use super::api::Api;
 use super::deadline;
-use super::requester::{Asked, Why};
+use super::requester::{Asked, Hand, Why};
 use super::status::{invalid, status_of};
 use crate::domain::{Revision, Token};
 use crate::service::{
@@ -55,7 +55,7 @@ impl FleetService for Api {
         &self,
         request: Request<proto::AcceptHistoryRequest>,
     ) -> Result<Response<proto::AcceptHistoryResponse>, Status> {
-        let message = request.into_inner();
+        let (hand, message) = Hand::of(request);
         let asked = Asked {
             request_id: &message.request_id,
             author: &message.author,
@@ -64,7 +64,7 @@ impl FleetService for Api {
         };
         let why = Why::Given { reason: &message.reason, ticket: &message.ticket };
         let requester =
-            asked.read(why, FieldErrors::default()).map_err(|errors| invalid(&errors))?;
+            asked.read(&hand, why, FieldErrors::default()).map_err(|errors| invalid(&errors))?;
         let token = self.service.accept_history(requester).await.map_err(status_of)?;
         Ok(Response::new(proto::AcceptHistoryResponse { token: token.to_string() }))
     }

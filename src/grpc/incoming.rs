@@ -1,13 +1,18 @@
 //! Listeners and their connections: one listener a core on the same port, a limit of connections in
 //! all and for each peer, and an accept loop that does not spin when the process runs out of files.
+//! Handshakes go on beside it (`handshake.rs`).
 //!
 //! Invariant: a connection that there is no room for is closed at once and counted. It never waits,
 //! so that its client goes elsewhere, and a full server still shows that it is there.
 
+use super::caller::Peer;
+use super::door::Door;
+use super::handshake::{Handshakes, Secured};
 use crate::telemetry::{Incidents, TurnedAway};
 use futures_util::Stream;
 use rustc_hash::FxHashMap;
 use socket2::{Domain, Protocol, Socket, Type};
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
@@ -16,7 +21,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 /// How long to wait after an accept that failed for want of something.
 const AFTER_A_FAILURE: Duration = Duration::from_millis(50);
@@ -46,16 +51,28 @@ fn shared_listener(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// The connections of a listener that there is room for, as they come, without an end.
+/// The connections of a listener that there is room for, and with TLS those that came through the
+/// handshake, as they come, without an end.
 pub(super) fn connections(
     listener: StdListener,
     room: Arc<Room>,
-) -> io::Result<impl Stream<Item = io::Result<Connection>>> {
+    door: &Door,
+) -> io::Result<impl Stream<Item = io::Result<Connection>> + use<>> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    Ok(futures_util::stream::unfold((listener, room), |(listener, room)| async move {
-        let connection = accept(&listener, &room).await;
-        Some((Ok(connection), (listener, room)))
+    let handshakes = door.tls.clone().map(|tls| Handshakes::new(tls, door.clone()));
+    let state = (listener, room, handshakes);
+    Ok(futures_util::stream::unfold(state, |(listener, room, mut handshakes)| async move {
+        let connection = match &mut handshakes {
+            None => accept(&listener, &room).await,
+            Some(handshakes) => loop {
+                tokio::select! {
+                    accepted = accept(&listener, &room) => handshakes.begin(accepted),
+                    Some(connection) = handshakes.next() => break connection,
+                }
+            },
+        };
+        Some((Ok(connection), (listener, room, handshakes)))
     }))
 }
 
@@ -66,7 +83,8 @@ async fn accept(listener: &TcpListener, room: &Arc<Room>) -> Connection {
                 let Some(place) = room.place_for(peer.ip()) else { continue };
                 // Without it small answers wait for the peer's acknowledgement.
                 if stream.set_nodelay(true).is_ok() {
-                    return Connection { stream, _place: place };
+                    let peer = Peer { address: Some(peer), service: None };
+                    return Connection { stream: Transport::Plain(stream), peer, _place: place };
                 }
             }
             Err(error) if is_the_peers(&error) => {}
@@ -163,18 +181,56 @@ fn is_the_peers(error: &io::Error) -> bool {
     )
 }
 
-/// A connection, and its place among those that are allowed.
+/// A connection, who is at its other end, and its place among those that are allowed.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Transport,
+    peer: Peer,
     _place: Place,
 }
 
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+/// The bytes of a connection.
+enum Transport {
+    Plain(TcpStream),
+    Secured(Box<Secured>),
+}
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+impl Connection {
+    /// Replaces its bytes by those under them, and says who was found at the other end. `None` if `secure`
+    /// refuses the peer.
+    pub(super) async fn secured<F>(self, secure: impl FnOnce(TcpStream) -> F) -> Option<Self>
+    where
+        F: Future<Output = Option<(Secured, Option<Arc<str>>)>>,
+    {
+        let Self { stream, peer, _place } = self;
+        let Transport::Plain(stream) = stream else { return None };
+        let (stream, service) = secure(stream).await?;
+        let stream = Transport::Secured(Box::new(stream));
+        Some(Self { stream, peer: Peer { service, ..peer }, _place })
     }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+/// Hands a call on to whatever the bytes come from.
+macro_rules! either {
+    ($connection:ident, $stream:ident => $call:expr) => {
+        match &mut $connection.stream {
+            Transport::Plain(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            Transport::Secured(stream) => {
+                let $stream = Pin::new(stream.as_mut());
+                $call
+            }
+        }
+    };
 }
 
 impl AsyncRead for Connection {
@@ -183,7 +239,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        either!(self, stream => stream.poll_read(cx, buffer))
     }
 }
 
@@ -193,7 +249,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        either!(self, stream => stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -201,19 +257,22 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        either!(self, stream => stream.poll_write_vectored(cx, parts))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Secured(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        either!(self, stream => stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        either!(self, stream => stream.poll_shutdown(cx))
     }
 }
 

@@ -3,16 +3,20 @@
 //! No rule of the business is here. [`routes`] makes the services and [`serve`] runs them on a
 //! listener; a server may run several, one a core.
 
+mod access;
 mod api;
 mod audit;
 mod caller;
 mod catalog;
+mod changes;
 mod deadline;
+mod door;
 mod eligibility;
 mod explanation;
 mod exposures;
 mod fleet;
 mod front;
+mod handshake;
 mod health;
 mod hot_check;
 mod incoming;
@@ -22,6 +26,7 @@ mod panics;
 mod preview;
 mod refusals;
 mod requester;
+mod roles;
 mod rules;
 mod server;
 mod sizes;
@@ -29,6 +34,7 @@ mod status;
 mod suspensions;
 
 pub use api::{METHODS, routes};
+pub use door::Door;
 pub use front::Front;
 pub use health::Switch;
 pub use incoming::listeners;

@@ -1,14 +1,15 @@
 //! Adapts `RuleService`.
 
 use super::api::Api;
+use super::changes::{self, act, direction, kind};
 use super::deadline;
 use super::eligibility::rule_file;
 use super::paging::{self, Page};
-use super::requester::{Why, asked};
+use super::requester::{Hand, Why, asked};
 use super::status::{invalid, status_of};
 
 use crate::domain::{Revision, Token};
-use crate::service::{DifferenceKind, Plan, Revised};
+use crate::service::{Difference, DifferenceKind, Plan, Revised};
 use crate::wire::{FieldErrors, proto, time};
 use futures_util::{Stream, StreamExt};
 use proto::rule_service_server::RuleService;
@@ -26,14 +27,14 @@ impl RuleService for Api {
     ) -> Result<Response<proto::PlanRulesResponse>, Status> {
         let document = request.into_inner().document.ok_or_else(no_document)?;
         let (plan, base) = self.service.plan(rule_file(document)).await.map_err(status_of)?;
-        Ok(Response::new(proto::PlanRulesResponse { lines: lines(&plan), base_revision: base.0 }))
+        Ok(Response::new(proto::PlanRulesResponse { lines: planned(&plan), base_revision: base.0 }))
     }
 
     async fn apply_rules(
         &self,
         request: Request<proto::ApplyRulesRequest>,
     ) -> Result<Response<proto::ApplyRulesResponse>, Status> {
-        let message = request.into_inner();
+        let (hand, message) = Hand::of(request);
         let mut errors = FieldErrors::default();
         if message.document.is_none() {
             errors.add("document", "is required");
@@ -42,15 +43,17 @@ impl RuleService for Api {
             errors.add("expected_revision", "is required: the revision that was planned against");
         }
         let why = Why::OfAFile { reason: &message.reason, ticket: &message.ticket };
-        let requester = asked!(message).read(why, errors).map_err(|errors| invalid(&errors))?;
+        let requester =
+            asked!(message).read(&hand, why, errors).map_err(|errors| invalid(&errors))?;
         let file = rule_file(message.document.ok_or_else(no_document)?);
         let (changed, plan) = self.service.apply(requester, file).await.map_err(status_of)?;
+        let proposal = changes::waits(&changed, self.service.now());
         let revision = match changed.revised {
             Some(revised) => revision(&revised),
             None => self.newest().await?,
         };
-        let lines = lines(&plan);
-        Ok(Response::new(proto::ApplyRulesResponse { revision: Some(revision), lines }))
+        let lines = planned(&plan);
+        Ok(Response::new(proto::ApplyRulesResponse { revision: Some(revision), lines, proposal }))
     }
 
     async fn export_rules(
@@ -177,31 +180,52 @@ fn no_document() -> Status {
 /// Writes a revision.
 pub(super) fn revision(revised: &Revised) -> proto::Revision {
     let record = &revised.record;
-    let proposal = &record.proposal;
-    // By name, so that a kind which the proto does not know is visible as unspecified and no other.
-    let kind = format!("REVISION_KIND_{}", proposal.kind.name());
-    let subject = |edit: &crate::domain::RuleEdit| {
-        let (section, id) = edit.subject();
-        proto::RevisionSubject { section: section.to_owned(), id: id.to_owned() }
-    };
+    let content = &record.content;
+    let refused = content.refused.as_ref();
     proto::Revision {
         number: record.revision.0,
         token: revised.token.to_string(),
-        kind: proto::RevisionKind::from_str_name(&kind).unwrap_or_default().into(),
-        author: proposal.author.clone(),
-        approver: proposal.approver.clone().unwrap_or_default(),
-        reason: proposal.reason.clone(),
-        ticket: proposal.ticket.clone(),
-        create_time: Some(time::write(proposal.at)),
-        request_id: proposal.request_id.as_str().to_owned(),
-        subjects: proposal.change.edits.iter().map(subject).collect(),
+        kind: kind(content.kind).into(),
+        author: content.author.name.to_string(),
+        approver: content.approver.as_ref().map(|it| it.name.to_string()).unwrap_or_default(),
+        reason: content.reason.clone(),
+        ticket: content.ticket.clone(),
+        create_time: Some(time::write(content.at)),
+        request_id: content.request_id.as_str().to_owned(),
+        subjects: content.change.edits.iter().map(subject).collect(),
         chain: record.chain.to_string(),
+        act: act(content.act).into(),
+        direction: direction(content.direction).into(),
+        change_id: content.proposal.map_or(0, |proposal| proposal.0),
+        refused_code: refused.map(|it| it.code.clone()).unwrap_or_default(),
+        refused_asked: refused.map(|it| it.asked.clone()).unwrap_or_default(),
+        refused_unwritten: refused.map_or(0, |it| it.unwritten),
+        address: content.address.map(|it| it.to_string()).unwrap_or_default(),
     }
 }
 
+/// Writes what one step touches.
+pub(super) fn subject(edit: &crate::domain::RuleEdit) -> proto::RevisionSubject {
+    let (section, id) = edit.subject();
+    proto::RevisionSubject { section: section.to_owned(), id: id.to_owned() }
+}
+
 /// Writes a plan: what differs, then what stays although the file does not mention it.
-fn lines(plan: &Plan) -> Vec<proto::PlanLine> {
-    let differs = plan.differences.iter().map(|difference| {
+fn planned(plan: &Plan) -> Vec<proto::PlanLine> {
+    let kept = |section: &str, id: String| proto::PlanLine {
+        effect: proto::PlanEffect::Keep.into(),
+        section: section.to_owned(),
+        id,
+        details: Vec::new(),
+    };
+    let suspensions = plan.kept_suspensions.iter().map(|id| kept("suspensions", id.to_string()));
+    let exemptions = plan.kept_exemptions.iter().map(|id| kept("exemptions", id.to_string()));
+    lines(&plan.differences).into_iter().chain(suspensions).chain(exemptions).collect()
+}
+
+/// Writes what differs.
+pub(super) fn lines(differences: &[Difference]) -> Vec<proto::PlanLine> {
+    let line = |difference: &Difference| {
         let effect = match difference.kind {
             DifferenceKind::Added => proto::PlanEffect::Add,
             DifferenceKind::Changed => proto::PlanEffect::Change,
@@ -225,14 +249,6 @@ fn lines(plan: &Plan) -> Vec<proto::PlanLine> {
             id: difference.id.clone(),
             details: details.collect(),
         }
-    });
-    let kept = |section: &str, id: String| proto::PlanLine {
-        effect: proto::PlanEffect::Keep.into(),
-        section: section.to_owned(),
-        id,
-        details: Vec::new(),
     };
-    let suspensions = plan.kept_suspensions.iter().map(|id| kept("suspensions", id.to_string()));
-    let exemptions = plan.kept_exemptions.iter().map(|id| kept("exemptions", id.to_string()));
-    differs.chain(suspensions).chain(exemptions).collect()
+    differences.iter().map(line).collect()
 }

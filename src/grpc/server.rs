@@ -1,6 +1,8 @@
 //! Runs the services on one listener, within the limits that keep a server up.
 
+use super::access::AccessLayer;
 use super::deadline::DeadlineLayer;
+use super::door::Door;
 use super::front::Front;
 use super::incoming::{Room, connections};
 use super::overload::OverloadLayer;
@@ -23,8 +25,8 @@ const MOST_PENDING_RESETS: usize = 20;
 /// Streams that we had to reset because the peer broke the rules.
 const MOST_FORCED_RESETS: usize = 256;
 
-/// Largest headers of a call.
-const MOST_HEADERS: u32 = 8 * 1024;
+/// Largest headers of a call: the longest token that is taken, and the rest.
+const MOST_HEADERS: u32 = 12 * 1024;
 
 /// What a peer may send ahead on a stream, and on a connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -97,11 +99,12 @@ pub enum ServeError {
 pub async fn serve(
     listener: TcpListener,
     front: Front,
+    door: Door,
     limits: Limits,
     telemetry: RpcLayer,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let incoming = connections(listener, limits.room)?;
+    let incoming = connections(listener, limits.room, &door)?;
     Server::builder()
         .accept_http1(false)
         .max_concurrent_streams(MOST_STREAMS)
@@ -120,6 +123,7 @@ pub async fn serve(
         .layer(limits.overload)
         .layer(limits.deadlines)
         .layer(RefusalLayer)
+        .layer(AccessLayer(door))
         .serve_with_incoming_shutdown(front, incoming, stop)
         .await?;
     Ok(())

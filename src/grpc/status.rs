@@ -4,7 +4,7 @@
 //! do; hosts, files and causes stay in the log line that is written here.
 
 use crate::domain::Unalterable;
-use crate::service::{LogFull, Problem, ServiceError, StoreError};
+use crate::service::{LogFull, Problem, Refusal, ServiceError, StoreError};
 use crate::wire::{FieldErrors, proto};
 use std::collections::HashMap;
 use std::error::Error;
@@ -200,8 +200,30 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
         ServiceError::NotReplayed(_) => {
             failed(Code::FailedPrecondition, "NOT_REPLAYABLE", &message, [], None)
         }
+        ServiceError::Refused(refusal) => refused(&refusal),
+        ServiceError::Decided { id, revision, .. } => {
+            let about = [("id", id.to_string()), ("revision", revision.to_string())];
+            failed(Code::FailedPrecondition, "CHANGE_DECIDED", &message, about, None)
+        }
+        ServiceError::OtherKind { kind, .. } => {
+            let about = [("kind", kind.to_owned())];
+            failed(Code::FailedPrecondition, "CHANGE_OF_OTHER_KIND", &message, about, None)
+        }
         ServiceError::Store(cause) => store_status(&cause),
     }
+}
+
+fn refused(refusal: &Refusal) -> Status {
+    let code = match refusal {
+        Refusal::NotAuthorised { .. }
+        | Refusal::NotAPerson { .. }
+        | Refusal::SelfApproval { .. }
+        | Refusal::TwoPersonsRequired
+        | Refusal::TooWide { .. } => Code::PermissionDenied,
+        Refusal::TicketRequired => Code::InvalidArgument,
+        Refusal::ApprovalVoid { .. } | Refusal::ProposalLapsed { .. } => Code::FailedPrecondition,
+    };
+    failed(code, refusal.code(), &refusal.to_string(), [], None)
 }
 
 fn store_status(cause: &StoreError) -> Status {
@@ -258,7 +280,8 @@ fn bad_request(
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
-fn failed<const N: usize>(
+/// A status with its reason, and what it is about.
+pub(super) fn failed<const N: usize>(
     code: Code,
     reason: &str,
     message: &str,

@@ -2,10 +2,10 @@
 
 use super::api::Api;
 use super::eligibility::both;
-use super::requester::{Why, asked, because};
+use super::requester::{Hand, Why, asked, because};
 use super::rules::revision;
 use super::status::{invalid, status_of, status_of_rule};
-use super::{paging, preview};
+use super::{changes, paging, preview};
 use crate::domain::{
     Exemption, OfferId, ProductId, Suspension, SuspensionId, Target, Timestamp, VendorId,
 };
@@ -22,8 +22,8 @@ impl SuspensionService for Api {
         &self,
         request: Request<proto::CreateSuspensionRequest>,
     ) -> Result<Response<proto::CreateSuspensionResponse>, Status> {
-        let message = request.into_inner();
-        let requester = asked!(message).read(Why::InTheRule, FieldErrors::default());
+        let (hand, message) = Hand::of(request);
+        let requester = asked!(message).read(&hand, Why::InTheRule, FieldErrors::default());
         let given = message.suspension.unwrap_or_default();
         let starts_now = given.from_time.is_none();
         let (suspension, requester) = both(read_suspension(&given, self.service.now()), requester)
@@ -31,15 +31,15 @@ impl SuspensionService for Api {
         let requester = because(requester, &suspension.reason, &suspension.ticket);
         let id = suspension.id.clone();
         let changed = self.service.suspend(requester, suspension, starts_now).await;
-        let (suspension, revision) = self.outcome(&id, changed)?;
-        Ok(Response::new(proto::CreateSuspensionResponse { suspension, revision }))
+        let (suspension, revision, proposal) = self.outcome(&id, changed)?;
+        Ok(Response::new(proto::CreateSuspensionResponse { suspension, revision, proposal }))
     }
 
     async fn amend_suspension(
         &self,
         request: Request<proto::AmendSuspensionRequest>,
     ) -> Result<Response<proto::AmendSuspensionResponse>, Status> {
-        let message = request.into_inner();
+        let (hand, message) = Hand::of(request);
         let given = message.suspension.unwrap_or_default();
         let mut errors = FieldErrors::default();
         if given.from_time.is_none() {
@@ -52,35 +52,35 @@ impl SuspensionService for Api {
             );
         }
         let why = Why::Given { reason: &message.reason, ticket: &message.ticket };
-        let requester = asked!(message).read(why, errors);
+        let requester = asked!(message).read(&hand, why, errors);
         let (suspension, requester) = both(read_suspension(&given, self.service.now()), requester)
             .map_err(|errors| invalid(&errors))?;
         let id = suspension.id.clone();
         let changed = self.service.amend(requester, suspension).await;
-        let (suspension, revision) = self.outcome(&id, changed)?;
-        Ok(Response::new(proto::AmendSuspensionResponse { suspension, revision }))
+        let (suspension, revision, proposal) = self.outcome(&id, changed)?;
+        Ok(Response::new(proto::AmendSuspensionResponse { suspension, revision, proposal }))
     }
 
     async fn lift_suspension(
         &self,
         request: Request<proto::LiftSuspensionRequest>,
     ) -> Result<Response<proto::LiftSuspensionResponse>, Status> {
-        let message = request.into_inner();
+        let (hand, message) = Hand::of(request);
         let why = Why::Given { reason: &message.reason, ticket: &message.ticket };
-        let requester = asked!(message).read(why, FieldErrors::default());
+        let requester = asked!(message).read(&hand, why, FieldErrors::default());
         let (id, requester) =
             both(suspension_id("id", &message.id), requester).map_err(|errors| invalid(&errors))?;
         let changed = self.service.lift(requester, id.clone()).await;
-        let (suspension, revision) = self.outcome(&id, changed)?;
-        Ok(Response::new(proto::LiftSuspensionResponse { suspension, revision }))
+        let (suspension, revision, proposal) = self.outcome(&id, changed)?;
+        Ok(Response::new(proto::LiftSuspensionResponse { suspension, revision, proposal }))
     }
 
     async fn create_exemption(
         &self,
         request: Request<proto::CreateExemptionRequest>,
     ) -> Result<Response<proto::CreateExemptionResponse>, Status> {
-        let message = request.into_inner();
-        let requester = asked!(message).read(Why::InTheRule, FieldErrors::default());
+        let (hand, message) = Hand::of(request);
+        let requester = asked!(message).read(&hand, Why::InTheRule, FieldErrors::default());
         let given = message.exemption.unwrap_or_default();
         let starts_now = given.from_time.is_none();
         let (exemption, requester) = both(read_exemption(&given, self.service.now()), requester)
@@ -93,6 +93,7 @@ impl SuspensionService for Api {
         Ok(Response::new(proto::CreateExemptionResponse {
             exemption: changed.rules.exemptions.get(&id).map(|found| write_exemption(found)),
             revision: changed.revised.as_ref().map(revision),
+            proposal: changes::waits(&changed, self.service.now()),
         }))
     }
 
@@ -145,6 +146,62 @@ impl SuspensionService for Api {
     ) -> Result<Response<proto::PreviewChangeResponse>, Status> {
         preview::preview(&self.service, request.into_inner()).await.map(Response::new)
     }
+
+    async fn approve_change(
+        &self,
+        request: Request<proto::ApproveChangeRequest>,
+    ) -> Result<Response<proto::ApproveChangeResponse>, Status> {
+        self.approve(request).await
+    }
+
+    async fn reject_change(
+        &self,
+        request: Request<proto::RejectChangeRequest>,
+    ) -> Result<Response<proto::RejectChangeResponse>, Status> {
+        self.reject(request).await
+    }
+
+    async fn edit_change(
+        &self,
+        request: Request<proto::EditChangeRequest>,
+    ) -> Result<Response<proto::EditChangeResponse>, Status> {
+        self.edit(request).await
+    }
+
+    async fn emergency_suspend(
+        &self,
+        request: Request<proto::EmergencySuspendRequest>,
+    ) -> Result<Response<proto::EmergencySuspendResponse>, Status> {
+        self.suspend_in_emergency(request).await
+    }
+
+    async fn ratify_change(
+        &self,
+        request: Request<proto::RatifyChangeRequest>,
+    ) -> Result<Response<proto::RatifyChangeResponse>, Status> {
+        self.ratify(request).await
+    }
+
+    async fn get_change(
+        &self,
+        request: Request<proto::GetChangeRequest>,
+    ) -> Result<Response<proto::GetChangeResponse>, Status> {
+        self.change(request).await
+    }
+
+    async fn list_changes(
+        &self,
+        request: Request<proto::ListChangesRequest>,
+    ) -> Result<Response<proto::ListChangesResponse>, Status> {
+        self.changes(&request)
+    }
+
+    async fn history_of_suspension(
+        &self,
+        request: Request<proto::HistoryOfSuspensionRequest>,
+    ) -> Result<Response<proto::HistoryOfSuspensionResponse>, Status> {
+        self.history_of(request).await
+    }
 }
 
 impl Api {
@@ -153,19 +210,24 @@ impl Api {
         self.service.held().ok_or_else(|| status_of(ServiceError::NotLoaded))
     }
 
-    /// A suspension after a change to it, and the change's revision.
+    /// A suspension as it would be after a change to it, and what the change has become: a record, and
+    /// something that waits.
     fn outcome(
         &self,
         id: &SuspensionId,
         changed: Result<Changed, ServiceError>,
-    ) -> Result<(Option<proto::Suspension>, Option<proto::Revision>), Status> {
+    ) -> Result<Outcome, Status> {
         let changed = changed
             .map_err(|error| status_of_rule(error, "suspensions", id.as_str(), "suspension"))?;
         let found = changed.rules.suspensions.get(id);
-        let suspension = found.map(|found| write_suspension(found, self.service.now()));
-        Ok((suspension, changed.revised.as_ref().map(revision)))
+        let now = self.service.now();
+        let suspension = found.map(|found| write_suspension(found, now));
+        let revision = changed.revised.as_ref().map(revision);
+        Ok((suspension, revision, changes::waits(&changed, now)))
     }
 }
+
+type Outcome = (Option<proto::Suspension>, Option<proto::Revision>, Option<proto::ProposedChange>);
 
 /// The error for an id that the rules do not know.
 pub(super) fn none(kind: &'static str, id: &str) -> Status {

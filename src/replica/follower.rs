@@ -16,7 +16,6 @@ use super::lease::{AfterRenewal, BootTime, Terms, after_renewal};
 use super::{Held, InstallError, Replica};
 use crate::audit::{Chain, Record};
 use crate::clock::Clock;
-use crate::decision::Snapshot;
 use crate::domain::{Revision, RuleSet};
 use crate::store::{Head, Journal, Loaded, Report, SharedStore, Standing, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -259,12 +258,7 @@ impl Follower {
     /// Holds the store's history from its very beginning, when nothing is held yet.
     async fn begin(&self) -> Result<Option<Arc<Held>>, FollowError> {
         let Some(head) = self.in_time(self.store.head()).await? else { return Ok(None) };
-        let start = Head { revision: Revision::ZERO, chain: Chain::START.hash, ..head.clone() };
-        let held = self.replica.install(Loaded {
-            head: start,
-            rules: RuleSet::default(),
-            changed_at: None,
-        })?;
+        let held = self.replica.install(Loaded::start(head.lineage.clone()))?;
         // In a new history nothing is fetched, and no change is begun before the journal has it.
         self.kept.wake();
         self.catch_up(head.revision).await?;
@@ -289,10 +283,10 @@ impl Follower {
             }
             let next = fold(&held, &records)?;
             let revision = next.head.revision;
+            let before = Arc::clone(&held);
             let compiled = tokio::task::spawn_blocking(move || {
-                Snapshot::compile(&next.rules, revision)
-                    .map(|snapshot| Held::new(next, snapshot))
-                    .map_err(|source| InstallError::Compile { revision, source })
+                let compiled = before.followed_by(next);
+                compiled.map_err(|source| InstallError::Compile { revision, source })
             });
             let compiled = compiled.await.map_err(|_| FollowError::BrokenOff)??;
             self.replica.swap_after(&held, compiled)?;
@@ -375,19 +369,14 @@ impl std::fmt::Debug for Follower {
 
 /// What follows from what is held and the records after it, if they do follow.
 fn fold(held: &Held, records: &[Record]) -> Result<Loaded, FollowError> {
-    let mut chain = Chain { revision: held.head.revision, hash: held.head.chain };
-    let (mut rules, mut changed_at) = (held.rules.clone(), held.changed_at);
+    let mut next = held.loaded();
     for record in records {
         let revision = record.revision;
-        let follows = chain.next(&record.proposal).is_ok_and(|(next, _)| next == *record);
-        if !follows && !bugs::passes(record, &chain) {
+        let mut chain = Chain { revision: next.head.revision, hash: next.head.chain };
+        if chain.pass(record).is_err() && !bugs::passes(record, &chain) {
             return Err(FollowError::DoesNotFollow { revision });
         }
-        chain = Chain { revision, hash: record.chain };
-        rules.apply(&record.proposal.change);
-        changed_at = changed_at.max(Some(record.proposal.at));
+        next.take(record.place(), &record.content);
     }
-    let head =
-        Head { lineage: held.head.lineage.clone(), revision: chain.revision, chain: chain.hash };
-    Ok(Loaded { head, rules, changed_at })
+    Ok(next)
 }

@@ -10,13 +10,13 @@
 use super::contact::{Contact, FollowError};
 use super::follower::Follower;
 use super::{Held, InstallError};
-use crate::audit::{ChangeKind, Proposal, RequestId};
+use crate::audit::{ChangeKind, NewRecord, Party, RequestId};
 use crate::decision::Snapshot;
 use crate::domain::{Revision, RuleChange, RuleEdit, Suspension};
 use crate::store::{Head, Loaded, Standing, StoreError};
 use std::sync::Arc;
 
-/// How often a proposal is made anew because another one came first.
+/// How often a suspension is proposed anew because another one came first.
 const MOST_ATTEMPTS: usize = 20;
 
 impl Follower {
@@ -72,8 +72,8 @@ impl Follower {
             if store.rules.suspensions.contains_key(&suspension.id) {
                 return Ok(true);
             }
-            let Some(proposal) = self.proposal(held, suspension, &store) else { return Ok(false) };
-            match self.store.apply(&proposal, store.head.revision).await {
+            let Some(content) = self.content(held, suspension, &store) else { return Ok(false) };
+            match self.store.apply(&content, store.head.revision).await {
                 Ok(_) | Err(StoreError::RequestReused { .. }) => {
                     let suspension = suspension.id.as_str();
                     tracing::warn!(
@@ -90,8 +90,8 @@ impl Follower {
     }
 
     /// `None` when the store's rules make no sense with it. Replicas that hold the same make the same
-    /// proposal, so that it is carried out once.
-    fn proposal(&self, held: &Held, lost: &Suspension, store: &Loaded) -> Option<Proposal> {
+    /// record of it, so that it is carried out once.
+    fn content(&self, held: &Held, lost: &Suspension, store: &Loaded) -> Option<NewRecord> {
         let Head { lineage, revision, chain } = &held.head;
         let advisories = lost.advisories.iter().filter_map(|id| {
             let is_missing = !store.rules.advisories.contains_key(id);
@@ -108,19 +108,17 @@ impl Follower {
         if !compiles || !(self.is_sound)(&after) {
             return None;
         }
-        Some(Proposal {
-            request_id: RequestId::parse(&format!("heal.{}.{}", chain.prefix(), lost.id))?,
-            kind: ChangeKind::HealFork,
-            author: "offergate".to_owned(),
-            approver: None,
+        let request_id = RequestId::parse(&format!("heal.{}.{}", chain.prefix(), lost.id))?;
+        // Not before what put it in force, or a clock that runs behind would undo it.
+        let at = Some(self.wall()).max(held.changed_at).max(store.changed_at)?;
+        let (kind, author) = (ChangeKind::HealFork, Party::ourselves());
+        Some(NewRecord {
             reason: format!(
                 "the store has lost this suspension, which history {lineage} holds at revision \
                  {revision}"
             ),
             ticket: lost.ticket.clone(),
-            // Not before what put it in force, or a clock that runs behind would undo it.
-            at: Some(self.wall()).max(held.changed_at).max(store.changed_at)?,
-            change,
+            ..NewRecord::made(request_id, kind, author, at, change)
         })
     }
 

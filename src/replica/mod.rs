@@ -226,7 +226,7 @@ fn comes_after(next: &Held, held: &Held) -> Result<(), InstallError> {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::domain::{ChainHash, Offer, OfferId, ProductId, RuleSet, Unit, Window};
+    use crate::domain::{ChainHash, Offer, OfferId, ProductId, Unit, Window};
     use crate::store::Head;
 
     fn lineage(digit: char) -> Lineage {
@@ -236,7 +236,7 @@ mod tests {
     fn loaded(digit: char, revision: u64) -> Loaded {
         let (lineage, chain) = (lineage(digit), ChainHash::ZERO);
         let head = Head { lineage, revision: Revision(revision), chain };
-        Loaded { head, rules: RuleSet::default(), changed_at: None }
+        Loaded { head, ..Loaded::start(self::lineage(digit)) }
     }
 
     /// Rules with an offer of a product that nobody declared.

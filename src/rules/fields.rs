@@ -88,7 +88,10 @@ impl<'n> Item<'n> {
 
     /// A list, all items of which read; what does not is left out, and noted.
     pub(super) fn list<T>(&self, of: &str, read: impl Fn(&Item<'n>) -> Option<T>) -> Vec<T> {
-        self.items(of).unwrap_or_default().iter().filter_map(read).collect()
+        let mut read: Vec<T> = self.items(of).unwrap_or_default().iter().filter_map(read).collect();
+        // Most lists are short, and rules are held for long.
+        read.shrink_to_fit();
+        read
     }
 
     /// A list with at least one item; `empty` says what to do instead of an empty one.

@@ -12,10 +12,14 @@ use crate::audit::{AuditKey, Chain, Checkpoint, Record, Tree, TreeHash};
 use crate::domain::{ChainHash, Lineage, Revision};
 use crate::store::Head;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 
 /// How many records are read at once: each can hold a whole rule file.
 const PAGE: usize = 10;
+
+/// How often a checkpoint goes into the ordinary log at most.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// The tree of a service, and what it signs with.
 #[derive(Default)]
@@ -170,8 +174,29 @@ impl Service {
         Ok(ConsistencyProof { to, hashes, from_root, to_root })
     }
 
-    /// Keeps the tree grown, so that nobody waits for a long log to be read. Never ends by itself.
+    /// Keeps the tree grown, so that nobody waits for a long log to be read, and tells its checkpoints.
+    /// Never ends by itself.
     pub async fn follow_log(self: Arc<Self>) {
+        tokio::join!(self.grow(), self.tell_checkpoints());
+    }
+
+    /// Puts a checkpoint into the ordinary log when there is a new one, at most one a minute: whoever
+    /// wants to show another history later has to change what was collected elsewhere by then.
+    async fn tell_checkpoints(&self) {
+        let mut newest = self.newest.subscribe();
+        loop {
+            newest.borrow_and_update();
+            if let Ok((checkpoint, _)) = self.checkpoint(None).await {
+                tracing::info!(checkpoint, "Checkpoint of the log of changes");
+            }
+            tokio::time::sleep(TOLD_EVERY).await;
+            if newest.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn grow(&self) {
         let mut newest = self.newest.subscribe();
         loop {
             newest.borrow_and_update();
@@ -232,13 +257,13 @@ impl Service {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::audit::{KeyName, samples::proposal, verify_consistency, verify_inclusion};
+    use crate::audit::{KeyName, samples::content, verify_consistency, verify_inclusion};
     use crate::clock::SystemClock;
     use crate::store::RuleStore as _;
     use crate::store::memory::MemoryStore;
 
     async fn add(store: &MemoryStore, name: u64, expected: u64) {
-        store.apply(&proposal(name), Revision(expected)).await.unwrap();
+        store.apply(&content(name), Revision(expected)).await.unwrap();
     }
 
     async fn serving(store: &MemoryStore) -> Arc<Service> {

@@ -1,38 +1,18 @@
-//! Changes: built from the rules in force, checked, compiled, written, in effect, acknowledged; in
-//! this order.
-//!
-//! Invariant: nothing is written that does not compile, and nothing is acknowledged that is not in
-//! effect here. A write that ends unclear puts the held rules in doubt until the store was read; a
-//! store that is found damaged, for good.
+//! Changes: what people ask for. Each is proposed, and waits for another person.
 
 use super::history::Revised;
-use super::{Service, ServiceError};
-use crate::audit::{ChangeKind, Proposal, Record, RequestId};
-use crate::decision::Snapshot;
-use crate::domain::{Revision, RuleChange, RuleSet, Timestamp};
-use crate::replica::{Follower, Freshness, Held, InstallError};
+use super::record::Step;
+use super::{Refusal, Service, ServiceError};
+use crate::audit::{Act, ChangeKind, NewRecord, Party, Proposal, Proposed, RequestId};
+use crate::decision::{Snapshot, direction};
+use crate::domain::{Principal, Revision, Role, RuleChange, RuleSet, Timestamp};
 use crate::rules;
-use crate::store::{BoxError, Head, Loaded, StoreError};
+use crate::store::Loaded;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-/// How often a change without an expected revision is built anew because another one came first.
-const MOST_ATTEMPTS: usize = 8;
-
-/// How often rules in doubt are looked at again: often enough that checks are soon answered, seldom
-/// enough that a store in trouble is left in peace.
-const MEND_INTERVAL: Duration = Duration::from_millis(250);
-
-/// How long a change waits for the journal to hold the one before it.
-const JOURNAL_LIMIT: Duration = Duration::from_secs(1);
-
-/// Of how many looks in a row that settle nothing one is logged: one a minute.
-const LOOKS_A_LINE: u32 = 240;
-
-/// How many changes may be under way or wait: as many as people ever make at once. Each may hold a
-/// rule file's worth of memory.
-pub(super) const MOST_CHANGES: usize = 64;
+/// How many proposals may wait at once: more than people ever look through. Each can hold a rule file.
+const MOST_WAITING: usize = 500;
 
 /// Who asks for a change, and why.
 #[derive(Debug, Clone)]
@@ -40,7 +20,9 @@ pub struct Requester {
     /// The caller's name for this attempt.
     pub request_id: RequestId,
     /// Who asks.
-    pub author: String,
+    pub author: Arc<Principal>,
+    /// From where, where that is known.
+    pub address: Option<IpAddr>,
     /// Why.
     pub reason: String,
     /// The change ticket.
@@ -51,22 +33,100 @@ pub struct Requester {
     pub validate_only: bool,
 }
 
-/// A change to make: from the rules before it and the instant of the request to its steps. It is
+impl Requester {
+    /// # Errors
+    /// When the role is missing.
+    pub(super) fn needs(&self, role: Role) -> Result<(), ServiceError> {
+        match self.author.roles.has(role) {
+            true => Ok(()),
+            false => Err(Refusal::NotAuthorised { needs: role }.into()),
+        }
+    }
+
+    /// Who asks, as records hold it.
+    pub(super) fn party(&self) -> Party {
+        Party::from(&*self.author)
+    }
+}
+
+/// A change to ask for: from the rules before it and the instant of the request to its steps. It is
 /// asked again when another change came first, and when a request is repeated.
 pub struct Change {
-    kind: ChangeKind,
+    pub(super) kind: ChangeKind,
+    /// What is asked for, in one line.
+    asked: String,
+    starts_now: bool,
     build: Box<Build>,
 }
 
 type Build = dyn Fn(&RuleSet, Timestamp) -> Result<RuleChange, ServiceError> + Send + Sync;
 
 impl Change {
-    /// A change of this kind.
+    /// A change of this kind, and what it is about in one line.
     pub fn new(
         kind: ChangeKind,
+        asked: String,
         build: impl Fn(&RuleSet, Timestamp) -> Result<RuleChange, ServiceError> + Send + Sync + 'static,
     ) -> Self {
-        Self { kind, build: Box::new(build) }
+        Self { kind, asked, starts_now: false, build: Box::new(build) }
+    }
+
+    /// The same, and what it brings begins at the instant at which it is approved.
+    #[must_use]
+    pub fn starting_now(self, starts_now: bool) -> Self {
+        Self { starts_now, ..self }
+    }
+
+    /// What it would record as a proposal, or as an edit of one; `None` if it changes nothing.
+    pub(super) fn proposed(
+        &self,
+        before: &Loaded,
+        requester: &Requester,
+        at: Timestamp,
+        edited: Option<Revision>,
+    ) -> Result<Option<NewRecord>, ServiceError> {
+        requester.needs(Role::Maker)?;
+        let change = (self.build)(&before.rules, at)?;
+        if change.is_empty() {
+            return Ok(None);
+        }
+        let waiting = before.waiting.proposals.values().filter(|it| !it.has_lapsed(at)).count();
+        if edited.is_none() && MOST_WAITING <= waiting {
+            let (what, given) = ("changes that wait for approval", waiting + 1);
+            return Err(ServiceError::TooMuch { what, given, most: MOST_WAITING });
+        }
+        let digest = Proposed {
+            base: before.head.revision,
+            change: &change,
+            kind: self.kind,
+            lineage: &before.head.lineage,
+            reason: &requester.reason,
+            starts_now: self.starts_now,
+            ticket: &requester.ticket,
+        }
+        .digest();
+        let (request_id, author) = (requester.request_id.clone(), requester.party());
+        let direction = direction(&before.rules, &before.rules.after(&change));
+        Ok(Some(NewRecord {
+            act: if edited.is_some() { Act::Edit } else { Act::Propose },
+            address: requester.address,
+            reason: requester.reason.clone(),
+            ticket: requester.ticket.clone(),
+            direction: Some(direction),
+            proposal: edited,
+            digest: Some(digest),
+            starts_now: self.starts_now,
+            ..NewRecord::made(request_id, self.kind, author, at, change)
+        }))
+    }
+
+    /// What it does to the rules.
+    pub(super) fn steps(&self, rules: &RuleSet, at: Timestamp) -> Result<RuleChange, ServiceError> {
+        (self.build)(rules, at)
+    }
+
+    pub(super) fn asked(&self) -> &str {
+        &self.asked
     }
 }
 
@@ -76,28 +136,21 @@ impl std::fmt::Debug for Change {
     }
 }
 
-/// What came of a change.
+/// What came of a request.
 #[derive(Debug)]
 pub struct Changed {
     /// The revision that it led to; `None` if it was only checked, or changes nothing.
     pub revised: Option<Revised>,
+    /// What waits for approval now, and its number; `None` where nothing does.
+    pub proposal: Option<(Revision, Proposal)>,
     /// The rules before it.
     pub before: Arc<RuleSet>,
     /// The rules after it, as they are or would be.
     pub rules: Arc<RuleSet>,
 }
 
-/// A change that is ready to be written.
-struct Prepared {
-    proposal: Proposal,
-    before: Loaded,
-    after: RuleSet,
-    snapshot: Snapshot,
-}
-
 impl Service {
-    /// Makes a change. Goes on when the caller is gone: half a change is worse than one that nobody
-    /// waits for.
+    /// Proposes a change. It takes effect when another person approves it.
     ///
     /// # Errors
     /// As [`ServiceError`] lists them. Whatever the error but [`ServiceError::NotInEffect`],
@@ -107,270 +160,36 @@ impl Service {
         requester: Requester,
         change: Change,
     ) -> Result<Changed, ServiceError> {
-        let place = Arc::clone(&self.changes).try_acquire_owned();
-        let place = place.map_err(|_| ServiceError::Overloaded { most: MOST_CHANGES })?;
-        let service = Arc::clone(self);
-        let work = async move {
-            let _place = place;
-            let _writing = service.writing.lock().await;
-            let changed = service.change_now(Arc::new(requester), Arc::new(change)).await;
-            if let (Err(ServiceError::Store(error @ StoreError::Corrupt { .. })), None) =
-                (&changed, &service.follower)
-            {
-                service.give_up(error);
-            }
-            changed
-        };
-        tokio::spawn(work).await.unwrap_or_else(|_| {
-            if self.follower.is_none() {
-                self.replica.doubt();
-            }
-            Err(ServiceError::BrokenOff)
-        })
-    }
-
-    async fn change_now(
-        &self,
-        requester: Arc<Requester>,
-        change: Arc<Change>,
-    ) -> Result<Changed, ServiceError> {
-        if self.damaged.load(Ordering::Acquire) {
-            let (place, source) = ("the store".to_owned(), "it was found damaged before".into());
-            return Err(StoreError::Corrupt { place, source }.into());
-        }
-        if let Some(follower) = &self.follower
-            && !follower.journal_is_complete(JOURNAL_LIMIT).await
-        {
-            let (doing, source) = ("making a change", "the journal cannot be written".into());
-            return Err(StoreError::NotWritten { doing, source }.into());
-        }
-        if let Some(record) = self.store.record_of(&requester.request_id).await? {
-            return self.repeat(record, requester, change).await;
-        }
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let before = self.store.load().await?;
-            let actual = before.head.revision;
-            if let Some(expected) = requester.expected.filter(|&expected| expected != actual) {
-                return Err(StoreError::Conflict { expected, actual }.into());
-            }
-            // Never before the change before it, even if that is not in effect here yet.
-            let at = self.instants_after(before.changed_at).now;
-            let (asked, built) = (Arc::clone(&requester), Arc::clone(&change));
-            let prepared = on_another_thread(move || prepare(before, &asked, &built, at)).await?;
-            let prepared = match prepared {
-                Ok(prepared) if !requester.validate_only => prepared,
-                Ok(Prepared { before, after, .. }) => {
-                    return Ok(Changed::nothing(before.rules, after));
-                }
-                Err(unchanged) => return Ok(Changed::nothing(unchanged.clone(), unchanged)),
-            };
-            match self.write(prepared).await {
-                Err(ServiceError::Store(StoreError::Conflict { .. }))
-                    if requester.expected.is_none() && attempts < MOST_ATTEMPTS => {}
-                written => return written,
-            }
-        }
-    }
-
-    /// Writes a change and puts it into effect.
-    async fn write(&self, prepared: Prepared) -> Result<Changed, ServiceError> {
-        let Prepared { proposal, before, after, snapshot } = prepared;
-        // First, since the change may land and its answer get lost.
-        self.floor.raise(proposal.at);
-        let applied = match self.store.apply(&proposal, before.head.revision).await {
-            Ok(applied) => applied,
-            Err(error) => {
-                // Where others write too, only renewals tell what is known.
-                if let (StoreError::Unavailable { .. }, None) = (&error, &self.follower) {
-                    self.settle(true).await;
-                }
-                return Err(error.into());
-            }
-        };
-        let revised = Revised::new(applied.record, &before.head.lineage);
-        let rules = Arc::new(after.clone());
-        match &self.follower {
-            None => {
-                let Record { revision, chain, .. } = revised.record;
-                let head = Head { revision, chain, ..before.head.clone() };
-                let changed_at = before.changed_at.max(Some(proposal.at));
-                let held = Held::new(Loaded { head, rules: after, changed_at }, snapshot);
-                self.hold(held, revision)?;
-            }
-            Some(follower) => follow(follower, revised.record.revision).await?,
-        }
-        self.announce();
-        Ok(Changed { revised: Some(revised), before: Arc::new(before.rules), rules })
-    }
-
-    fn hold(&self, held: Held, revision: Revision) -> Result<(), ServiceError> {
-        let swapped = self.replica.swap(held).map(drop);
-        swapped.map_err(|source| ServiceError::NotInEffect { revision, source: source.into() })
-    }
-
-    /// Answers a request that was carried out before, if it asks for the same.
-    async fn repeat(
-        &self,
-        record: Record,
-        requester: Arc<Requester>,
-        change: Arc<Change>,
-    ) -> Result<Changed, ServiceError> {
-        let (request_id, revision) = (requester.request_id.clone(), record.revision);
-        let reused = || StoreError::RequestReused { request_id: request_id.clone(), revision };
-        let before = Revision(revision.0.saturating_sub(1));
-        let before = self.store.load_at(before).await?.ok_or_else(reused)?;
-        let lineage = before.head.lineage.clone();
-        let at = record.proposal.at;
-        let prepared = on_another_thread(move || prepare(before, &requester, &change, at)).await?;
-        let Ok(prepared) = prepared else { return Err(reused().into()) };
-        if !prepared.proposal.asks_the_same_as(&record.proposal) {
-            return Err(reused().into());
-        }
-        // It may have been written by a process that died before it was in effect here.
-        match &self.follower {
-            Some(follower) => follow(follower, revision).await?,
-            None if self.is_held(revision) => {}
-            None => {
-                let installed = self.replica.install(self.store.load().await?);
-                let not = |source: InstallError| source.into();
-                installed.map_err(|source| ServiceError::NotInEffect {
-                    revision,
-                    source: not(source),
-                })?;
-                if !self.is_held(revision) {
-                    self.replica.doubt();
-                    return Err(ServiceError::BrokenOff);
-                }
-            }
-        }
-        self.announce();
-        self.floor.raise(at);
-        let revised = Some(Revised::new(record, &lineage));
-        let (before, rules) = (Arc::new(prepared.before.rules), Arc::new(prepared.after));
-        Ok(Changed { revised, before, rules })
-    }
-
-    fn is_held(&self, revision: Revision) -> bool {
-        self.replica.held().is_some_and(|held| revision <= held.head.revision)
-    }
-
-    /// Finds out what a write that ended unclear has done. Until that is known, what is held is in
-    /// doubt. Returns whether it is known.
-    async fn settle(&self, tell: bool) -> bool {
-        self.replica.doubt();
-        let settled = match self.store.load().await {
-            Ok(loaded) => self.replica.install(loaded).map(drop).map_err(BoxError::from),
-            Err(error) => {
-                if let StoreError::Corrupt { .. } = error {
-                    self.give_up(&error);
-                }
-                Err(error.into())
-            }
-        };
-        match &settled {
-            Ok(()) => self.announce(),
-            Err(error) if tell => tracing::error!(error = &**error, "Rules are in doubt"),
-            Err(_) => {}
-        }
-        settled.is_ok()
-    }
-
-    /// The store holds something else than what was written to it: nothing that it says later makes
-    /// the held rules certain again.
-    fn give_up(&self, error: &StoreError) {
-        self.replica.doubt();
-        if !self.damaged.swap(true, Ordering::AcqRel) {
-            tracing::error!(
-                error = error as &dyn std::error::Error,
-                "The store is damaged: nothing is answered ELIGIBLE or changed until a person has \
-                 looked and started this server anew"
-            );
-        }
-    }
-
-    /// Goes on settling for as long as there is doubt, and watches the clock, until it is dropped. A
-    /// server runs one.
-    pub async fn mend(self: Arc<Self>) {
-        if let Some(follower) = &self.follower {
-            return self.relay(follower).await;
-        }
-        let (mut looks, mut was_behind) = (0, false);
-        loop {
-            tokio::time::sleep(MEND_INTERVAL).await;
-            was_behind = self.watch_clock(was_behind);
-            // No write may come into doubt between the look at the store and what it settles.
-            let _writing = self.writing.lock().await;
-            let is_in_doubt = self.replica.freshness(self.clock.boot()) == Freshness::Stale;
-            let can_settle = is_in_doubt && !self.damaged.load(Ordering::Acquire);
-            if can_settle && !self.settle(looks % LOOKS_A_LINE == 0).await {
-                looks = looks.wrapping_add(1);
-            } else {
-                looks = 0;
-            }
-        }
-    }
-
-    /// Tells watchers of what the follower takes over, and watches the clock.
-    async fn relay(&self, follower: &Follower) {
-        let (mut revisions, mut was_behind) = (follower.revisions(), false);
-        loop {
-            let _ = tokio::time::timeout(MEND_INTERVAL, revisions.changed()).await;
-            self.announce();
-            was_behind = self.watch_clock(was_behind);
-        }
-    }
-
-    /// Tells watchers what is in effect.
-    fn announce(&self) {
-        if let Some(held) = self.replica.held() {
-            self.newest.send_if_modified(|newest| {
-                let later = *newest < held.head.revision;
-                *newest = held.head.revision.max(*newest);
-                later
-            });
-        }
+        let asked = format!("propose to {}", change.asked());
+        let build = Box::new(move |before: &Loaded, requester: &Requester, at| {
+            change.proposed(before, requester, at, None)
+        });
+        self.record(requester, Step { asked, about: None, build }).await
     }
 }
 
 impl Changed {
-    fn nothing(before: RuleSet, rules: RuleSet) -> Self {
-        Self { revised: None, before: Arc::new(before), rules: Arc::new(rules) }
+    pub(super) fn nothing(before: RuleSet, rules: RuleSet) -> Self {
+        Self { revised: None, proposal: None, before: Arc::new(before), rules: Arc::new(rules) }
     }
-}
 
-/// Takes over what the store has, up to a revision that it is known to hold.
-async fn follow(follower: &Follower, revision: Revision) -> Result<(), ServiceError> {
-    let followed = follower.catch_up(revision).await;
-    follower.wake();
-    followed.map_err(|source| ServiceError::NotInEffect { revision, source })
-}
-
-/// Builds a change and proves that it can take effect; or gives the rules back if nothing changes.
-fn prepare(
-    before: Loaded,
-    requester: &Requester,
-    change: &Change,
-    at: Timestamp,
-) -> Result<Result<Prepared, RuleSet>, ServiceError> {
-    let steps = (change.build)(&before.rules, at)?;
-    if steps.is_empty() {
-        return Ok(Err(before.rules));
+    /// What a record did to the state before it.
+    pub(super) fn of(revised: Revised, before: Loaded, rules: RuleSet) -> Self {
+        let record = &revised.record;
+        let proposal = matches!(record.content.act, Act::Propose | Act::Edit).then(|| {
+            let mut next = (*before.waiting).clone();
+            next.take(record.revision, &record.content);
+            let number = record.content.proposal.unwrap_or(record.revision);
+            next.proposals.remove(&number).map(|proposal| (number, proposal))
+        });
+        let (before, rules) = (Arc::new(before.rules), Arc::new(rules));
+        Self { proposal: proposal.flatten(), revised: Some(revised), before, rules }
     }
-    let after = before.rules.after(&steps);
-    let snapshot = compile(&after, before.head.revision.next())?;
-    let proposal = Proposal {
-        request_id: requester.request_id.clone(),
-        kind: change.kind,
-        author: requester.author.clone(),
-        approver: None,
-        reason: requester.reason.clone(),
-        ticket: requester.ticket.clone(),
-        at,
-        change: steps,
-    };
-    Ok(Ok(Prepared { proposal, before, after, snapshot }))
+
+    /// The revision that it led to.
+    pub(super) fn record(&self) -> Result<&Revised, ServiceError> {
+        self.revised.as_ref().ok_or(ServiceError::BrokenOff)
+    }
 }
 
 /// Compiles rules that may make no sense.

@@ -74,7 +74,7 @@ impl Service {
     }
 
     fn seen(&self, held: Option<Arc<Held>>, asked_store: bool) -> View<'_> {
-        let held = held.filter(|held| held.head.revision != Revision::ZERO);
+        let held = held.filter(|held| held.rules_since != Revision::ZERO);
         let instants = self.instants_after(held.as_ref().and_then(|held| held.changed_at));
         View { service: self, held, instants, asked_store }
     }

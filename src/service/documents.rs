@@ -47,7 +47,7 @@ impl Service {
         on_another_thread(plan).await
     }
 
-    /// Makes a rule file the rules, and says what that changed.
+    /// Proposes to make a rule file the rules, and says what that would change.
     ///
     /// # Errors
     /// When the file cannot be used, and as for [`Service::change`].
@@ -57,9 +57,7 @@ impl Service {
         file: RuleFile,
     ) -> Result<(Changed, Plan), ServiceError> {
         let wanted = Arc::new(file.read().await?);
-        let asked = Arc::clone(&wanted);
-        let build = move |rules: &RuleSet, at| steps(rules, &asked, at);
-        let changed = self.change(requester, Change::new(ChangeKind::ApplyRules, build)).await?;
+        let changed = self.change(requester, application(Arc::clone(&wanted))).await?;
         let before = Arc::clone(&changed.before);
         let plan = on_another_thread(move || Ok(rules::plan(&before, &wanted))).await?;
         Ok((changed, plan))
@@ -89,12 +87,15 @@ impl Service {
                 }
                 self.store.load_at(asked).await?.ok_or_else(none)
             }
-            Some(_) | None => {
-                let (head, rules) = (held.head.clone(), held.rules.clone());
-                Ok(Loaded { head, rules, changed_at: held.changed_at })
-            }
+            Some(_) | None => Ok(held.loaded()),
         }
     }
+}
+
+/// The change that makes a rule file the rules.
+pub(super) fn application(wanted: Arc<RuleSet>) -> Change {
+    let build = move |rules: &RuleSet, at| steps(rules, &wanted, at);
+    Change::new(ChangeKind::ApplyRules, "apply a rule file".to_owned(), build)
 }
 
 /// The steps from the rules in force to those that a file wants, if each may be taken at `at`.

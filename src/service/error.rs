@@ -1,5 +1,7 @@
 //! Why a use case could not be carried out. "Not eligible" is an answer and never here.
 
+use super::Refusal;
+use crate::audit::Act;
 use crate::decision::CompileError;
 use crate::domain::{Revision, SuspensionId, Unalterable};
 use crate::replica::FollowError;
@@ -133,6 +135,30 @@ pub enum ServiceError {
     #[error("the decision cannot be decided again: {0}")]
     NotReplayed(#[from] super::NotReplayed),
 
+    /// Nobody may do this, or not alone, or not any more.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+
+    /// Somebody has decided on this change before.
+    #[error("change {id} was decided on before: {} by revision {revision}", past(*.act))]
+    Decided {
+        /// The change.
+        id: Revision,
+        /// How.
+        act: Act,
+        /// By which revision.
+        revision: Revision,
+    },
+
+    /// A proposal stays what kind of change it is. Withdraw it, and propose the other.
+    #[error("change {id} is of the kind {kind}, and stays one")]
+    OtherKind {
+        /// The change.
+        id: Revision,
+        /// What it is.
+        kind: &'static str,
+    },
+
     /// The store said no, or nothing.
     #[error("rule store refused")]
     Store(#[from] StoreError),
@@ -140,4 +166,14 @@ pub enum ServiceError {
     /// A part of this server broke off in the middle. A change may have landed: send it again.
     #[error("work was broken off")]
     BrokenOff,
+}
+
+fn past(act: Act) -> &'static str {
+    match act {
+        Act::Approve => "approved",
+        Act::Reject => "rejected",
+        Act::Withdraw => "withdrawn",
+        Act::Ratify => "ratified",
+        Act::Make | Act::Propose | Act::Edit | Act::Emergency | Act::Refuse => "superseded",
+    }
 }

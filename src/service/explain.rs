@@ -56,10 +56,10 @@ impl Service {
             RulesAsked::At(revision) => compiled(self.rules_at(Some(revision)).await?).await?,
             RulesAsked::Draft(file) => {
                 let rules = file.read().await?;
-                compiled(Loaded { head: self.head()?, rules, changed_at: None }).await?
+                compiled(Loaded { rules, ..self.needs_rules()?.loaded() }).await?
             }
         };
-        if !of_draft && held.head.revision == Revision::ZERO {
+        if !of_draft && held.rules_since == Revision::ZERO {
             let answer = Answer::without_rules(as_of, self.staleness_limit);
             let sentences = vec![sentences::NO_RULES.to_owned()];
             let (suspensions, criteria) = (Vec::new(), Vec::new());

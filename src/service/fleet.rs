@@ -2,7 +2,7 @@
 //! histories have disagreed.
 
 use super::{Requester, Service, ServiceError, View};
-use crate::audit::{ChangeKind, Proposal};
+use crate::audit::{ChangeKind, NewRecord, Party};
 use crate::domain::{Revision, RuleChange, Token};
 use crate::replica::{Contact, Follower, Held, Replica};
 use crate::store::{Incarnation, ReplicaName, SharedStore, Shortfall, Standing, StoreError};
@@ -132,7 +132,7 @@ impl Service {
     pub async fn accept_history(&self, requester: Requester) -> Result<Token, ServiceError> {
         let Some(follower) = &self.follower else { return Err(ServiceError::NotForked) };
         if let Some(record) = self.store.record_of(&requester.request_id).await? {
-            if record.proposal.kind != ChangeKind::AcceptHistory {
+            if record.content.kind != Some(ChangeKind::AcceptHistory) {
                 let (request_id, revision) = (requester.request_id, record.revision);
                 return Err(StoreError::RequestReused { request_id, revision }.into());
             }
@@ -144,17 +144,15 @@ impl Service {
             return Err(ServiceError::NotForked);
         }
         let store = self.store.load().await?;
-        let proposal = Proposal {
-            request_id: requester.request_id,
-            kind: ChangeKind::AcceptHistory,
-            author: requester.author,
-            approver: None,
+        let (kind, author) = (ChangeKind::AcceptHistory, Party::from(&*requester.author));
+        let at = self.instants_after(store.changed_at).now;
+        let content = NewRecord {
+            address: requester.address,
             reason: requester.reason,
             ticket: requester.ticket,
-            at: self.instants_after(store.changed_at).now,
-            change: RuleChange::default(),
+            ..NewRecord::made(requester.request_id, kind, author, at, RuleChange::default())
         };
-        let applied = self.store.apply(&proposal, store.head.revision).await?;
+        let applied = self.store.apply(&content, store.head.revision).await?;
         let lineage = self.store.load().await?.head.lineage;
         follower.wake();
         Ok(Token::new(lineage, applied.record.revision, &applied.record.chain))

@@ -1,31 +1,41 @@
-//! The use cases: check, explain, plan, apply, suspend, lift, exempt, watch, find.
+//! The use cases: check, explain, plan; propose, approve, ratify; watch, find.
 //!
 //! This layer reads the clock, calls `decide`, writes through the store, and knows no protocol. A
 //! check does no I/O and cannot fail; a change is checked and compiled before it is written, and is
 //! in effect before it is acknowledged.
 
 mod answer;
+mod approve;
 mod audit;
 pub mod catalog;
 mod change;
+mod changes;
 mod check;
 mod decisions;
 mod documents;
+mod emergency;
 mod enforce;
 mod error;
+mod escalation;
 mod explain;
 mod exposures;
 mod fleet;
 mod history;
 mod instants;
+mod mend;
 mod preview;
+mod record;
+mod refusal;
+mod refused;
 mod replay;
 mod sentences;
 mod suspend;
 
 pub use answer::Answer;
+pub use approve::Edited;
 pub use audit::{ConsistencyProof, InclusionProof};
 pub use change::{Change, Changed, Requester};
+pub use changes::{Shown, Standing};
 pub use check::{OfferAnswer, View};
 pub use documents::RuleFile;
 pub use enforce::{Awaited, Enforcement, Progress, Reached};
@@ -35,12 +45,15 @@ pub use exposures::{DayCount, Exposure, Exposures};
 pub use fleet::{FleetView, Member};
 pub use history::Revised;
 pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample};
+pub use refusal::Refusal;
 pub use replay::{NotReplayed, ReplayDifference, ReplayRules, key_version, replay};
 
 /// What a caller names an attempt by.
 pub use crate::audit::RequestId;
-/// What is in the log of changes, and what signs it.
-pub use crate::audit::{AuditKey, Record};
+/// What is in the log of changes, what signs it, and what waits for people.
+pub use crate::audit::{
+    Act, AuditKey, ChangeKind, Digest, Emergency, Party, Proposal, Record, Waiting,
+};
 /// What an explanation shows, step by step.
 pub use crate::decision::{CompileError, CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
 /// Why a decision could not be recorded.
@@ -93,6 +106,8 @@ pub struct Service {
     damaged: AtomicBool,
     /// Where a wall clock that steps back takes no check: before the newest change.
     floor: Floor,
+    /// How many more refusals are written singly.
+    refusals: std::sync::Mutex<refusal::Allowance>,
     /// The tree over the log of changes.
     audit: audit::AuditLog,
     /// What writes decisions down, if they are.
@@ -110,6 +125,9 @@ pub enum StartError {
     /// The rules are not usable.
     #[error("rules cannot be used")]
     Install(#[from] InstallError),
+    /// They were not compiled to the end: a bug.
+    #[error("compiling the rules broke off")]
+    BrokenOff(#[source] tokio::task::JoinError),
 }
 
 impl Service {
@@ -143,7 +161,10 @@ impl Service {
         decisions: Option<Arc<Decisions>>,
     ) -> Result<Arc<Self>, StartError> {
         let replica = Arc::new(Replica::alone());
-        replica.install(store.load().await?)?;
+        let (loaded, installing) = (store.load().await?, Arc::clone(&replica));
+        // Compiling takes time, and room that goes back to the system with the thread.
+        let installed = tokio::task::spawn_blocking(move || installing.install(loaded).map(drop));
+        installed.await.map_err(StartError::BrokenOff)??;
         Ok(Self::new(store, replica, None, clock, staleness_limit, decisions))
     }
 
@@ -180,9 +201,10 @@ impl Service {
             decisions,
             writing: Mutex::default(),
             newest: watch::channel(held.unwrap_or_default()).0,
-            changes: Arc::new(Semaphore::new(change::MOST_CHANGES)),
+            changes: Arc::new(Semaphore::new(record::MOST_CHANGES)),
             damaged: AtomicBool::new(false),
             floor: Floor::new(),
+            refusals: std::sync::Mutex::default(),
             audit: audit::AuditLog::default(),
             recorder: OnceLock::new(),
             readings: Semaphore::new(1),
@@ -209,7 +231,7 @@ impl Service {
     pub fn ready(&self) -> Result<(), String> {
         match self.replica.held() {
             None => Err("no rules are loaded".to_owned()),
-            Some(held) if held.head.revision == Revision::ZERO => {
+            Some(held) if held.rules_since == Revision::ZERO => {
                 Err("no rules have been applied yet".to_owned())
             }
             Some(_) if self.damaged.load(Ordering::Acquire) => {

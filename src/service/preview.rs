@@ -135,8 +135,7 @@ impl Service {
             let change = steps(&held.rules, &proposed, wanted.as_ref(), now, as_of)?;
             let rules = held.rules.after(&change);
             let snapshot = compile(&rules, held.head.revision)?;
-            let after =
-                Held::new(Loaded { head: held.head.clone(), rules, changed_at: None }, snapshot);
+            let after = Held::new(Loaded { rules, ..held.loaded() }, snapshot);
             let offers = touched(&held, &after, as_of);
             Ok((Arc::new(after), offers))
         };
@@ -192,7 +191,7 @@ fn steps(
 
 /// The offers that read differently before and after: in their terms, in their product, or in what
 /// suspends them or waives a suspension.
-fn touched(before: &Held, after: &Held, as_of: Timestamp) -> Vec<OfferEffect> {
+pub(super) fn touched(before: &Held, after: &Held, as_of: Timestamp) -> Vec<OfferEffect> {
     let ids: BTreeSet<_> = before.rules.offers.keys().chain(after.rules.offers.keys()).collect();
     let mut effects = Vec::new();
     for id in ids {
@@ -219,9 +218,9 @@ fn touched(before: &Held, after: &Held, as_of: Timestamp) -> Vec<OfferEffect> {
 }
 
 /// What suspends an offer at an instant, with the exemptions that name it.
-type Standing = BTreeMap<SuspensionId, (Arc<Suspension>, Vec<Arc<Exemption>>)>;
+pub(super) type Standing = BTreeMap<SuspensionId, (Arc<Suspension>, Vec<Arc<Exemption>>)>;
 
-fn standing(snapshot: &Snapshot, offer: &Offer, as_of: Timestamp) -> Standing {
+pub(super) fn standing(snapshot: &Snapshot, offer: &Offer, as_of: Timestamp) -> Standing {
     let nobody = CheckRequest {
         customer: Customer::default(),
         offer: offer.id.as_str(),

@@ -1,4 +1,4 @@
-//! Suspends, amends, lifts and exempts: each builds one step from the rules in force.
+//! Asks to suspend, amend, lift and exempt: each builds one step from the rules in force.
 
 use super::change::{Change, Changed, Requester};
 use super::{Service, ServiceError};
@@ -9,7 +9,7 @@ use crate::domain::{
 use std::sync::Arc;
 
 impl Service {
-    /// Suspends. With `starts_now` the suspension's first instant is that of the request.
+    /// Proposes to suspend. With `starts_now` the suspension begins when it is approved.
     ///
     /// # Errors
     /// When the id is taken, and as for [`Service::change`].
@@ -19,18 +19,10 @@ impl Service {
         suspension: Suspension,
         starts_now: bool,
     ) -> Result<Changed, ServiceError> {
-        let build = move |rules: &RuleSet, at| {
-            if rules.suspensions.contains_key(&suspension.id) {
-                let id = suspension.id.to_string();
-                return Err(ServiceError::Exists { kind: "suspension", id });
-            }
-            let from = if starts_now { at } else { suspension.from };
-            Ok(put_suspension(Suspension { from, ..suspension.clone() }))
-        };
-        self.change(requester, Change::new(ChangeKind::CreateSuspension, build)).await
+        self.change(requester, creation(suspension, starts_now)).await
     }
 
-    /// Replaces a suspension by a whole new state. A lift stays.
+    /// Proposes to replace a suspension by a whole new state. A lift stays.
     ///
     /// # Errors
     /// When there is no such suspension, when it may not become that any more, and as for [`Service::change`].
@@ -39,13 +31,10 @@ impl Service {
         requester: Requester,
         suspension: Suspension,
     ) -> Result<Changed, ServiceError> {
-        let build = move |rules: &RuleSet, at| {
-            amend(suspension_in(rules, &suspension.id)?, &suspension, at)
-        };
-        self.change(requester, Change::new(ChangeKind::AmendSuspension, build)).await
+        self.change(requester, amendment(suspension)).await
     }
 
-    /// Ends a suspension at the instant of the request.
+    /// Proposes to end a suspension, at the instant at which that is approved.
     ///
     /// # Errors
     /// When there is no such suspension, or it has ended, and as for [`Service::change`].
@@ -54,12 +43,13 @@ impl Service {
         requester: Requester,
         id: SuspensionId,
     ) -> Result<Changed, ServiceError> {
+        let asked = format!("lift suspension `{id}`");
         let build = move |rules: &RuleSet, at| lift(rules, &id, at);
-        self.change(requester, Change::new(ChangeKind::LiftSuspension, build)).await
+        self.change(requester, Change::new(ChangeKind::LiftSuspension, asked, build)).await
     }
 
-    /// Permits, for a time, what named suspensions would stop. With `starts_now` the exemption's
-    /// first instant is that of the request.
+    /// Proposes to permit, for a time, what named suspensions would stop. With `starts_now` the exemption
+    /// begins when it is approved.
     ///
     /// # Errors
     /// When the id is taken, and as for [`Service::change`].
@@ -69,17 +59,51 @@ impl Service {
         exemption: Exemption,
         starts_now: bool,
     ) -> Result<Changed, ServiceError> {
-        let build = move |rules: &RuleSet, at| {
-            if rules.exemptions.contains_key(&exemption.id) {
-                let id = exemption.id.to_string();
-                return Err(ServiceError::Exists { kind: "exemption", id });
-            }
-            let from = if starts_now { at } else { exemption.from };
-            let exemption = Arc::new(Exemption { from, ..exemption.clone() });
-            Ok(RuleChange { edits: vec![RuleEdit::PutExemption(exemption)] })
-        };
-        self.change(requester, Change::new(ChangeKind::CreateExemption, build)).await
+        self.change(requester, permission(exemption, starts_now)).await
     }
+}
+
+/// What somebody asks for, in one line.
+pub(super) fn asked(verb: &str, suspension: &Suspension) -> String {
+    let target = &suspension.target;
+    format!("{verb} {} `{}` as `{}`", target.kind(), target.id(), suspension.id)
+}
+
+/// The change that creates a suspension.
+pub(super) fn creation(suspension: Suspension, starts_now: bool) -> Change {
+    let asked = asked("suspend", &suspension);
+    let build = move |rules: &RuleSet, at| {
+        if rules.suspensions.contains_key(&suspension.id) {
+            let id = suspension.id.to_string();
+            return Err(ServiceError::Exists { kind: "suspension", id });
+        }
+        let from = if starts_now { at } else { suspension.from };
+        Ok(put_suspension(Suspension { from, ..suspension.clone() }))
+    };
+    Change::new(ChangeKind::CreateSuspension, asked, build).starting_now(starts_now)
+}
+
+/// The change that replaces a suspension by a whole new state.
+pub(super) fn amendment(suspension: Suspension) -> Change {
+    let asked = format!("amend suspension `{}`", suspension.id);
+    let build =
+        move |rules: &RuleSet, at| amend(suspension_in(rules, &suspension.id)?, &suspension, at);
+    Change::new(ChangeKind::AmendSuspension, asked, build)
+}
+
+/// The change that creates an exemption.
+pub(super) fn permission(exemption: Exemption, starts_now: bool) -> Change {
+    let asked = format!("exempt as `{}`", exemption.id);
+    let build = move |rules: &RuleSet, at| {
+        if rules.exemptions.contains_key(&exemption.id) {
+            let id = exemption.id.to_string();
+            return Err(ServiceError::Exists { kind: "exemption", id });
+        }
+        let from = if starts_now { at } else { exemption.from };
+        let exemption = Arc::new(Exemption { from, ..exemption.clone() });
+        Ok(RuleChange { edits: vec![RuleEdit::PutExemption(exemption)] })
+    };
+    Change::new(ChangeKind::CreateExemption, asked, build).starting_now(starts_now)
 }
 
 /// The step that replaces, but for the lift; none when nothing differs.

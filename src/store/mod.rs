@@ -13,15 +13,17 @@ pub use shared::{
     Shortfall, Sighting, Standing,
 };
 
-use crate::audit::{Proposal, Record, RequestId};
+use crate::audit::{Chain, NewRecord, Record, RequestId, Waiting};
 use crate::domain::{ChainHash, Lineage, Revision, RuleSet, Timestamp, Token};
 use futures_util::future::BoxFuture;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What went wrong below, for the log.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Where rules live: an append-only log of changes, and the state after the last one.
+/// Where rules live: an append-only log of what happened to them, and the state after the last record:
+/// the rules, and what waits for people.
 ///
 /// The futures are boxed so that one binary can choose its store at start; nothing here is on the
 /// path of a check.
@@ -32,14 +34,14 @@ pub trait RuleStore: Send + Sync + 'static {
     /// The state as of an earlier revision; `None` for one that does not exist (yet).
     fn load_at(&self, revision: Revision) -> BoxFuture<'_, Result<Option<Loaded>, StoreError>>;
 
-    /// Makes the change the next revision, if the store still stands at `expected`. Change and
-    /// record become durable in one step, before this returns.
+    /// Makes a record the next revision, if the store still stands at `expected`. Record and
+    /// effect become durable in one step, before this returns.
     ///
     /// A request id that was applied before with the same content answers with that first result
     /// and changes nothing ([`Applied::repeated`]); with other content it is refused.
     fn apply<'a>(
         &'a self,
-        proposal: &'a Proposal,
+        content: &'a NewRecord,
         expected: Revision,
     ) -> BoxFuture<'a, Result<Applied, StoreError>>;
 
@@ -86,15 +88,46 @@ impl Head {
     }
 }
 
-/// The rules of one revision, with their place in history.
+/// The state after one revision, with its place in history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The place.
     pub head: Head,
     /// The rules.
     pub rules: RuleSet,
-    /// When the last of the changes that led here was made; `None` before the first one.
+    /// The revision that changed the rules last: later ones only say what waits for people, or what
+    /// was refused.
+    pub rules_since: Revision,
+    /// What waits for people.
+    pub waiting: Arc<Waiting>,
+    /// When the last of the records that led here was made; `None` before the first one.
     pub changed_at: Option<Timestamp>,
+}
+
+impl Loaded {
+    /// The state before the first record of a history.
+    #[must_use]
+    pub fn start(lineage: Lineage) -> Self {
+        Self {
+            head: Head { lineage, revision: Revision::ZERO, chain: ChainHash::ZERO },
+            rules: RuleSet::default(),
+            rules_since: Revision::ZERO,
+            waiting: Arc::default(),
+            changed_at: None,
+        }
+    }
+
+    /// Moves on over the next record, which the caller has verified, to its place in the chain. The one
+    /// place where the state follows from the log.
+    pub fn take(&mut self, place: Chain, content: &NewRecord) {
+        if let Some(effect) = content.effect() {
+            self.rules.apply(effect);
+            self.rules_since = place.revision;
+        }
+        Arc::make_mut(&mut self.waiting).take(place.revision, content);
+        self.changed_at = self.changed_at.max(Some(content.at));
+        (self.head.revision, self.head.chain) = (place.revision, place.hash);
+    }
 }
 
 /// A change that the store holds.

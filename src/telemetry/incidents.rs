@@ -1,5 +1,5 @@
-//! Counts what should be rare: connections that are turned away, and calls that end in a panic; and
-//! says in the log where a panic was.
+//! Counts what should be rare: connections that are turned away, callers who do not prove who they are or
+//! may not do what they ask, and calls that end in a panic; and says in the log where a panic was.
 //!
 //! Invariant: what a panic says is logged only if it is a literal of the program. A text that was
 //! put together at run time can hold a customer's data.
@@ -30,6 +30,71 @@ impl TurnedAway {
     }
 }
 
+/// Why somebody was not let in, or not let do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// The handshake failed for a reason that has no name of its own here.
+    Handshake,
+    /// The handshake took too long, or there was no room for one more.
+    HandshakeLimit,
+    /// The certificate has expired, or is not valid yet.
+    CertificateExpired,
+    /// The certificate was revoked, or the revocations are out of date.
+    CertificateRevoked,
+    /// No authority of ours signed the certificate.
+    CertificateUntrusted,
+    /// The certificate names nobody: no SPIFFE id of the trust domain, or several.
+    CertificateName,
+    /// The table of principals does not have whom the certificate names.
+    CertificateUnknown,
+    /// The token proves nothing.
+    Token,
+    /// The issuer's keys could not be had.
+    IssuerSilent,
+    /// Nothing was proven where something must be.
+    NoProof,
+    /// The caller is known, and has no role for this.
+    Role,
+}
+
+impl NotAdmitted {
+    const ALL: [Self; 11] = [
+        Self::Handshake,
+        Self::HandshakeLimit,
+        Self::CertificateExpired,
+        Self::CertificateRevoked,
+        Self::CertificateUntrusted,
+        Self::CertificateName,
+        Self::CertificateUnknown,
+        Self::Token,
+        Self::IssuerSilent,
+        Self::NoProof,
+        Self::Role,
+    ];
+
+    /// The reason, as metrics and logs spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::HandshakeLimit => "handshake_limit",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateRevoked => "certificate_revoked",
+            Self::CertificateUntrusted => "certificate_untrusted",
+            Self::CertificateName => "certificate_name",
+            Self::CertificateUnknown => "certificate_unknown",
+            Self::Token => "token",
+            Self::IssuerSilent => "issuer_silent",
+            Self::NoProof => "no_proof",
+            Self::Role => "role",
+        }
+    }
+
+    fn label(self) -> [KeyValue; 1] {
+        [KeyValue::new("reason", self.name())]
+    }
+}
+
 /// The counters. Every call carries them along, so that a clone is cheap.
 #[derive(Debug, Clone)]
 pub struct Incidents(Arc<Counters>);
@@ -37,11 +102,13 @@ pub struct Incidents(Arc<Counters>);
 #[derive(Debug)]
 struct Counters {
     turned_away: Counter<u64>,
+    not_admitted: Counter<u64>,
     panics: Counter<u64>,
 }
 
 impl Incidents {
-    /// Shows `offergate_connections_refused_total{limit}` and `offergate_panics_total`, from zero on.
+    /// Shows `offergate_connections_refused_total{limit}`, `offergate_not_admitted_total{reason}` and
+    /// `offergate_panics_total`, from zero on.
     pub(super) fn register(meter: &Meter) -> Self {
         let turned_away = meter
             .u64_counter("offergate.connections.refused")
@@ -53,16 +120,29 @@ impl Incidents {
             .with_description("Calls that were answered INTERNAL because their handler panicked.")
             .with_unit("{call}")
             .build();
+        let not_admitted = meter
+            .u64_counter("offergate.not_admitted")
+            .with_description("Connections and calls refused for who makes them, by the reason.")
+            .with_unit("{refusal}")
+            .build();
+        for reason in NotAdmitted::ALL {
+            not_admitted.add(0, &reason.label());
+        }
         for limit in TurnedAway::ALL {
             turned_away.add(0, &limit.label());
         }
         panics.add(0, &[]);
-        Self(Arc::new(Counters { turned_away, panics }))
+        Self(Arc::new(Counters { turned_away, not_admitted, panics }))
     }
 
     /// Counts a connection that was closed at once.
     pub fn turned_away(&self, why: TurnedAway) {
         self.0.turned_away.add(1, &why.label());
+    }
+
+    /// Counts a connection or a call that was refused for who makes it.
+    pub fn not_admitted(&self, why: NotAdmitted) {
+        self.0.not_admitted.add(1, &why.label());
     }
 
     /// Counts a call that ended in a panic.

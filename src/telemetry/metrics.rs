@@ -14,10 +14,12 @@ pub struct RulesSeen {
     pub age: Option<Duration>,
     /// How many rules there are of each kind.
     pub counts: Vec<(&'static str, u64)>,
+    /// How many changes were made in an emergency and wait to be ratified: in time, and overdue.
+    pub unratified: (u64, u64),
 }
 
-/// Shows the rules as `offergate_rules_revision`, `offergate_rules_age_seconds` and
-/// `offergate_rules{kind}`; `see` is asked at each scrape, and answers `None` while none are loaded.
+/// Shows the rules as `offergate_rules_revision`, `offergate_rules_age_seconds`,
+/// `offergate_rules{kind}` and `offergate_unratified_changes{overdue}`; `see` is asked at each scrape, and answers `None` while none are loaded.
 pub(super) fn observe_rules(
     meter: &Meter,
     see: impl Fn() -> Option<RulesSeen> + Send + Sync + 'static,
@@ -41,6 +43,17 @@ pub(super) fn observe_rules(
         .with_callback(move |observer| {
             if let Some(age) = seen().and_then(|rules| rules.age) {
                 observer.observe(age.as_secs_f64(), &[]);
+            }
+        })
+        .build();
+    let seen = Arc::clone(&see);
+    meter
+        .u64_observable_gauge("offergate.unratified.changes")
+        .with_description("Changes that one person made in an emergency and nobody has ratified.")
+        .with_callback(move |observer| {
+            if let Some((in_time, overdue)) = seen().map(|rules| rules.unratified) {
+                observer.observe(in_time, &[KeyValue::new("overdue", false)]);
+                observer.observe(overdue, &[KeyValue::new("overdue", true)]);
             }
         })
         .build();

@@ -16,7 +16,7 @@ mod logs;
 mod metrics;
 
 pub use decisions::Decisions;
-pub use incidents::{Incidents, TurnedAway, log_panics};
+pub use incidents::{Incidents, NotAdmitted, TurnedAway, log_panics};
 pub use layer::{RpcBody, RpcFuture, RpcLayer, RpcService};
 pub use logs::LogFormat;
 pub use metrics::{DecisionLogSeen, RulesSeen};

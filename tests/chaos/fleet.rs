@@ -168,6 +168,7 @@ impl Replica {
         let child = Command::new(env!("CARGO_BIN_EXE_offergate"))
             .env_clear()
             .env("RUST_LOG", "info")
+            .env("OFFERGATE_ANONYMOUS", "everything")
             .envs(bug.map(|bug| ("SEEDED_BUG", bug)))
             .arg("serve")
             .args(&self.arguments)

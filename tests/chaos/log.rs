@@ -29,7 +29,7 @@ impl Log {
         }
         let (mut by_request, mut repeated) = (HashMap::new(), Vec::new());
         for (place, record) in records.iter().enumerate() {
-            let request = record.proposal.request_id.as_str().to_owned();
+            let request = record.content.request_id.as_str().to_owned();
             if by_request.insert(request.clone(), place).is_some() {
                 repeated.push(request);
             }
@@ -99,7 +99,7 @@ impl Log {
             }
         }
         for record in &self.records {
-            let request = record.proposal.request_id.as_str();
+            let request = record.content.request_id.as_str();
             // Healing a fork writes records of its own.
             if !fates.contains_key(request) && !history.forked() {
                 let revision = record.revision;

@@ -35,7 +35,7 @@ pub(crate) fn same_as_twin(history: &History<'_>, log: &Log) -> Vec<Violation> {
     let mut records = log.records().iter().peekable();
     for (revision, (event, check), answer) in placed {
         while let Some(record) = records.next_if(|record| record.revision <= revision) {
-            rules.apply(&record.proposal.change);
+            rules.apply(&record.content.change);
         }
         if let Err(what) = agrees(check, answer, &rules, revision) {
             wrong(event, what);

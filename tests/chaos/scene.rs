@@ -6,7 +6,7 @@ use super::history::{
 };
 use super::log::Log;
 use super::world;
-use offergate::audit::{Chain, ChangeKind, Proposal, RequestId};
+use offergate::audit::{Chain, ChangeKind, NewRecord, Party, RequestId};
 use offergate::domain::{ChainHash, Lineage, Revision, RuleSet, Token};
 use offergate::rules;
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ impl Scene {
         let wanted = rules::read(&text).unwrap();
         let change = rules::plan(&self.rules, &wanted).change;
         self.rules.apply(&change);
-        let (record, entry) = self.chain.next(&proposal(request, change)).unwrap();
+        let (record, entry) = self.chain.next(&content(request, change)).unwrap();
         self.chain = Chain { revision: record.revision, hash: record.chain };
         self.entries.push((record.revision, record.chain, entry));
         self.token()
@@ -140,17 +140,10 @@ pub(crate) fn lineage(digit: char) -> Lineage {
     Lineage::parse(&digit.to_string().repeat(32)).unwrap()
 }
 
-fn proposal(request: &str, change: offergate::domain::RuleChange) -> Proposal {
-    Proposal {
-        request_id: RequestId::parse(request).unwrap(),
-        kind: ChangeKind::ApplyRules,
-        author: "ann".into(),
-        approver: None,
-        reason: String::new(),
-        ticket: String::new(),
-        at: "2026-01-01T00:00:00Z".parse().unwrap(),
-        change,
-    }
+fn content(request: &str, change: offergate::domain::RuleChange) -> NewRecord {
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let (kind, author) = (ChangeKind::ApplyRules, Party::unverified("ann"));
+    NewRecord::made(RequestId::parse(request).unwrap(), kind, author, at, change)
 }
 
 pub(crate) fn suspend(id: &str, vendor: &str) -> What {

@@ -7,4 +7,5 @@ mod limits;
 mod messages;
 mod outage;
 mod people;
+mod roles;
 mod server;

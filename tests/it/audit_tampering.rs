@@ -103,7 +103,7 @@ fn every_way_to_alter_an_export_is_found_and_the_record_is_named() {
         ("a record doubled", &["DOUBLED 6-6"], |lines| lines.insert(8, lines[6].clone())),
         ("the tail cut off", &["TRUNCATED 8-9"], |lines| lines.truncate(8)),
         ("changed and chained anew", &["RECHAINED 5-5"], |lines| {
-            lines[5] = lines[5].replace("\"author\":\"ann\"", "\"author\":\"eve\"");
+            lines[5] = lines[5].replace("\"name\":\"ann\"", "\"name\":\"eve\"");
             rechain(lines);
         }),
         ("an earlier export, with nothing signed in it", &["TRUNCATED 7-9"], |lines| {
@@ -123,7 +123,7 @@ fn every_way_to_alter_an_export_is_found_and_the_record_is_named() {
 fn a_log_that_was_chained_anew_is_found_by_its_own_signature_and_by_an_older_one() {
     let kept = Kept::new();
     let mut lines = kept.lines();
-    lines[5] = lines[5].replace("\"author\":\"ann\"", "\"author\":\"eve\"");
+    lines[5] = lines[5].replace("\"name\":\"ann\"", "\"name\":\"eve\"");
     rechain(&mut lines);
     assert_eq!(kept.findings(&lines, &[]), ["RECHAINED 1-9"]);
     assert_eq!(kept.findings(&lines, &[&kept.fourth]), ["RECHAINED 5-9"]);

@@ -52,7 +52,7 @@ fn a_new_customer_is_refused_with_reason_message_and_advisory_while_a_holder_goe
     assert_eq!(suspension["id"], "barclays-2017");
     assert_eq!(suspension["customer_message"], "This software isn't available at the moment.");
     assert_eq!(suspension["advisories"][0]["issuer"], "NCSC");
-    assert_eq!(refused["revision"], 1);
+    assert_eq!(refused["revision"], 2);
 
     let holder = server.json(&HOLDER);
     assert_eq!(holder["outcome"], "ELIGIBLE");
@@ -132,9 +132,11 @@ fn explaining_says_in_sentences_what_stands_in_the_way_at_any_instant() {
 fn a_suspension_takes_effect_is_amended_and_is_lifted_by_the_command_it_prints() {
     let server = Server::with_barclays();
     let suspend = ["suspend", "offer", "avast-12m", "--id=pause", "--country=GB"];
-    let suspended = server.json(&[&suspend[..], &RECORD].concat());
-    assert_eq!(suspended["revision"]["revision"], 2);
+    let suspended = server.by_two(&[&suspend[..], &RECORD].concat());
+    assert_eq!(suspended["revision"]["revision"], 4);
     assert_eq!(suspended["revision"]["author"], "tester");
+    assert_eq!(suspended["revision"]["approver"], "zoe");
+    assert_eq!(suspended["proposal"]["direction"], "TIGHTENING");
     assert_eq!(
         suspended["suspension"]["actions"],
         json!(["OFFER", "ACTIVATE", "REACTIVATE", "RENEW"])
@@ -155,12 +157,12 @@ fn a_suspension_takes_effect_is_amended_and_is_lifted_by_the_command_it_prints()
     };
     assert_eq!((check("GB"), check("IE")), (json!("INELIGIBLE"), json!("ELIGIBLE")));
     let amend = ["amend", "pause", "--country=GB,IE", "--message=Soon"];
-    let amended = server.json(&[&amend[..], &RECORD].concat());
+    let amended = server.by_two(&[&amend[..], &RECORD].concat());
     assert_eq!(amended["before"]["countries"], json!(["GB"]));
     assert_eq!(amended["suspension"]["countries"], json!(["GB", "IE"]));
-    assert_eq!(amended["suspension"]["from"], suspended["suspension"]["from"]);
+    assert_eq!(amended["suspension"]["from"], suspended["revision"]["create_time"], "the approval");
     assert_eq!((check("GB"), check("IE")), (json!("INELIGIBLE"), json!("INELIGIBLE")));
-    let lifted = server.json(&[&["lift", "pause"][..], &RECORD].concat());
+    let lifted = server.by_two(&[&["lift", "pause"][..], &RECORD].concat());
     assert_eq!(lifted["suspension"]["state"], "LIFTED");
     assert_eq!((check("GB"), check("IE")), (json!("ELIGIBLE"), json!("ELIGIBLE")));
 }
@@ -170,7 +172,7 @@ fn an_exemption_permits_whom_it_names_and_nobody_else() {
     let server = Server::with_barclays();
     let exempt =
         ["exempt", "barclays-2017", "--id=pilot", "--customer=c-1", "--until=2100-01-01T00:00:00Z"];
-    let exempted = server.json(&[&exempt[..], &RECORD].concat());
+    let exempted = server.by_two(&[&exempt[..], &RECORD].concat());
     assert_eq!(exempted["exemption"]["waives"], json!(["barclays-2017"]));
     let waived = server.json(&NEW_CUSTOMER);
     assert_eq!(
@@ -193,23 +195,23 @@ fn a_dry_run_shows_what_would_be_and_changes_nothing() {
         let answer = server.json(&[arguments, &RECORD, &["--dry-run"]].concat());
         assert_eq!((&answer["dry_run"], &answer["revision"]), (&json!(true), &Value::Null));
     }
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
+    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 2);
 }
 
 #[test]
 fn a_repeated_command_with_the_same_request_id_is_done_once() {
     let server = Server::with_barclays();
     let suspend = ["suspend", "product", "kis", "--id=once", "--request-id=r-1"];
-    let first = server.json(&[&suspend[..], &RECORD].concat());
-    let second = server.json(&[&suspend[..], &RECORD].concat());
+    let first = server.by_two(&[&suspend[..], &RECORD].concat());
+    let second = server.by_two(&[&suspend[..], &RECORD].concat());
     assert_eq!(first["revision"], second["revision"]);
     let lift = ["lift", "once", "--request-id=r-2"];
-    let first = server.json(&[&lift[..], &RECORD].concat());
-    let second = server.json(&[&lift[..], &RECORD].concat());
+    let first = server.by_two(&[&lift[..], &RECORD].concat());
+    let second = server.by_two(&[&lift[..], &RECORD].concat());
     assert_eq!(first["revision"], second["revision"]);
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 3);
+    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 6);
 
-    let other = ["suspend", "product", "kis", "--id=other", "--request-id=r-1"];
+    let other = ["suspend", "product", "kis", "--id=other", "--request-id=r-1.proposed"];
     let refused = run(&server, &[&other[..], &RECORD].concat());
     assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
 }
@@ -227,12 +229,12 @@ fn exported_rules_plan_to_nothing_and_a_change_is_planned_before_it_is_applied()
     let plan = run(&server, &["plan", path, "--exit-code"]);
     assert_eq!(plan.status.code(), Some(2));
     assert!(stdout(&plan).starts_with("~ offers avast-12m\n"), "{}", stdout(&plan));
-    let applied = server.json(&["apply", path, "--expected-revision=1"]);
-    assert_eq!(applied["revision"]["revision"], 2);
-    let again = run(&server, &["apply", path, "--expected-revision=1", "--reason=late"]);
+    let applied = server.by_two(&["apply", path, "--expected-revision=2"]);
+    assert_eq!(applied["revision"]["revision"], 4);
+    let again = run(&server, &["apply", path, "--expected-revision=2", "--reason=late"]);
     assert_ne!(again.status.code(), Some(1), "{}", stderr(&again));
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 2);
-    assert!(stdout(&run(&server, &["export", "--revision=1"])).contains("12 months of Avast"));
+    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 4);
+    assert!(stdout(&run(&server, &["export", "--revision=2"])).contains("12 months of Avast"));
 }
 
 #[test]
@@ -252,7 +254,7 @@ fn a_rule_file_with_mistakes_changes_nothing_and_each_mistake_has_its_place() {
     assert_eq!(refused.status.code(), Some(1));
     let told = stderr(&refused);
     assert!(told.contains("offers.kis-12m.condition") && told.contains("bad.yaml:47:"), "{told}");
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
+    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -260,15 +262,15 @@ fn watching_prints_every_revision_in_order_and_goes_on_where_it_was() {
     let server = Server::with_barclays();
     for id in ["a", "b"] {
         let suspend = ["suspend", "product", "kis", "--id", id];
-        server.json(&[&suspend[..], &RECORD].concat());
+        server.by_two(&[&suspend[..], &RECORD].concat());
     }
-    let watched = run(&server, &["watch", "--after=0", "--count=3", "-o", "jsonl"]);
+    let watched = run(&server, &["watch", "--after=0", "--count=6", "-o", "jsonl"]);
     let numbers: Vec<_> = stdout(&watched)
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["revision"].clone())
         .collect();
-    assert_eq!(numbers, [1, 2, 3].map(|number| json!(number)));
-    let rest = run(&server, &["watch", "--after=2", "--count=1", "-o", "json"]);
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6].map(|number| json!(number)));
+    let rest = run(&server, &["watch", "--after=3", "--count=1", "-o", "json"]);
     assert_eq!(serde_json::from_slice::<Value>(&rest.stdout).unwrap()["kind"], "CREATE_SUSPENSION");
 }
 
@@ -288,9 +290,9 @@ fn a_vendor_is_found_by_what_people_call_it_with_its_family_and_offers() {
 fn status_tells_revision_rules_suspensions_and_what_is_to_come() {
     let server = Server::with_barclays();
     let suspend = ["suspend", "product", "kis", "--id=later", "--from=2099-01-01T00:00:00Z"];
-    server.json(&[&suspend[..], &RECORD].concat());
+    server.by_two(&[&suspend[..], &RECORD].concat());
     let status = server.json(&["status"]);
-    assert_eq!((&status["serving"], &status["revision"]["revision"]), (&json!(true), &json!(2)));
+    assert_eq!((&status["serving"], &status["revision"]["revision"]), (&json!(true), &json!(4)));
     assert_eq!(status["rules"]["offers"], 2);
     assert_eq!(status["in_force"][0]["id"], "barclays-2017");
     assert_eq!(
@@ -340,7 +342,7 @@ fn a_preview_counts_offers_and_customers_and_shows_samples() {
     assert_eq!(samples[0]["before"]["outcome"], "ELIGIBLE");
     assert_eq!(samples[0]["after"]["outcome"], "INELIGIBLE");
     assert_eq!(server.json(&["preview", "lift", "barclays-2017"])["offers_changed"], 1);
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
+    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -350,7 +352,7 @@ fn a_backup_of_a_running_server_restores_to_the_same_rules_and_a_history_of_its_
     let store = server.store();
     let copied =
         server.json(&["backup", backup.to_str().unwrap(), "--store", store.to_str().unwrap()]);
-    assert_eq!(copied["revision"], 1);
+    assert_eq!(copied["revision"], 2);
     let over_a_running_one =
         run(&server, &["restore", backup.to_str().unwrap(), "--store", store.to_str().unwrap()]);
     assert_eq!(over_a_running_one.status.code(), Some(4), "{}", stderr(&over_a_running_one));

@@ -29,7 +29,7 @@ fn a_generated_python_client_checks_streams_suspends_and_watches() {
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(told.lines().filter(|line| line.starts_with("ok: ")).count(), 8, "{told}");
+    assert_eq!(told.lines().filter(|line| line.starts_with("ok: ")).count(), 9, "{told}");
 }
 
 #[test]

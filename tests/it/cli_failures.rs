@@ -60,7 +60,7 @@ fn each_kind_of_failure_has_its_exit_code_and_leaves_stdout_empty() {
         assert_eq!(stdout(&output), "", "{arguments:?}");
         assert!(stderr(&output).contains(told), "{arguments:?}: {}", stderr(&output));
     }
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
+    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_rule_file_that_would_rewrite_the_past_is_refused_at_its_line() {
     let late = run(&server, &[&late[..], &["--reason=r", "--ticket=t"]].concat());
     assert_eq!(late.status.code(), Some(2));
     assert!(stderr(&late).contains("suspension.until_time"), "{}", stderr(&late));
-    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 1);
+    assert_eq!(server.json(&["history"]).as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -116,15 +116,17 @@ fn the_settings_are_checked_as_the_server_would_find_them() {
     let check = |variables: &[(&str, &str)], arguments: &[&str]| {
         let mut command = offergate();
         command.args(["config", "check"]).args(arguments).envs(variables.iter().copied());
+        command.env("OFFERGATE_ANONYMOUS", "everything");
         let output = command.output().unwrap();
         (output.status.code(), stderr(&output))
     };
     for (variables, arguments, code, told) in [
-        (&[][..], &[file][..], 0, "2 values set"),
-        (&[], &["--config", file, "--workers=4"], 0, "2 values set"),
-        (&[("OFFERGATE_CONFIG", file), ("OFFERGATE_REFLECTION", "true")], &[], 0, "3 values set"),
+        (&[][..], &[file][..], 0, "3 values set"),
+        (&[], &["--config", file, "--workers=4"], 0, "3 values set"),
+        (&[("OFFERGATE_CONFIG", file), ("OFFERGATE_REFLECTION", "true")], &[], 0, "4 values set"),
         (&[("OFFERGATE_WORKERS", "many")], &[file], 2, "OFFERGATE_WORKERS"),
         (&[], &[file, "--workers=0"], 2, "--workers"),
+        (&[], &[file, "--anonymous=none"], 2, "nobody could prove who they are"),
         (&[("OFFERGATE_WORKER", "4")], &[], 2, "did you mean OFFERGATE_WORKERS?"),
         (&[], &[file, "--config", file], 2, "cannot be used with"),
     ] {

@@ -27,7 +27,7 @@ impl Fleet {
         let mut fleet = Self { redis, replicas: vec![], more, folder };
         fleet.replicas = (1..=count).map(|number| fleet.replica(number)).collect();
         let rules = in_repository("deploy/demo/barclays.rules.yaml");
-        let applied = fleet.run(1, &["apply", rules.to_str().unwrap(), "--wait=30s"]);
+        let applied = fleet.by_two(1, &["apply", rules.to_str().unwrap(), "--wait=30s"]);
         assert_eq!(applied.code, 0, "{}", applied.stderr);
         fleet
     }
@@ -54,6 +54,11 @@ impl Fleet {
     /// Runs a command line against one replica.
     fn run(&self, number: usize, arguments: &[&str]) -> Ended {
         run(self.at(number), arguments)
+    }
+
+    /// Has two people make a change at one replica: see [`by_two`].
+    fn by_two(&self, number: usize, arguments: &[&str]) -> Ended {
+        by_two(self.at(number), arguments)
     }
 
     /// What a replica answers a customer who is new to avast-12m, with more flags.
@@ -94,6 +99,23 @@ fn run(server: &Server, arguments: &[&str]) -> Ended {
     Ended { code: output.status.code().unwrap(), stdout, stderr }
 }
 
+/// Proposes by a command line, and has another person approve that; says how the approval ended, which
+/// gets the flags about waiting and output and the attempt's name, or else the proposal.
+fn by_two(server: &Server, arguments: &[&str]) -> Ended {
+    let of_approval = |it: &str| {
+        ["--wait", "-o", "--request-id"].iter().any(|flag| it.split('=').next() == Some(flag))
+    };
+    let (later, first): (Vec<&str>, Vec<&str>) =
+        arguments.iter().copied().partition(|it| of_approval(it));
+    let proposed = run(server, &[&first[..], &["-o=json"]].concat());
+    if proposed.code != 0 {
+        return proposed;
+    }
+    let told: Value = serde_json::from_str(&proposed.stdout).unwrap();
+    let change = told["proposal"]["id"].as_u64().unwrap().to_string();
+    run(server, &[&["approve", &change, "--author=zoe"][..], &later].concat())
+}
+
 fn why(id: &str) -> [&str; 3] {
     ["--reason=r", "--ticket=T-1", id]
 }
@@ -114,7 +136,8 @@ fn a_suspension_is_enforced_on_every_replica_before_the_command_says_so() {
     for number in 1..=3 {
         assert_eq!(fleet.offered(number, &[])["outcome"], "ELIGIBLE");
     }
-    let made = fleet.run(1, &suspend("--id=s-1", &["--wait=30s", "-o=json", "--request-id=req-1"]));
+    let made =
+        fleet.by_two(1, &suspend("--id=s-1", &["--wait=30s", "-o=json", "--request-id=req-1"]));
     assert_eq!(made.code, 0, "{}", made.stderr);
     for number in 1..=3 {
         assert_eq!(fleet.offered(number, &[])["outcome"], "INELIGIBLE", "r{number}");
@@ -123,7 +146,7 @@ fn a_suspension_is_enforced_on_every_replica_before_the_command_says_so() {
     assert!(made.stderr.contains("(slowest: r"), "{}", made.stderr);
     let made: Value = serde_json::from_str(&made.stdout).unwrap();
     let enforcement = &made["enforcement"];
-    assert_eq!((&enforcement["state"], &enforcement["revision"]), (&json!("ENFORCED"), &json!(2)));
+    assert_eq!((&enforcement["state"], &enforcement["revision"]), (&json!("ENFORCED"), &json!(4)));
     let replicas = enforcement["replicas"].as_array().unwrap();
     let replicas: Vec<_> = replicas.iter().map(|it| (&it["name"], &it["progress"])).collect();
     let confirmed = json!("CONFIRMED");
@@ -132,7 +155,7 @@ fn a_suspension_is_enforced_on_every_replica_before_the_command_says_so() {
 
     // Anybody can ask again, anywhere, by whatever they know it by.
     let token = made["revision"]["token"].as_str().unwrap();
-    for by in [["--token", token], ["--request-id", "req-1"], ["--revision", "2"]] {
+    for by in [["--token", token], ["--request-id", "req-1"], ["--revision", "4"]] {
         let asked = fleet.run(3, &[&["replicas", "await"], &by[..]].concat());
         assert_eq!(asked.code, 0, "{by:?}: {}", asked.stderr);
         assert!(asked.stderr.contains("enforced on 3 of 3 replicas"), "{}", asked.stderr);
@@ -141,7 +164,7 @@ fn a_suspension_is_enforced_on_every_replica_before_the_command_says_so() {
     assert_eq!(unknown.code, 3, "{}", unknown.stderr);
 
     let listed = fleet.at(2).json(&["replicas"]);
-    assert_eq!((&listed["newest_revision"], &listed["trouble"]), (&json!(2), &Value::Null));
+    assert_eq!((&listed["newest_revision"], &listed["trouble"]), (&json!(4), &Value::Null));
     let replicas = listed["replicas"].as_array().unwrap();
     let replicas: Vec<_> =
         replicas.iter().map(|it| (&it["name"], &it["behind"], &it["answering"])).collect();
@@ -150,7 +173,7 @@ fn a_suspension_is_enforced_on_every_replica_before_the_command_says_so() {
     assert_eq!(replicas, expected);
 
     // Who does not wait is told how to.
-    let lifted = fleet.run(1, &["lift", "s-1", "--reason=r", "--ticket=T-2"]);
+    let lifted = fleet.by_two(1, &["lift", "s-1", "--reason=r", "--ticket=T-2"]);
     let told = "to wait until it is enforced: offergate replicas await --token ";
     assert!(lifted.stdout.contains(told), "{}", lifted.stdout);
 }
@@ -159,7 +182,7 @@ fn a_suspension_is_enforced_on_every_replica_before_the_command_says_so() {
 fn a_replica_that_stands_still_is_named_and_the_wait_can_be_taken_up_later() {
     let fleet = Fleet::start(3, "5s");
     fleet.at(3).signal("STOP");
-    let made = fleet.run(1, &suspend("--id=s-1", &["--wait=500ms", "-o=json"]));
+    let made = fleet.by_two(1, &suspend("--id=s-1", &["--wait=500ms", "-o=json"]));
     assert_eq!(made.code, 6, "{}", made.stderr);
     assert!(made.stderr.contains("no word from r3"), "{}", made.stderr);
     assert!(made.stderr.contains("offergate replicas await --token "), "{}", made.stderr);
@@ -180,7 +203,7 @@ fn a_replica_that_stands_still_is_named_and_the_wait_can_be_taken_up_later() {
 fn a_replica_whose_proof_has_run_out_keeps_nobody_waiting_and_says_no_yes_when_it_wakes() {
     let fleet = Fleet::start(2, "1s");
     fleet.at(2).signal("STOP");
-    let made = fleet.run(1, &suspend("--id=s-1", &["--wait=30s"]));
+    let made = fleet.by_two(1, &suspend("--id=s-1", &["--wait=30s"]));
     assert_eq!(made.code, 0, "{}", made.stderr);
     assert!(made.stderr.contains("enforced on 1 of 2 replicas"), "{}", made.stderr);
     assert!(made.stderr.contains("no word from r2, whose proof has run out"), "{}", made.stderr);
@@ -206,9 +229,9 @@ fn without_its_store_a_replica_says_no_never_yes_and_tells_why() {
     assert_eq!(fleet.run(1, &["health"]).code, 0, "it is as ready as any other");
     assert_eq!(fleet.run(1, &["health", "--service=freshness"]).code, 1);
     let status = fleet.at(1).json(&["status"]);
-    assert_eq!((&status["fresh"], &status["in_effect"]), (&json!(false), &json!(1)));
+    assert_eq!((&status["fresh"], &status["in_effect"]), (&json!(false), &json!(2)));
     assert!(status["trouble"].is_string(), "{status}");
-    let refused = fleet.run(1, &suspend("--id=s-1", &["--wait=1s"]));
+    let refused = fleet.by_two(1, &suspend("--id=s-1", &["--wait=1s"]));
     assert_eq!(refused.code, 5, "{}", refused.stderr);
     assert!(refused.stderr.contains("its store does not answer"), "{}", refused.stderr);
 
@@ -230,7 +253,7 @@ fn what_one_replica_wrote_another_obeys_when_the_caller_asks_for_it() {
     let fleet = Fleet::start(2, "1s");
     for number in 0..10 {
         let id = format!("--id=s-{number}");
-        let made = fleet.at(1).json(&suspend(&id, &[]));
+        let made = fleet.at(1).by_two(&suspend(&id, &[]));
         assert_eq!(fleet.offered(2, &["--strict"])["outcome"], "INELIGIBLE", "strict {number}");
         let token = made["revision"]["token"].as_str().unwrap();
         assert_ne!(fleet.offered(2, &["--token", token])["outcome"], "ELIGIBLE", "{number}");
@@ -239,7 +262,7 @@ fn what_one_replica_wrote_another_obeys_when_the_caller_asks_for_it() {
             (decision["outcome"] == "INELIGIBLE").then_some(())
         });
         let id = format!("s-{number}");
-        fleet.at(1).json(&["lift", &id, "--reason=r", "--ticket=T-1"]);
+        fleet.at(1).by_two(&["lift", &id, "--reason=r", "--ticket=T-1"]);
         assert_eq!(fleet.offered(2, &["--strict"])["outcome"], "ELIGIBLE", "strict {number}");
     }
 }
@@ -248,7 +271,7 @@ fn what_one_replica_wrote_another_obeys_when_the_caller_asks_for_it() {
 fn a_store_that_may_forget_a_change_never_gets_it_called_enforced() {
     let fleet = Fleet::start(1, "1s");
     fleet.redis.cli(&["CONFIG", "SET", "appendfsync", "everysec"]);
-    let made = fleet.run(1, &suspend("--id=s-1", &["--wait=1500ms"]));
+    let made = fleet.by_two(1, &suspend("--id=s-1", &["--wait=1500ms"]));
     assert_eq!(made.code, 6, "{}", made.stderr);
     assert!(
         made.stderr.contains("`appendfsync` is `everysec` and not `always`"),
@@ -256,7 +279,7 @@ fn a_store_that_may_forget_a_change_never_gets_it_called_enforced() {
         made.stderr
     );
     fleet.redis.cli(&["CONFIG", "SET", "appendfsync", "always"]);
-    let asked = fleet.run(1, &["replicas", "await", "--revision=2", "--wait=30s"]);
+    let asked = fleet.run(1, &["replicas", "await", "--revision=4", "--wait=30s"]);
     assert_eq!(asked.code, 0, "{}", asked.stderr);
 }
 
@@ -271,12 +294,12 @@ fn a_change_that_a_store_node_lacks_is_pending_and_in_effect_all_the_same() {
     });
     let fleet = Fleet::over(primary, 2, vec!["--staleness-limit", "1s", "--store-nodes", "2"]);
     follower.freeze();
-    let made = fleet.run(1, &suspend("--id=s-1", &["--wait=1s"]));
+    let made = fleet.by_two(1, &suspend("--id=s-1", &["--wait=1s"]));
     assert_eq!(made.code, 6, "{}", made.stderr);
     assert!(made.stderr.contains("1 of 2 store nodes have it"), "{}", made.stderr);
     fleet.becomes(2, "INELIGIBLE");
     follower.thaw();
-    let asked = fleet.run(2, &["replicas", "await", "--revision=2", "--wait=30s"]);
+    let asked = fleet.run(2, &["replicas", "await", "--revision=4", "--wait=30s"]);
     assert_eq!(asked.code, 0, "{}", asked.stderr);
 }
 
@@ -290,7 +313,7 @@ fn an_emptied_store_is_filled_from_a_journal_and_replicas_move_over_by_themselve
     assert_eq!(copied.code, 0, "{}", copied.stderr);
     let copied: Value = serde_json::from_str(&copied.stdout).unwrap();
     assert_eq!(copied["token"], fleet.at(1).json(&["status"])["token"]);
-    fleet.run(1, &suspend("--id=s-1", &["--wait=30s"]));
+    fleet.by_two(1, &suspend("--id=s-1", &["--wait=30s"]));
     let (held, journal) = (fleet.at(1).json(&["status"])["token"].clone(), fleet.journal(1));
     let refused = fleet.run(1, &["restore", &journal, "--store", &url]);
     assert_eq!(refused.code, 1, "{}", refused.stderr);
@@ -312,10 +335,10 @@ fn an_emptied_store_is_filled_from_a_journal_and_replicas_move_over_by_themselve
             (fleet.at(number).json(&["status"])["token"] == restored["token"]).then_some(())
         });
     }
-    let enforced = fleet.run(2, &["replicas", "await", "--revision=2", "--wait=30s"]);
+    let enforced = fleet.run(2, &["replicas", "await", "--revision=4", "--wait=30s"]);
     assert_eq!(enforced.code, 0, "{}", enforced.stderr);
     assert_eq!(fleet.offered(1, &[])["outcome"], "INELIGIBLE");
-    fleet.run(1, &["lift", "s-1", "--reason=r", "--ticket=T-1", "--wait=30s"]);
+    fleet.by_two(1, &["lift", "s-1", "--reason=r", "--ticket=T-1", "--wait=30s"]);
     assert_eq!(fleet.offered(2, &[])["outcome"], "ELIGIBLE");
 
     // A backup goes into a file as well, and into another namespace of the same server.
@@ -338,21 +361,21 @@ fn a_store_that_lost_a_change_is_a_fork_until_a_person_accepts_what_it_has() {
     };
     let early = fleet.run(1, &["replicas", "accept-history", "--reason=r", "--ticket=T-1"]);
     assert_eq!(early.code, 4, "{}", early.stderr);
-    let made = fleet.run(1, &suspend("--id=s-1", &["--wait=30s"]));
+    let made = fleet.by_two(1, &suspend("--id=s-1", &["--wait=30s"]));
     assert_eq!(made.code, 0, "{}", made.stderr);
     // As after a fail-over to a node that was behind.
     let (meta, log) = (key("default", "meta"), key("default", "log"));
-    let first = fleet.redis.cli(&["XRANGE", &log, "1-0", "1-0"]);
+    let first = fleet.redis.cli(&["XRANGE", &log, "2-0", "2-0"]);
     let chain = first.lines().last().unwrap().to_owned();
     let lost = format!(
-        "redis.call('XDEL', KEYS[2], '2-0') redis.call('XSETID', KEYS[2], '1-0') \
-         redis.call('HSET', KEYS[1], 'rev', '1', 'chain', '{chain}') return 'LOST'"
+        "redis.call('XDEL', KEYS[2], '3-0', '4-0') redis.call('XSETID', KEYS[2], '2-0') \
+         redis.call('HSET', KEYS[1], 'rev', '2', 'chain', '{chain}') return 'LOST'"
     );
     assert_eq!(fleet.redis.cli(&["EVAL", &lost, "2", &meta, &log]), "LOST");
     forked();
     assert_eq!(fleet.offered(2, &[])["outcome"], "INELIGIBLE");
     assert_ne!(fleet.check(2, "avast-12m", "USE", "ACTIVE", &[])["outcome"], "ELIGIBLE");
-    let refused = fleet.run(1, &["lift", "s-1", "--reason=r", "--ticket=T-1"]);
+    let refused = fleet.by_two(1, &["lift", "s-1", "--reason=r", "--ticket=T-1"]);
     assert_eq!(refused.code, 4, "{}", refused.stderr);
     assert!(refused.stderr.contains("forked"), "{}", refused.stderr);
 
@@ -377,7 +400,7 @@ fn a_store_that_lost_a_change_is_a_fork_until_a_person_accepts_what_it_has() {
 #[test]
 fn a_server_with_a_store_of_its_own_enforces_what_it_acknowledges() {
     let server = Server::with_barclays();
-    let made = run(&server, &suspend("--id=s-1", &["--wait", "-o=json"]));
+    let made = by_two(&server, &suspend("--id=s-1", &["--wait", "-o=json"]));
     assert_eq!(made.code, 0, "{}", made.stderr);
     assert!(made.stderr.contains("enforced on this server"), "{}", made.stderr);
     let made: Value = serde_json::from_str(&made.stdout).unwrap();

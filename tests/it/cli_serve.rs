@@ -27,7 +27,7 @@ fn a_server_is_ready_only_once_it_has_rules_and_counts_its_decisions() {
     assert_eq!(nothing["reasons"], json!([{"code": "RULES_UNAVAILABLE", "attribute": null}]));
 
     let rules = in_repository("deploy/demo/barclays.rules.yaml");
-    server.offergate().arg("apply").arg(rules).assert().success();
+    server.by_two(&["apply", rules.to_str().unwrap()]);
     assert!(get(&server.management, "/readyz").starts_with("HTTP/1.1 200"));
     let use_it = [
         "check",
@@ -50,10 +50,10 @@ fn a_server_is_ready_only_once_it_has_rules_and_counts_its_decisions() {
 fn a_server_that_is_told_to_stop_ends_well_and_keeps_its_rules() {
     let folder = TempDir::new().unwrap();
     let store = folder.path().join("rules.db");
-    for (signal, revision) in [("TERM", 1), ("INT", 1)] {
+    for (signal, revision) in [("TERM", 2), ("INT", 2)] {
         let mut server = Server::start_on(&store, &[]);
         let rules = in_repository("deploy/demo/barclays.rules.yaml");
-        server.offergate().arg("apply").arg(rules).assert().success();
+        server.by_two(&["apply", rules.to_str().unwrap()]);
         server.signal(signal);
         assert_eq!(server.wait().code(), Some(0));
         let server = Server::start_on(&store, &[]);
@@ -68,27 +68,31 @@ fn a_watcher_does_not_keep_a_server_from_stopping_and_goes_on_with_the_next_one(
     let mut server = Server::start_on(&store, &[]);
     let address = server.address.trim_start_matches("http://").to_owned();
     let mut watcher = Command::new(env!("CARGO_BIN_EXE_offergate"))
-        .args(["watch", "--after=0", "--count=2", "-o", "jsonl", "--server", &address])
+        .args(["watch", "--after=0", "--count=4", "-o", "jsonl", "--server", &address])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
     let rules = in_repository("deploy/demo/barclays.rules.yaml");
-    server.offergate().arg("apply").arg(rules).assert().success();
-    let (first, lines) = within_limit(move || (lines.next().unwrap().unwrap(), lines));
-    assert!(first.contains("\"revision\":1"), "{first}");
+    server.by_two(&["apply", rules.to_str().unwrap()]);
+    let (first, lines) = within_limit(move || {
+        let _proposed = lines.next().unwrap().unwrap();
+        (lines.next().unwrap().unwrap(), lines)
+    });
+    assert!(first.contains("\"revision\":2"), "{first}");
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
 
     let server = Server::start_on(&store, &["--listen", &address]);
     let suspend = ["suspend", "product", "kis", "--reason=r", "--ticket=t"];
-    server.json(&suspend);
+    server.by_two(&suspend);
     let second = within_limit(move || {
         let mut lines = lines;
+        let _proposed = lines.next().unwrap().unwrap();
         lines.next().unwrap().unwrap()
     });
-    assert!(second.contains("\"revision\":2"), "{second}");
+    assert!(second.contains("\"revision\":4"), "{second}");
     assert!(watcher.wait().unwrap().success());
 }
 
@@ -110,8 +114,23 @@ fn what_is_wrong_at_the_start_is_told_and_no_port_opens() {
         ([&free[..], &["--staleness-limit=5"]].concat(), 2, "staleness"),
         (vec!["--demo", "--listen=0.0.0.0:0"], 2, "loopback only"),
         (vec!["--config", "/nonexistent.toml"], 3, "/nonexistent.toml"),
+        ([&free[..], &["--anonymous=none"]].concat(), 2, "OFFERGATE_ANONYMOUS=everything"),
+        ([&free[..], &["--oidc-issuer=https://id"]].concat(), 2, "without `oidc_audience`"),
+        (
+            [&free[..], &["--oidc-issuer=http://id.example", "--oidc-audience=a"]].concat(),
+            2,
+            "write an https URL",
+        ),
+        ([&free[..], &["--client-ca-file=ca.pem"]].concat(), 2, "without `trust_domain`"),
+        (
+            [&free[..], &["--demo", "--oidc-issuer=https://i", "--oidc-audience=a"]].concat(),
+            2,
+            "own people",
+        ),
     ] {
-        let output = offergate().arg("serve").args(&arguments).output().unwrap();
+        let mut command = offergate();
+        command.env("OFFERGATE_ANONYMOUS", "everything").arg("serve").args(&arguments);
+        let output = command.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert!(stderr.contains(told), "{arguments:?}: {stderr}");

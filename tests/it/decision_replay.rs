@@ -3,7 +3,7 @@
 use crate::decision_log::{records, settings, start};
 use crate::random::{self, Dice};
 use offergate::audit::decisions::{CustomerIds, CustomerKey, Recorded};
-use offergate::audit::{ChangeKind, Proposal, RequestId};
+use offergate::audit::{ChangeKind, NewRecord, Party, RequestId};
 use offergate::clock::Clock;
 use offergate::domain::*;
 use offergate::recorder::RecorderSettings;
@@ -45,17 +45,11 @@ fn sound_world(seed: u64) -> (Dice, RuleSet) {
 async fn random_world(seed: u64, folder: &Path, ids: CustomerIds) -> RuleSet {
     let (mut dice, rules) = sound_world(seed);
     let store = MemoryStore::new(Lineage::parse(&"0a".repeat(16)).unwrap());
-    let proposal = Proposal {
-        request_id: RequestId::parse("first").unwrap(),
-        kind: ChangeKind::ApplyRules,
-        author: "ann".into(),
-        approver: None,
-        reason: "random".into(),
-        ticket: String::new(),
-        at: dice.instant(),
-        change: rules::plan(&RuleSet::default(), &rules).change,
-    };
-    store.apply(&proposal, Revision::ZERO).await.unwrap();
+    let change = rules::plan(&RuleSet::default(), &rules).change;
+    let (request_id, author) = (RequestId::parse("first").unwrap(), Party::unverified("ann"));
+    let kind = ChangeKind::ApplyRules;
+    let content = NewRecord::made(request_id, kind, author, dice.instant(), change);
+    store.apply(&content, Revision::ZERO).await.unwrap();
     let clock = Arc::new(SetClock(Mutex::new(dice.instant())));
     let limit = Duration::from_secs(5);
     let service = Service::start(Arc::new(store), Arc::clone(&clock) as _, limit, None).await;

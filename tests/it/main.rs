@@ -9,8 +9,11 @@
 )]
 
 mod api;
+mod approvals;
 mod audit;
+mod audit_cosigning;
 mod audit_tampering;
+mod bank;
 #[path = "../chaos/tested.rs"]
 mod chaos;
 mod cli;
@@ -23,8 +26,11 @@ mod decision_asking;
 mod decision_log;
 mod decision_replay;
 mod decision_tampering;
+mod directions;
+mod emergencies;
 mod faults;
 mod hot;
+mod identity;
 mod laws;
 mod random;
 mod redis_failover;
@@ -40,10 +46,11 @@ mod rules_generate;
 mod rules_properties;
 mod server;
 mod store_conformance;
+mod store_contents;
 mod store_files;
 mod store_kill;
-mod store_proposals;
 mod store_tampering;
 mod telemetry;
 mod tidy;
 mod twin;
+mod two_people;

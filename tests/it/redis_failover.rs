@@ -2,7 +2,7 @@
 //! TLS. Real servers, each started here.
 
 use super::redis_server::{Flavour, Server, eventually, free_port, key};
-use super::store_proposals::{apply_next, chain_of, proposal};
+use super::store_contents::{apply_next, chain_of, content};
 use offergate::domain::Revision;
 use offergate::store::redis::{Address, Location, RedisStore, Servers, Tls};
 use offergate::store::{RuleStore, SharedStore, Standing, StoreError};
@@ -35,13 +35,13 @@ async fn a_change_is_durable_once_every_node_has_it_and_not_while_one_stands_sti
     let location = Location { nodes: 2, ..primary.location(NAMESPACE) };
     let store = RedisStore::open(location).unwrap();
     store.initialise(None).await.unwrap();
-    apply_next(&store, &proposal("r1", 1)).await.unwrap();
+    apply_next(&store, &content("r1", 1)).await.unwrap();
     let head = store.load().await.unwrap().head;
     let confirmation = store.confirm(&head, Duration::from_secs(10)).await.unwrap();
     assert_eq!((confirmation.copies, confirmation.nodes), (2, 2));
     assert_eq!(store.shortfalls().await.unwrap(), []);
     follower.freeze();
-    apply_next(&store, &proposal("r2", 2)).await.unwrap();
+    apply_next(&store, &content("r2", 2)).await.unwrap();
     let head = store.load().await.unwrap().head;
     let confirmation = store.confirm(&head, LIMIT).await.unwrap();
     assert_eq!((confirmation.copies, confirmation.is_durable()), (1, false));
@@ -66,7 +66,7 @@ async fn a_change_is_durable_once_every_node_has_it_and_not_while_one_stands_sti
 async fn a_primary_that_was_demoted_and_promoted_again_reigns_anew() {
     let (primary, follower) = pair();
     let store = primary.store(NAMESPACE).await;
-    apply_next(&store, &proposal("r1", 1)).await.unwrap();
+    apply_next(&store, &content("r1", 1)).await.unwrap();
     let head = store.load().await.unwrap().head;
     let before = store.fleet(&head).await.unwrap().reign;
     primary.cli(&["REPLICAOF", "127.0.0.1", "1"]);
@@ -114,7 +114,7 @@ async fn after_a_fail_over_by_sentinels_the_same_store_goes_on_at_the_new_primar
     let store = RedisStore::open(location.clone()).unwrap();
     store.initialise(None).await.unwrap();
     for number in 1..=5 {
-        apply_next(&store, &proposal(&format!("r{number}"), number)).await.unwrap();
+        apply_next(&store, &content(&format!("r{number}"), number)).await.unwrap();
     }
     let head = store.load().await.unwrap().head;
     let before = store.confirm(&head, Duration::from_secs(10)).await.unwrap();
@@ -132,9 +132,9 @@ async fn after_a_fail_over_by_sentinels_the_same_store_goes_on_at_the_new_primar
     };
     assert_eq!(after.standing, Standing::Newest, "what was durable is there");
     assert_ne!(after.reign, before.reign);
-    let applied = apply_next(&store, &proposal("r6", 6)).await.unwrap();
+    let applied = apply_next(&store, &content("r6", 6)).await.unwrap();
     assert_eq!(applied.record.revision, Revision(6));
-    let again = store.apply(&proposal("r3", 3), Revision(2)).await.unwrap();
+    let again = store.apply(&content("r3", 3), Revision(2)).await.unwrap();
     assert!(again.repeated);
     let unknown = Servers::Sentinel {
         sentinels: sentinels.iter().map(Server::address).collect(),
@@ -149,13 +149,13 @@ async fn after_a_fail_over_by_sentinels_the_same_store_goes_on_at_the_new_primar
 async fn a_fail_over_to_a_node_that_was_behind_is_a_fork_and_no_lease_is_granted() {
     let (mut primary, follower) = pair();
     let store = primary.store(NAMESPACE).await;
-    apply_next(&store, &proposal("r1", 1)).await.unwrap();
+    apply_next(&store, &content("r1", 1)).await.unwrap();
     let head = store.load().await.unwrap().head;
     let two = RedisStore::open(Location { nodes: 2, ..primary.location(NAMESPACE) }).unwrap();
     assert!(two.confirm(&head, Duration::from_secs(10)).await.unwrap().is_durable());
     // It follows nobody who is there, so that nothing of what comes next can be on its way to it.
     follower.cli(&["REPLICAOF", "127.0.0.1", "1"]);
-    apply_next(&store, &proposal("r2", 2)).await.unwrap();
+    apply_next(&store, &content("r2", 2)).await.unwrap();
     let lost = store.load().await.unwrap().head;
     assert_eq!(lost.revision, Revision(2));
     assert!(!two.confirm(&lost, LIMIT).await.unwrap().is_durable());
@@ -165,7 +165,7 @@ async fn a_fail_over_to_a_node_that_was_behind_is_a_fork_and_no_lease_is_granted
     assert_eq!(promoted.load().await.unwrap().head, head);
     assert_eq!(promoted.fleet(&lost).await.unwrap().standing, Standing::Forked { part: false });
     // The new history reaches the same number with another change.
-    apply_next(&promoted, &proposal("other", 9)).await.unwrap();
+    apply_next(&promoted, &content("other", 9)).await.unwrap();
     assert_eq!(promoted.fleet(&lost).await.unwrap().standing, Standing::Forked { part: false });
 }
 
@@ -200,7 +200,7 @@ async fn in_a_cluster_the_one_slot_is_found_and_followed_while_it_moves() {
         let store = RedisStore::open(location.clone()).unwrap();
         store.initialise(None).await.unwrap();
         for number in 1..=5 {
-            apply_next(&store, &proposal(&format!("r{number}"), number)).await.unwrap();
+            apply_next(&store, &content(&format!("r{number}"), number)).await.unwrap();
         }
         let keys = ["meta", "log", "reps", "idem"].map(|part| key(NAMESPACE, part));
         let slot = nodes[0].cli(&["CLUSTER", "KEYSLOT", &keys[0]]);
@@ -211,20 +211,20 @@ async fn in_a_cluster_the_one_slot_is_found_and_followed_while_it_moves() {
         target.cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(source)]);
         source.cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(target)]);
         // All keys are there still: the store does not notice.
-        apply_next(&store, &proposal("r6", 6)).await.unwrap();
+        apply_next(&store, &content("r6", 6)).await.unwrap();
         let port = target.port.to_string();
         let move_key = |key: &String| {
             source.cli(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
         };
         move_key(&keys[0]);
         // Between the first key and the last, nothing is written and nothing read by halves.
-        let refused = store.apply(&proposal("r7", 7), Revision(6)).await;
+        let refused = store.apply(&content("r7", 7), Revision(6)).await;
         assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
         keys[1..].iter().for_each(move_key);
         for node in [target, source, &nodes[(at + 2) % 3]] {
             node.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &id(target)]);
         }
-        let applied = apply_next(&store, &proposal("r7", 7)).await.unwrap();
+        let applied = apply_next(&store, &content("r7", 7)).await.unwrap();
         assert_eq!((applied.record.revision, applied.repeated), (Revision(7), false));
         let loaded = RedisStore::open(location).unwrap().load().await.unwrap();
         assert_eq!(loaded, store.load().await.unwrap());
@@ -279,7 +279,7 @@ async fn over_tls_both_sides_show_certificates_and_a_stranger_is_refused() {
     let good = Tls { authority: authority.clone(), client: client.clone() };
     let store = RedisStore::open(location(Some(good))).unwrap();
     store.initialise(None).await.unwrap();
-    apply_next(&store, &proposal("r1", 1)).await.unwrap();
+    apply_next(&store, &content("r1", 1)).await.unwrap();
     assert_eq!(store.load().await.unwrap().head.revision, Revision(1));
     for (what, tls, said) in [
         ("no certificate of ours", Some(Tls { authority, client: None }), ""),
@@ -327,7 +327,7 @@ async fn certificates_that_are_replaced_are_used_by_the_next_connection_without_
     let _ = certificates(folder.path());
     server.kill();
     server.restart();
-    apply_next(&store, &proposal("r1", 1)).await.unwrap();
+    apply_next(&store, &content("r1", 1)).await.unwrap();
     let refused = left_behind.load().await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable { .. }), "{}", chain_of(&refused));
 }
@@ -337,7 +337,7 @@ async fn a_copy_fills_an_empty_namespace_under_a_lineage_of_its_own_and_no_other
     let server = Server::start(Flavour::Redis);
     let source = server.store("source").await;
     for number in 1..=600 {
-        apply_next(&source, &proposal(&format!("r{number}"), number % 9)).await.unwrap();
+        apply_next(&source, &content(&format!("r{number}"), number % 9)).await.unwrap();
     }
     let from = source.load().await.unwrap();
     let target = RedisStore::open(server.location("target")).unwrap();
@@ -348,7 +348,7 @@ async fn a_copy_fills_an_empty_namespace_under_a_lineage_of_its_own_and_no_other
     let standing = target.fleet(&from.head).await.unwrap().standing;
     let ancestors = vec![from.head.lineage.clone()];
     assert_eq!(standing, Standing::OtherLineage { lineage: head.lineage.clone(), ancestors });
-    let again = target.apply(&proposal("r600", 600 % 9), Revision(0)).await.unwrap();
+    let again = target.apply(&content("r600", 600 % 9), Revision(0)).await.unwrap();
     assert!(again.repeated, "requests were copied too");
     let refused = target.fill_from(&source).await.unwrap_err();
     assert!(chain_of(&refused).contains("holds a history already"), "{}", chain_of(&refused));

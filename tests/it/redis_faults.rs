@@ -3,7 +3,7 @@
 
 use super::redis_replicas::report;
 use super::redis_server::{Flavour, Server, location_of, server_that_says};
-use super::store_proposals::{apply_next, block_on, chain_of, naming, proposal};
+use super::store_contents::{apply_next, block_on, chain_of, content, naming};
 use offergate::audit::verify;
 use offergate::domain::Revision;
 use offergate::store::redis::{Location, Login, RedisStore, Secret, forbidding};
@@ -17,7 +17,7 @@ pub(crate) async fn store_of(length: u64) -> (Server, RedisStore) {
     let server = Server::start(Flavour::Redis);
     let store = server.store(NAMESPACE).await;
     for number in 1..=length {
-        apply_next(&store, &proposal(&format!("request-{number}"), number)).await.unwrap();
+        apply_next(&store, &content(&format!("request-{number}"), number)).await.unwrap();
     }
     (server, store)
 }
@@ -72,7 +72,7 @@ async fn a_server_that_forgets_its_scripts_all_the_time_is_taught_them_again() {
     let (server, store) = store_of(0).await;
     for number in 1..=30 {
         server.cli(&["SCRIPT", "FLUSH"]);
-        let applied = apply_next(&store, &proposal(&format!("r{number}"), number)).await.unwrap();
+        let applied = apply_next(&store, &content(&format!("r{number}"), number)).await.unwrap();
         assert_eq!((applied.record.revision, applied.repeated), (Revision(number), false));
         server.cli(&["SCRIPT", "FLUSH"]);
         let head = store.head().await.unwrap().unwrap();
@@ -87,7 +87,7 @@ async fn an_emptied_server_holds_no_history_and_begins_none_by_itself() {
     let before = store.load().await.unwrap().head;
     server.cli(&["FLUSHALL"]);
     assert!(matches!(store.load().await, Err(StoreError::Empty)));
-    let refused = store.apply(&proposal("r4", 4), Revision(3)).await;
+    let refused = store.apply(&content("r4", 4), Revision(3)).await;
     assert!(matches!(refused, Err(StoreError::Empty)), "{refused:?}");
     assert_eq!(store.head().await.unwrap(), None);
     let renewal = store.renew(&report("r1", '1', before.clone())).await.unwrap();
@@ -165,7 +165,7 @@ async fn a_restart_of_the_server_is_another_reign() {
 async fn a_change_wakes_who_waits_for_it_and_silence_lasts_no_longer_than_asked() {
     let (_server, store) = store_of(1).await;
     store.next_change(Revision(1), Duration::from_millis(50)).await.unwrap();
-    let (long, next) = (Duration::from_secs(60), proposal("r2", 2));
+    let (long, next) = (Duration::from_secs(60), content("r2", 2));
     let (woken, applied) = tokio::join!(
         tokio::time::timeout(Duration::from_secs(20), store.next_change(Revision(1), long)),
         apply_next(&store, &next),
@@ -179,20 +179,20 @@ async fn a_server_that_is_full_or_frozen_or_follows_another_writes_nothing() {
     let (server, store) = store_of(1).await;
     let before = store.load().await.unwrap();
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
-    let refused = store.apply(&proposal("r2", 2), Revision(1)).await.unwrap_err();
+    let refused = store.apply(&content("r2", 2), Revision(1)).await.unwrap_err();
     assert!(matches!(refused, StoreError::NotWritten { .. }), "{}", chain_of(&refused));
     assert_eq!(store.load().await.unwrap(), before);
     server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
 
     server.freeze();
-    let refused = store.apply(&proposal("r3", 3), Revision(1)).await.unwrap_err();
+    let refused = store.apply(&content("r3", 3), Revision(1)).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable { .. }), "{}", chain_of(&refused));
     server.thaw();
-    assert!(store.record_of(&proposal("r3", 3).request_id).await.unwrap().is_none());
+    assert!(store.record_of(&content("r3", 3).request_id).await.unwrap().is_none());
 
     let leader = Server::start(Flavour::Redis);
     server.cli(&["REPLICAOF", "127.0.0.1", &leader.port.to_string()]);
-    let refused = store.apply(&proposal("r4", 4), Revision(1)).await.unwrap_err();
+    let refused = store.apply(&content("r4", 4), Revision(1)).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable { .. }), "{}", chain_of(&refused));
 }
 
@@ -212,7 +212,7 @@ async fn a_user_with_the_documented_rights_can_do_everything_and_others_are_told
     let open = |login| RedisStore::open(Location { login, ..server.location(NAMESPACE) }).unwrap();
     let store = open(login("hunter2"));
     store.initialise(None).await.unwrap();
-    apply_next(&store, &proposal("r1", 1)).await.unwrap();
+    apply_next(&store, &content("r1", 1)).await.unwrap();
     let head = store.head().await.unwrap().unwrap();
     let mine = report("r1", '1', head.clone());
     assert_eq!(store.renew(&mine).await.unwrap().standing, Standing::Newest);
@@ -235,7 +235,7 @@ async fn a_user_with_the_documented_rights_can_do_everything_and_others_are_told
     assert!(!refused.contains("hunter"), "{refused}");
     assert!(!format!("{:?}", login("hunter2")).contains("hunter"));
     server.cli(&["ACL", "SETUSER", "default", "off"]);
-    let refused = open(Login::default()).apply(&proposal("r2", 2), Revision(1)).await.unwrap_err();
+    let refused = open(Login::default()).apply(&content("r2", 2), Revision(1)).await.unwrap_err();
     assert!(chain_of(&refused).contains("uthentication required"), "{}", chain_of(&refused));
 }
 

@@ -3,7 +3,7 @@
 
 use super::redis_failover::{follower_of, pair};
 use super::redis_server::{Server, eventually, location_of, server_that_says, way_with_a_stop};
-use super::store_proposals::{apply_next, proposal};
+use super::store_contents::{apply_next, content};
 use offergate::store::redis::{Address, Location, RedisStore, Servers};
 use offergate::store::{RuleStore, SharedStore, Standing, StoreError};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ async fn is_durable_if_one_leaves(primary: &Arc<Server>, leaving: &Arc<Server>, 
     });
     let store = RedisStore::open(Location { nodes: 2, ..location_of(way, NAMESPACE) }).unwrap();
     store.initialise(None).await.unwrap();
-    apply_next(&store, &proposal("r1", 1)).await.unwrap();
+    apply_next(&store, &content("r1", 1)).await.unwrap();
     let head = store.load().await.unwrap().head;
     let confirmed = store.confirm(&head, Duration::from_secs(10)).await.unwrap().is_durable();
     let info = primary.cli(&["INFO", "replication"]);

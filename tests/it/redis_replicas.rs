@@ -3,8 +3,8 @@
 
 use super::redis_faults::{NAMESPACE, reopened, store_of};
 use super::redis_server::{Flavour, Server, location_of, way_with_a_stop};
-use super::store_proposals::{StoreUnderTest, apply_next, chain_of, proposal};
-use offergate::audit::{ChangeKind, Proposal};
+use super::store_contents::{StoreUnderTest, apply_next, chain_of, content};
+use offergate::audit::{ChangeKind, NewRecord};
 use offergate::clock::{Clock, SystemClock};
 use offergate::domain::{ChainHash, Lineage, Revision};
 use offergate::store::memory::MemoryStore;
@@ -135,9 +135,9 @@ async fn whoever_is_on_the_list_already_takes_nobody_off_it() {
 
 /// People decide, again and again, which history goes on.
 async fn each_history_knows_those_before_it(store: &impl SharedStore, decisions: u64, kept: usize) {
-    let deciding = |number: u64| Proposal {
-        kind: ChangeKind::AcceptHistory,
-        ..proposal(&format!("accept-{number}"), number)
+    let deciding = |number: u64| NewRecord {
+        kind: Some(ChangeKind::AcceptHistory),
+        ..content(&format!("accept-{number}"), number)
     };
     let refused = apply_next(store, &deciding(0)).await.unwrap_err();
     assert!(matches!(refused, StoreError::NotWritten { .. }), "{refused:?}");
@@ -196,7 +196,7 @@ async fn a_question_that_is_long_in_answering_holds_up_no_renewal() {
 #[tokio::test]
 async fn a_change_dated_ahead_of_the_stores_clock_is_refused_unless_an_earlier_one_was_too() {
     let (server, store) = store_of(1).await;
-    let dated = |request: &str, kind, at| Proposal { kind, at, ..proposal(request, 2) };
+    let dated = |request: &str, kind, at| NewRecord { kind: Some(kind), at, ..content(request, 2) };
     let now = SystemClock.wall();
     let day = Duration::from_secs(24 * 60 * 60);
     let head = store.head().await.unwrap().unwrap();

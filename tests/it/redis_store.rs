@@ -2,7 +2,7 @@
 //! kind, and each has a namespace of its own.
 
 use super::redis_server::{Flavour, Server};
-use super::store_proposals::StoreUnderTest;
+use super::store_contents::StoreUnderTest;
 use offergate::store::redis::{Location, RedisStore};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -40,7 +40,7 @@ impl<const VALKEY: bool> StoreUnderTest for OnServer<VALKEY> {
         let store = RedisStore::open(location.clone()).unwrap();
         // The caller may be on a runtime of its own, where nothing may block but another thread.
         std::thread::scope(|scope| {
-            let begun = scope.spawn(|| super::store_proposals::block_on(store.initialise(None)));
+            let begun = scope.spawn(|| super::store_contents::block_on(store.initialise(None)));
             begun.join().unwrap().unwrap();
         });
         Self { store, location, server }

@@ -4,8 +4,8 @@
 use super::redis_faults::{NAMESPACE, reopened, store_of};
 use super::redis_replicas::report;
 use super::redis_server::key;
-use super::store_proposals::{apply_next, chain_of, proposal};
-use offergate::audit::{ChangeKind, Proposal};
+use super::store_contents::{apply_next, chain_of, content};
+use offergate::audit::{ChangeKind, NewRecord};
 use offergate::domain::Revision;
 use offergate::store::{RuleStore, SharedStore, Standing, StoreError};
 
@@ -76,7 +76,7 @@ async fn whatever_is_altered_by_hand_is_refused_and_the_place_named() {
         let said = chain_of(&refused);
         let expected = format!("stored data is corrupt at {place}");
         assert!(said.starts_with(&expected), "{what}: {said}");
-        let applied = reopened(&server).apply(&proposal("new", 9), Revision(6)).await;
+        let applied = reopened(&server).apply(&content("new", 9), Revision(6)).await;
         assert!(applied.is_err(), "{what}: {applied:?}");
     }
 }
@@ -126,7 +126,7 @@ fn hash_of(entry: &str) -> String {
 async fn a_history_that_grew_again_from_an_earlier_place_is_a_fork_for_everybody() {
     let (server, store) = store_of(3).await;
     let ahead = store.load().await.unwrap().head;
-    let third: Proposal = proposal("other-3", 33);
+    let third: NewRecord = content("other-3", 33);
     // As after a fail-over to a node that lacked revision 3.
     let second = store.records(Revision(1), 1).await.unwrap().pop().unwrap();
     let (log, meta) = (key(NAMESPACE, "log"), key(NAMESPACE, "meta"));
@@ -142,13 +142,13 @@ async fn a_history_that_grew_again_from_an_earlier_place_is_a_fork_for_everybody
     assert_eq!(renewal.standing, Standing::Forked { part: false });
     let renewal = store.renew(&report("r2", '2', behind.clone())).await.unwrap();
     assert_eq!(renewal.standing, Standing::Forked { part: true });
-    let refused = apply_next(&other, &proposal("r4", 4)).await;
+    let refused = apply_next(&other, &content("r4", 4)).await;
     assert!(matches!(refused, Err(StoreError::Forked)), "{refused:?}");
     assert!(matches!(other.head().await, Err(StoreError::Forked)));
     // A suspension may be proposed again meanwhile; people's word ends it, in another lineage.
-    let heal = Proposal { kind: ChangeKind::HealFork, ..proposal("heal", 3) };
+    let heal = NewRecord { kind: Some(ChangeKind::HealFork), ..content("heal", 3) };
     apply_next(&other, &heal).await.unwrap();
-    let accept = Proposal { kind: ChangeKind::AcceptHistory, ..proposal("accept", 5) };
+    let accept = NewRecord { kind: Some(ChangeKind::AcceptHistory), ..content("accept", 5) };
     apply_next(&other, &accept).await.unwrap();
     let renewal = store.renew(&report("r1", '1', ahead)).await.unwrap();
     let Standing::OtherLineage { lineage, ancestors } = renewal.standing else {
@@ -156,7 +156,7 @@ async fn a_history_that_grew_again_from_an_earlier_place_is_a_fork_for_everybody
     };
     assert_eq!(ancestors, [behind.lineage]);
     assert_eq!(store.load().await.unwrap().head.lineage, lineage);
-    apply_next(&store, &proposal("r6", 6)).await.unwrap();
+    apply_next(&store, &content("r6", 6)).await.unwrap();
     assert_eq!(store.load().await.unwrap(), reopened(&server).load().await.unwrap());
 }
 
@@ -169,8 +169,8 @@ async fn a_stale_reader_marks_the_fork_itself_before_it_writes_on_the_other_hist
     server.cli(&["XSETID", &log, "1-0"]);
     server.cli(&["HDEL", &key(NAMESPACE, "idem"), "request-2"]);
     server.cli(&["HSET", &meta, "rev", "1", "chain", &first.chain.to_string()]);
-    apply_next(&reopened(&server), &proposal("other-2", 22)).await.unwrap();
-    let refused = store.apply(&proposal("r3", 3), Revision(2)).await;
+    apply_next(&reopened(&server), &content("other-2", 22)).await.unwrap();
+    let refused = store.apply(&content("r3", 3), Revision(2)).await;
     assert!(matches!(refused, Err(StoreError::Forked)), "{refused:?}");
     assert_eq!(reopened(&server).load().await.unwrap().head.revision, Revision(2));
 }

@@ -3,10 +3,11 @@
 //! Every way in gives one verdict: amend, and plan, preview and apply of a file that states the same.
 
 use offergate::clock::Clock;
+use offergate::domain::Principal;
 use offergate::domain::{Lineage, Suspension, Timestamp};
 use offergate::rules;
 use offergate::service::{
-    PreviewRequest, Proposed, RequestId, Requester, RuleFile, Service, ServiceError,
+    Changed, PreviewRequest, Proposed, RequestId, Requester, RuleFile, Service, ServiceError,
 };
 use offergate::store::memory::MemoryStore;
 use std::sync::{Arc, Mutex};
@@ -40,15 +41,25 @@ async fn holding(times: &str) -> Arc<Service> {
     let limit = Service::STALENESS_LIMIT;
     let service = Service::start(Arc::new(store), Arc::clone(&clock) as _, limit, None);
     let service = service.await.unwrap();
-    service.apply(requester("first"), file(times)).await.unwrap();
+    let (proposed, _) = service.apply(requester("first"), file(times)).await.unwrap();
+    approve(&service, proposed).await;
     *clock.0.lock().unwrap() = NOW.parse().unwrap();
     service
+}
+
+/// Another person approves it.
+async fn approve(service: &Arc<Service>, proposed: Changed) -> Changed {
+    let (id, proposal) = proposed.proposal.unwrap();
+    let author = Arc::new(Principal::unverified("ben"));
+    let approver = Requester { author, ..requester(&format!("approve-{id}")) };
+    service.approve(approver, id, proposal.digest).await.unwrap()
 }
 
 fn requester(id: &str) -> Requester {
     Requester {
         request_id: RequestId::parse(id).unwrap(),
-        author: "ann".to_owned(),
+        author: Arc::new(Principal::unverified("ann")),
+        address: None,
         reason: "Second thoughts".to_owned(),
         ticket: "CHG-2".to_owned(),
         expected: None,
@@ -92,11 +103,19 @@ async fn by_file(held: &str, wanted: &str) -> String {
         PreviewRequest { customers: Vec::new(), actions: Vec::new(), as_of: None, samples: 0 };
     let preview = told(service.preview(Proposed::Document(file(wanted)), nobody).await);
     let applied = service.apply(requester("second"), file(wanted)).await;
-    let revision = service.held().unwrap().head.revision.0;
+    if let Ok((Changed { proposal: Some(_), .. }, _)) = &applied {
+        assert_eq!(service.held().unwrap().head.revision.0, 3, "proposed, and not in force");
+        assert_eq!(service.held().unwrap().rules_since.0, 2);
+    }
+    let applied = match applied {
+        Ok((changed, _)) if changed.proposal.is_some() => Ok(approve(&service, changed).await),
+        other => other.map(|(changed, _)| changed),
+    };
+    let revision = service.held().unwrap().rules_since.0;
     let apply = told(applied);
     assert_eq!((&plan, &preview), (&apply, &apply), "{held} -> {wanted}");
     let changes = apply.is_empty() && stated(held) != stated(wanted);
-    assert_eq!(revision, 1 + u64::from(changes), "{held} -> {wanted}");
+    assert_eq!(revision, 2 + 2 * u64::from(changes), "{held} -> {wanted}");
     apply
 }
 
@@ -203,7 +222,8 @@ async fn a_lift_to_come_does_not_keep_anybody_from_lifting_now() {
     let times = "from: \"2026-03-01T00:00:00Z\", lifted_at: \"2026-05-01T00:00:00Z\"";
     let service = holding(times).await;
     let id = stated(times).id;
-    let lifted = service.lift(requester("second"), id.clone()).await.unwrap();
+    let proposed = service.lift(requester("second"), id.clone()).await.unwrap();
+    let lifted = approve(&service, proposed).await;
     assert_eq!(lifted.rules.suspensions[&id].lifted_at, Some(NOW.parse().unwrap()));
     let again = told(service.lift(requester("third"), id).await);
     assert_verdict(&again, "over since its `lifted_at`, 2026-03-15T12:00:00Z", "lifted twice");

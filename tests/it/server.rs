@@ -65,7 +65,7 @@ impl Server {
     fn with_barclays_and(more: &[&str]) -> Self {
         let server = Self::start_with(more);
         let rules = in_repository("deploy/demo/barclays.rules.yaml");
-        server.offergate().arg("apply").arg(rules).assert().success();
+        server.by_two(&["apply", rules.to_str().unwrap()]);
         server
     }
 
@@ -118,6 +118,7 @@ impl Server {
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_offergate"))
             .env_clear()
             .env("RUST_LOG", "warn")
+            .env("OFFERGATE_ANONYMOUS", "everything")
             .envs(variables.iter().copied())
             .args(["serve", "--management-listen", "127.0.0.1:0"])
             .args(free_port)
@@ -153,6 +154,35 @@ impl Server {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {stderr}");
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs a command line that proposes a change, and has another person approve it; reads what the
+    /// first one printed, with the revision in which the change is in force. The attempt's name goes to
+    /// the approval, which is what people wait for.
+    pub(crate) fn by_two(&self, arguments: &[&str]) -> Value {
+        self.by_two_waiting(arguments, &[])
+    }
+
+    /// The same, with more flags for the approval.
+    pub(crate) fn by_two_waiting(&self, arguments: &[&str], more: &[&str]) -> Value {
+        let named = arguments.iter().find_map(|it| it.strip_prefix("--request-id="));
+        let proposing = named.map(|id| format!("--request-id={id}.proposed"));
+        let proposed: Vec<&str> = arguments
+            .iter()
+            .filter(|it| !it.starts_with("--request-id="))
+            .copied()
+            .chain(proposing.as_deref())
+            .collect();
+        let mut told = self.json(&proposed);
+        let Some(change) = told["proposal"]["id"].as_u64() else { return told };
+        let (change, name) = (change.to_string(), named.map(|id| format!("--request-id={id}")));
+        let mut approve = vec!["approve", &change, "--author=zoe"];
+        approve.extend(name.as_deref());
+        approve.extend(more);
+        let approved = self.json(&approve);
+        told["revision"] = approved["revision"].clone();
+        told["enforcement"] = approved["enforcement"].clone();
+        told
     }
 
     /// The file that this server's rules are in.

@@ -4,10 +4,10 @@
 //! The one exception: a store in memory has no file, so it refuses to be copied.
 
 use super::redis_store::{OnRedis, OnValkey};
-use super::store_proposals::{
-    InFolder, StoreUnderTest, apply_next, block_on, chain_of, naming, proposal, removing,
+use super::store_contents::{
+    InFolder, StoreUnderTest, apply_next, block_on, chain_of, content, naming, removing,
 };
-use offergate::audit::{Proposal, verify};
+use offergate::audit::{NewRecord, Party, verify};
 use offergate::domain::{ChainHash, Revision, RuleSet};
 use offergate::store::embedded::EmbeddedStore;
 use offergate::store::memory::MemoryStore;
@@ -71,14 +71,14 @@ async fn a_new_store_is_empty_at_revision_zero<S: StoreUnderTest>() {
 async fn revisions_have_no_gaps_and_each_answer_is_what_the_store_then_holds<S: StoreUnderTest>() {
     let kind = S::fresh();
     for number in 1..=20 {
-        let proposal = proposal(&format!("r{number}"), number);
-        let applied = kind.store().apply(&proposal, Revision(number - 1)).await.unwrap();
+        let content = content(&format!("r{number}"), number);
+        let applied = kind.store().apply(&content, Revision(number - 1)).await.unwrap();
         assert!(!applied.repeated);
         assert_eq!(applied.record.revision, Revision(number));
-        assert_eq!(applied.record.proposal, proposal);
+        assert_eq!(applied.record.content, content);
         let head = kind.store().load().await.unwrap().head;
         assert_eq!((head.revision, head.chain), (applied.record.revision, applied.record.chain));
-        let found = kind.store().record_of(&proposal.request_id).await.unwrap();
+        let found = kind.store().record_of(&content.request_id).await.unwrap();
         assert_eq!(found, Some(applied.record));
     }
     let records = kind.store().records(Revision::ZERO, usize::MAX).await.unwrap();
@@ -89,14 +89,14 @@ async fn revisions_have_no_gaps_and_each_answer_is_what_the_store_then_holds<S: 
 
 async fn a_change_on_an_old_revision_is_a_conflict_and_leaves_no_trace<S: StoreUnderTest>() {
     let kind = S::fresh();
-    apply_next(kind.store(), &proposal("r1", 1)).await.unwrap();
+    apply_next(kind.store(), &content("r1", 1)).await.unwrap();
     let before = kind.store().load().await.unwrap();
     for expected in [Revision(0), Revision(2), Revision(u64::MAX)] {
-        let refused = kind.store().apply(&proposal("r2", 2), expected).await.unwrap_err();
+        let refused = kind.store().apply(&content("r2", 2), expected).await.unwrap_err();
         assert_eq!(refused.to_string(), format!("rules moved from revision {expected} to 1"));
     }
     assert_eq!(kind.store().load().await.unwrap(), before);
-    assert_eq!(kind.store().record_of(&proposal("r2", 2).request_id).await.unwrap(), None);
+    assert_eq!(kind.store().record_of(&content("r2", 2).request_id).await.unwrap(), None);
     assert_eq!(kind.store().records(Revision(1), 10).await.unwrap(), []);
 }
 
@@ -104,12 +104,12 @@ async fn the_same_request_again_answers_with_its_first_record_and_changes_nothin
     S: StoreUnderTest,
 >() {
     let kind = S::fresh();
-    let first = apply_next(kind.store(), &proposal("r1", 1)).await.unwrap();
-    apply_next(kind.store(), &proposal("r2", 2)).await.unwrap();
+    let first = apply_next(kind.store(), &content("r1", 1)).await.unwrap();
+    apply_next(kind.store(), &content("r2", 2)).await.unwrap();
     let before = kind.store().load().await.unwrap();
-    let later = Proposal { at: "2030-01-01T00:00:00Z".parse().unwrap(), ..proposal("r1", 1) };
+    let later = NewRecord { at: "2030-01-01T00:00:00Z".parse().unwrap(), ..content("r1", 1) };
     for expected in [Revision(0), Revision(1), Revision(2)] {
-        for retry in [&proposal("r1", 1), &later] {
+        for retry in [&content("r1", 1), &later] {
             let again = kind.store().apply(retry, expected).await.unwrap();
             assert!(again.repeated);
             assert_eq!(again.record, first.record);
@@ -120,12 +120,12 @@ async fn the_same_request_again_answers_with_its_first_record_and_changes_nothin
 
 async fn a_request_id_cannot_be_used_for_another_change<S: StoreUnderTest>() {
     let kind = S::fresh();
-    apply_next(kind.store(), &proposal("r1", 1)).await.unwrap();
+    apply_next(kind.store(), &content("r1", 1)).await.unwrap();
     let before = kind.store().load().await.unwrap();
     for other in [
-        proposal("r1", 2),
-        Proposal { author: "bob".into(), ..proposal("r1", 1) },
-        Proposal { approver: Some("bob".into()), ..proposal("r1", 1) },
+        content("r1", 2),
+        NewRecord { author: Party::unverified("bob"), ..content("r1", 1) },
+        NewRecord { approver: Some(Party::unverified("bob")), ..content("r1", 1) },
     ] {
         let refused = kind.store().apply(&other, Revision(1)).await.unwrap_err();
         let expected = "request id `r1` was used before for another change, at revision 1";
@@ -136,19 +136,19 @@ async fn a_request_id_cannot_be_used_for_another_change<S: StoreUnderTest>() {
 
 async fn the_state_at_every_revision_is_the_fold_of_the_records_up_to_it<S: StoreUnderTest>() {
     let kind = S::fresh();
-    let proposals = [
-        proposal("a", 1),
-        proposal("b", 2),
+    let contents = [
+        content("a", 1),
+        content("b", 2),
         naming("c", 1, "Renamed"),
         removing("d", 2),
         removing("e", 3),
-        proposal("f", 2),
+        content("f", 2),
     ];
     let mut rules = RuleSet::default();
     let mut states = vec![kind.store().load().await.unwrap()];
-    for proposal in &proposals {
-        apply_next(kind.store(), proposal).await.unwrap();
-        rules = rules.after(&proposal.change);
+    for content in &contents {
+        apply_next(kind.store(), content).await.unwrap();
+        rules = rules.after(&content.change);
         let loaded = kind.store().load().await.unwrap();
         assert_eq!(loaded.rules, rules);
         states.push(loaded);
@@ -164,7 +164,7 @@ async fn the_state_at_every_revision_is_the_fold_of_the_records_up_to_it<S: Stor
 async fn records_come_in_pages_without_a_gap<S: StoreUnderTest>() {
     let kind = S::fresh();
     for number in 1..=10 {
-        apply_next(kind.store(), &proposal(&format!("r{number}"), number)).await.unwrap();
+        apply_next(kind.store(), &content(&format!("r{number}"), number)).await.unwrap();
     }
     let all = kind.store().records(Revision::ZERO, 100).await.unwrap();
     assert_eq!(all.len(), 10);
@@ -189,8 +189,8 @@ async fn of_writers_at_one_revision_exactly_one_wins<S: StoreUnderTest>() {
         let writers = (0..8_u64).map(|writer| {
             let kind = Arc::clone(&kind);
             async move {
-                let proposal = proposal(&format!("r{round}-{writer}"), writer);
-                kind.store().apply(&proposal, Revision(round)).await
+                let content = content(&format!("r{round}-{writer}"), writer);
+                kind.store().apply(&content, Revision(round)).await
             }
         });
         let results = futures_util::future::join_all(writers).await;
@@ -208,13 +208,13 @@ async fn of_writers_at_one_revision_exactly_one_wins<S: StoreUnderTest>() {
 async fn a_reopened_store_is_the_same_store<S: StoreUnderTest>() {
     let mut kind = S::fresh();
     for number in 1..=5 {
-        let applied = apply_next(kind.store(), &proposal(&format!("r{number}"), number)).await;
+        let applied = apply_next(kind.store(), &content(&format!("r{number}"), number)).await;
         let before = kind.store().load().await.unwrap();
         let records = kind.store().records(Revision::ZERO, 100).await.unwrap();
         kind = kind.reopened();
         assert_eq!(kind.store().load().await.unwrap(), before);
         assert_eq!(kind.store().records(Revision::ZERO, 100).await.unwrap(), records);
-        let again = kind.store().apply(&proposal(&format!("r{number}"), number), Revision(0)).await;
+        let again = kind.store().apply(&content(&format!("r{number}"), number), Revision(0)).await;
         assert_eq!(again.unwrap().record, applied.unwrap().record);
     }
 }
@@ -223,7 +223,7 @@ async fn a_copy_holds_the_same_history_or_is_refused<S: StoreUnderTest>() {
     let kind = S::fresh();
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("copy.db");
-    apply_next(kind.store(), &proposal("r1", 1)).await.unwrap();
+    apply_next(kind.store(), &content("r1", 1)).await.unwrap();
     let copied = kind.store().backup(&target).await;
     if !S::CAN_BE_COPIED {
         let refused = chain_of(&copied.unwrap_err());
@@ -245,12 +245,12 @@ async fn a_copy_holds_the_same_history_or_is_refused<S: StoreUnderTest>() {
 async fn a_backup_while_writing_is_one_instant_and_writing_goes_on() {
     let kind = Arc::new(InFolder::fresh());
     let folder = tempfile::tempdir().unwrap();
-    apply_next(kind.store(), &proposal("r0", 0)).await.unwrap();
+    apply_next(kind.store(), &content("r0", 0)).await.unwrap();
     let writing = tokio::spawn({
         let kind = Arc::clone(&kind);
         async move {
             for number in 1..=300 {
-                apply_next(kind.store(), &proposal(&format!("r{number}"), number)).await.unwrap();
+                apply_next(kind.store(), &content(&format!("r{number}"), number)).await.unwrap();
             }
         }
     });
@@ -271,15 +271,15 @@ async fn a_backup_while_writing_is_one_instant_and_writing_goes_on() {
 }
 
 /// One call of [`RuleStore::apply`]: request ids and vendors from a small pool, so that they meet.
-fn any_call() -> impl Strategy<Value = (Proposal, u64)> {
+fn any_call() -> impl Strategy<Value = (NewRecord, u64)> {
     let content = (0..3_u64, prop_oneof![Just(None), "[A-Zé\"\\\\]{1,3}".prop_map(Some)]);
     (0..12_u8, content, 0..4_u64).prop_map(|(request, (number, name), behind)| {
         let request = format!("r{request}");
-        let proposal = match name {
+        let content = match name {
             Some(name) => naming(&request, number, &name),
             None => removing(&request, number),
         };
-        (proposal, behind)
+        (content, behind)
     })
 }
 
@@ -294,14 +294,14 @@ proptest! {
             let memory = MemoryStore::fresh();
             let mut embedded = InFolder::fresh();
             let mut redis = OnRedis::fresh();
-            for ((proposal, behind), reopen) in calls {
+            for ((content, behind), reopen) in calls {
                 let newest = memory.load().await.unwrap().head.revision.0;
                 // Mostly the newest revision, else an older one.
                 let expected = Revision(newest.saturating_sub(behind.saturating_sub(2)));
-                let one = memory.apply(&proposal, expected).await;
+                let one = memory.apply(&content, expected).await;
                 for other in [
-                    embedded.store().apply(&proposal, expected).await,
-                    redis.store().apply(&proposal, expected).await,
+                    embedded.store().apply(&content, expected).await,
+                    redis.store().apply(&content, expected).await,
                 ] {
                     match (&one, other) {
                         (Ok(one), Ok(other)) => prop_assert_eq!(one, &other),

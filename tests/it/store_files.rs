@@ -1,7 +1,7 @@
 //! What is at the path of a store: another process, another kind of file, a later format, a copy.
 //! Every refusal says what is wrong with which file, and leaves that file as it was.
 
-use super::store_proposals::{apply_next, block_on, chain_of, proposal, store_of};
+use super::store_contents::{apply_next, block_on, chain_of, content, store_of};
 use offergate::decision::Snapshot;
 use offergate::domain::{ChainHash, Lineage, Revision, Token};
 use offergate::replica::Held;
@@ -36,7 +36,7 @@ fn a_new_store_is_readable_by_its_owner_alone_and_leaves_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state/offergate/rules.db");
     let store = EmbeddedStore::open(&path).unwrap();
-    block_on(apply_next(&store, &proposal("r1", 1))).unwrap();
+    block_on(apply_next(&store, &content("r1", 1))).unwrap();
     for name in listing(path.parent().unwrap()) {
         assert_eq!(mode_of(&path.with_file_name(&name)), 0o600, "{name}");
     }
@@ -114,7 +114,7 @@ fn a_write_ahead_log_without_its_main_file_is_no_reason_for_an_empty_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules.db");
     let store = EmbeddedStore::open(&path).unwrap();
-    block_on(apply_next(&store, &proposal("r1", 1))).unwrap();
+    block_on(apply_next(&store, &content("r1", 1))).unwrap();
     let wal = fs::read(folder.path().join("rules.db-wal")).unwrap();
     drop(store);
     fs::remove_file(&path).unwrap();
@@ -162,7 +162,7 @@ fn a_restored_store_begins_a_history_of_its_own_and_remembers_where_it_came_from
     let at_backup = store_of(&path, 3);
     let store = EmbeddedStore::open(&path).unwrap();
     block_on(store.backup(&copy)).unwrap();
-    let lost = block_on(apply_next(&store, &proposal("lost", 9))).unwrap().record;
+    let lost = block_on(apply_next(&store, &content("lost", 9))).unwrap().record;
     assert_eq!(mode_of(&copy), 0o600);
 
     let Restored { head, origin } = restore(&copy, &target).unwrap();
@@ -176,7 +176,7 @@ fn a_restored_store_begins_a_history_of_its_own_and_remembers_where_it_came_from
         // The numbers pass the change that was lost; its token stays one of another history.
         let lost = Token::new(at_backup.head.lineage.clone(), lost.revision, &lost.chain);
         for number in 4..=6 {
-            let next = proposal(&format!("other-{number}"), number);
+            let next = content(&format!("other-{number}"), number);
             apply_next(&restored, &next).await.unwrap();
             let loaded = restored.load().await.unwrap();
             assert_eq!(loaded.head.revision, Revision(number));
@@ -213,7 +213,7 @@ fn a_store_restored_again_remembers_both_places() {
     let one = store_of(&first, 2).head;
     let two = restore(&first, &second).unwrap();
     let store = EmbeddedStore::open(&second).unwrap();
-    block_on(apply_next(&store, &proposal("r", 3))).unwrap();
+    block_on(apply_next(&store, &content("r", 3))).unwrap();
     let at = block_on(store.load()).unwrap().head;
     drop(store);
     let three = restore(&second, &third).unwrap();
@@ -270,7 +270,7 @@ fn a_store_of_the_first_format_is_brought_to_the_newest_when_it_is_opened_or_res
     assert_eq!((format_of(&copy), format_of(&target)), (1, 2));
     let store = EmbeddedStore::open(&path).unwrap();
     assert_eq!(block_on(store.load()).unwrap(), loaded);
-    block_on(apply_next(&store, &proposal("r4", 4))).unwrap();
+    block_on(apply_next(&store, &content("r4", 4))).unwrap();
     drop(store);
     assert_eq!(format_of(&path), 2);
     assert_eq!(block_on(EmbeddedStore::open(&path).unwrap().load()).unwrap().head.revision.0, 4);
@@ -374,7 +374,7 @@ fn an_abandoned_change_is_done_all_the_same_and_its_retry_finds_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(&folder.path().join("rules.db")).unwrap();
     block_on(async {
-        let first = proposal("r1", 1);
+        let first = content("r1", 1);
         let mut abandoned = store.apply(&first, Revision(0));
         assert!(futures_util::poll!(&mut abandoned).is_pending());
         drop(abandoned);

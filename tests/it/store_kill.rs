@@ -3,7 +3,7 @@
 //!
 //! The process that dies is this test binary again, told by a variable to write and do nothing else.
 
-use super::store_proposals::{apply_next, block_on, chain_of, naming};
+use super::store_contents::{apply_next, block_on, chain_of, naming};
 use offergate::audit::RequestId;
 use offergate::domain::{ChainHash, Revision};
 use offergate::store::RuleStore;
@@ -34,10 +34,10 @@ fn the_writer_that_is_killed() {
         for number in 0.. {
             // Now and then a large one: many pages a commit, and soon a full write-ahead log.
             let long = "long ".repeat(if number % 7 == 6 { 20_000 } else { 1 });
-            let proposal = naming(&format!("{name}-{number}"), number % 5, &long);
-            match apply_next(&store, &proposal).await {
+            let content = naming(&format!("{name}-{number}"), number % 5, &long);
+            match apply_next(&store, &content).await {
                 Ok(applied) => {
-                    let (request, record) = (proposal.request_id.as_str(), applied.record);
+                    let (request, record) = (content.request_id.as_str(), applied.record);
                     writeln!(out, "done {request} {} {}", record.revision, record.chain).unwrap();
                 }
                 Err(error) => {

@@ -1,7 +1,7 @@
 //! Somebody, or a bad disk, alters a store file that nobody has open: the next start says so, and
 //! names the record.
 
-use super::store_proposals::{block_on, chain_of, store_of};
+use super::store_contents::{block_on, chain_of, store_of};
 use offergate::decision::Snapshot;
 use offergate::domain::Revision;
 use offergate::replica::Held;
@@ -165,7 +165,7 @@ fn somebody_who_writes_to_a_store_in_use_is_noticed_at_the_next_change() {
         store_of(&path, 1);
         let store = EmbeddedStore::open(&path).unwrap();
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-        let next = super::store_proposals::proposal("r2", 2);
+        let next = super::store_contents::content("r2", 2);
         let expected = format!("stored data is corrupt at {place}: ");
         // Once noticed it stays so: neither a retry nor a look at the rules makes up for it.
         for _ in 0..2 {
@@ -189,7 +189,7 @@ fn somebody_who_changes_nothing_in_a_store_in_use_does_no_harm() {
         (4, "SELECT count(*) FROM records"),
     ] {
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-        let next = super::store_proposals::proposal(&format!("r{number}"), number);
+        let next = super::store_contents::content(&format!("r{number}"), number);
         let applied = block_on(store.apply(&next, Revision(number - 1))).unwrap();
         assert_eq!(applied.record.revision, Revision(number), "{sql}");
     }
@@ -202,7 +202,7 @@ fn a_store_whose_file_was_moved_away_takes_no_more_changes() {
     store_of(&path, 1);
     let store = EmbeddedStore::open(&path).unwrap();
     fs::rename(&path, folder.path().join("moved.db")).unwrap();
-    let next = super::store_proposals::proposal("r2", 2);
+    let next = super::store_contents::content("r2", 2);
     let refused = chain_of(&block_on(store.apply(&next, Revision(1))).unwrap_err());
     let expected = "stored data is corrupt at the path: the file that was opened is there no more";
     assert_eq!(refused, expected);
@@ -265,8 +265,8 @@ fn a_damaged_write_ahead_log_ends_early_in_a_whole_past_and_a_token_or_a_backup_
     let store = EmbeddedStore::open(&path).unwrap();
     let mut pasts = vec![block_on(store.load()).unwrap()];
     for number in 1..=6 {
-        let next = super::store_proposals::proposal(&format!("r{number}"), number);
-        block_on(super::store_proposals::apply_next(&store, &next)).unwrap();
+        let next = super::store_contents::content(&format!("r{number}"), number);
+        block_on(super::store_contents::apply_next(&store, &next)).unwrap();
         pasts.push(block_on(store.load()).unwrap());
     }
     block_on(store.backup(&backup)).unwrap();

@@ -219,7 +219,12 @@ async fn with_nothing_configured_metrics_can_be_scraped_and_nothing_is_sent() {
     decisions.record(1, 1);
     telemetry.observe_rules(|| {
         let age = Duration::from_millis(250);
-        Some(RulesSeen { revision: 7, age: Some(age), counts: vec![("suspension", 3)] })
+        Some(RulesSeen {
+            revision: 7,
+            age: Some(age),
+            counts: vec![("suspension", 3)],
+            unratified: (2, 1),
+        })
     });
     {
         let _installed = tracing::dispatcher::set_default(&dispatch);

@@ -105,8 +105,17 @@ def main() -> None:
             ),
             timeout=10,
         )
-        token = created.revision.token
         asked = check("c-3", offer, none, "avast-12m")
+        answer = eligibility.CheckEligibility(asked, timeout=5).decision
+        held("what is only proposed is not in force", answer.outcome == eligible)
+        approved = suspensions.ApproveChange(
+            suspension_pb.ApproveChangeRequest(
+                id=created.proposal.id, digest=created.proposal.digest,
+                request_id="python-2", author="another",
+            ),
+            timeout=10,
+        )
+        token = approved.revision.token
         asked.consistency.at_least_token = token
         answer = eligibility.CheckEligibility(asked, timeout=5).decision
         held("a suspension holds for the next check", answer.outcome == ineligible)
@@ -114,7 +123,7 @@ def main() -> None:
         watch = rules_stub(channel).WatchRevisions(
             rules_pb.WatchRevisionsRequest(after_revision=0), timeout=10
         )
-        numbers = [next(watch).revision.number for _ in range(created.revision.number)]
+        numbers = [next(watch).revision.number for _ in range(approved.revision.number)]
         held("revisions come without a gap", numbers == list(range(1, len(numbers) + 1)))
         watch.cancel()
 

@@ -2,7 +2,7 @@
 # Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
 # into a folder of its own below target/, so that nothing outside this clone is touched.
 #
-#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis]
+#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -50,6 +50,10 @@ pip_install() {
 
 setup_python() { # A client that this project did not write.
     pip_install grpcio==1.85.1 grpcio-tools==1.85.1
+}
+
+setup_oidc() { # An issuer of tokens that this project did not write.
+    pip_install oidc-provider-mock==0.3.4
 }
 
 setup_linters() {

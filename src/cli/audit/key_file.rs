@@ -37,13 +37,18 @@ fn demo_key(settings: &Settings) -> Result<PathBuf, Failure> {
         StoreLocation::Redis(_) => config::default_journal(true).map_err(Failure::usage)?,
     };
     let path = beside.with_file_name("audit.key");
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        use std::os::unix::fs::DirBuilderExt as _;
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| failed(folder, "cannot be made", error))?;
-    }
+    create_folder(&path)?;
     Ok(path)
+}
+
+/// Makes the folder of a file that only its owner may read.
+pub(in crate::cli) fn create_folder(path: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| failed(folder, "cannot be made", error))
 }
 
 /// A key that never was before.

@@ -18,7 +18,7 @@ mod verify;
 mod watch;
 
 pub(super) use decision_files::find as find_decision;
-pub(super) use key_file::{key_of, secret_text};
+pub(super) use key_file::{create_folder, key_of, secret_text};
 
 use super::exit::{Exit, Failure};
 use super::output::Output;

@@ -84,7 +84,9 @@ fn fold(path: &std::path::Path, revision: Revision) -> Result<Option<(RuleSet, S
             return;
         }
         match chain.follow(number, hash, entry) {
-            Ok(record) => rules.apply(&record.proposal.change),
+            Ok(record) => {
+                record.content.effect().into_iter().for_each(|effect| rules.apply(effect))
+            }
             Err(error) => broken = Some(error),
         }
     });

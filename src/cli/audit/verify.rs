@@ -25,15 +25,16 @@ what it has not heard of reads as rolled back, so look again. Exit code 1 when a
 Examples:
   offergate audit verify --key audit.pub
   offergate audit verify --key audit.pub --log log.jsonl --checkpoint 2026-11-01.checkpoint
-  offergate audit verify --key audit.pub --log backup.db --checkpoint 2026-11-01.checkpoint")]
+  offergate audit verify --key audit.pub --log backup.db --checkpoint 2026-11-01.checkpoint
+  offergate audit verify --key r1.pub --key r2.pub --log log.jsonl --checkpoint cosigned.checkpoint")]
 pub(super) struct Args {
     /// The log: a store, a backup, a journal, or what `audit export` wrote [default: the server's]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 
-    /// The verifier key, or a file that holds it
+    /// The verifier key, or a file that holds it; of several, each must have signed every --checkpoint
     #[arg(long, required_unless_present = "unsigned")]
-    key: Option<String>,
+    key: Vec<String>,
 
     /// A checkpoint that was kept elsewhere; may be given several times
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -48,27 +49,40 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let key = args.key.as_deref().map(key_file::verifier).transpose()?;
-    let open = |note: &str, of: &dyn std::fmt::Display| match &key {
-        None => Ok(None),
-        Some(key) => Checkpoint::open(note, key).map(Some).map_err(|error| {
+    let keys = args.key.iter().map(|key| key_file::verifier(key));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let open = |note: &str, of: &dyn std::fmt::Display, key| {
+        Checkpoint::open(note, key).map_err(|error| {
             Failure::new(Exit::Failure, format_args!("{of} cannot be relied on")).because(error)
-        }),
+        })
+    };
+    // What a log or a server brings along was signed by whoever wrote it, and by nobody else.
+    let open_own = |note: &str, of: &dyn std::fmt::Display| {
+        let mut refused = None;
+        for key in &keys {
+            match open(note, of, key) {
+                Ok(checkpoint) => return Ok(Some(checkpoint)),
+                Err(failure) => refused = refused.or(Some(failure)),
+            }
+        }
+        refused.map_or(Ok(None), Err)
     };
     let mut marks = Vec::new();
     for path in &args.checkpoint {
         let of = format!("checkpoint `{}`", path.display());
-        marks.extend(open(&key_file::text_of(path)?, &of)?);
+        let note = key_file::text_of(path)?;
+        let opened = keys.iter().map(|key| open(&note, &of, key));
+        marks.extend(opened.collect::<Result<Vec<_>, _>>()?.pop());
     }
     let (source, own) = match &args.log {
         Some(path) => {
             let (source, signed) = Source::file(path)?;
             let of = format!("the checkpoint in `{}`", path.display());
-            (source, signed.map(|note| open(&note, &of)).transpose()?.flatten())
+            (source, signed.map(|note| open_own(&note, &of)).transpose()?.flatten())
         }
         None => {
             let signed = signed_by(&args.server, output)?;
-            let own = signed.map(|note| open(&note, &"the server's checkpoint")).transpose()?;
+            let own = signed.map(|note| open_own(&note, &"the server's checkpoint")).transpose()?;
             let own = own.flatten();
             let size = own.as_ref().map(|own| own.size);
             (Source::Server(&args.server, output, size), own)

@@ -1,7 +1,7 @@
 //! What settings are taken from where, and what is refused.
 
 use super::*;
-use crate::config::{DecisionLogSettings, LogFormat, StoreLocation};
+use crate::config::{DecisionLogSettings, IdentitySettings, LogFormat, StoreLocation};
 use clap::{Args, Command, FromArgMatches};
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ fn with_nothing_set_the_server_listens_on_loopback_and_keeps_rules_in_the_state_
         advertise: None,
         journal: None,
         audit_key_file: None,
+        identity: IdentitySettings { oidc_roles_claim: "roles".into(), ..<_>::default() },
         staleness_limit: Duration::from_secs(5),
         workers: 2,
         reflection: false,

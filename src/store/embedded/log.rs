@@ -3,8 +3,8 @@
 //!
 //! Writes nothing. Works the same on the store's own file and on a copy of it.
 
-use crate::audit::{Chain, Record, RequestId};
-use crate::domain::{ChainHash, Lineage, Revision, RuleSet};
+use crate::audit::{Broken, Chain, Record, RequestId};
+use crate::domain::{ChainHash, Lineage, Revision};
 use crate::store::{BoxError, Head, Loaded, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
@@ -57,13 +57,13 @@ pub(super) fn fold(
     lineage: Lineage,
     up_to: Revision,
 ) -> Result<Loaded, StoreError> {
-    let (mut rules, mut changed_at) = (RuleSet::default(), None);
-    let end = each_record(log, Chain::START, up_to.0, |record| {
-        rules.apply(&record.proposal.change);
-        changed_at = changed_at.max(Some(record.proposal.at));
+    let mut loaded = Loaded::start(lineage);
+    each_row(log, Chain::START, up_to.0, |chain, revision, hash, entry| {
+        let content = chain.read(revision, hash, entry)?;
+        loaded.take(*chain, &content);
+        Ok(content.request_id)
     })?;
-    let head = Head { lineage, revision: end.revision, chain: end.hash };
-    Ok(Loaded { head, rules, changed_at })
+    Ok(loaded)
 }
 
 /// Up to `limit` records after a revision.
@@ -75,7 +75,12 @@ pub(super) fn records(
     let mut records = Vec::new();
     let Some(start) = place_in_chain(log, after)? else { return Ok(records) };
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-    each_record(log, start, after.0.saturating_add(limit), |record| records.push(record))?;
+    each_row(log, start, after.0.saturating_add(limit), |chain, revision, hash, entry| {
+        let record = chain.follow(revision, hash, entry)?;
+        let request_id = record.content.request_id.clone();
+        records.push(record);
+        Ok(request_id)
+    })?;
     Ok(records)
 }
 
@@ -92,7 +97,7 @@ pub(super) fn record_of(
     let before = u64::try_from(revision - 1).map_err(|error| corrupt("revision 0", error))?;
     let record = records(log, Revision(before), 1)?.pop();
     match record {
-        Some(record) if record.proposal.request_id == *request_id => Ok(Some(record)),
+        Some(record) if record.content.request_id == *request_id => Ok(Some(record)),
         _ => Err(corrupt(format!("revision {revision}"), "its request id is not its entry's")),
     }
 }
@@ -116,12 +121,13 @@ pub(super) fn head(log: &Transaction<'_>) -> Result<Head, StoreError> {
     }
 }
 
-/// Follows the chain from a place in it, up to and with record `last`; returns where it ended.
-fn each_record(
+/// Follows the chain from a place in it, up to and with record `last`; returns where it ended. `pass`
+/// moves the chain past a row's number, hash and entry, and returns its request id.
+fn each_row(
     log: &Transaction<'_>,
     start: Chain,
     last: u64,
-    mut take: impl FnMut(Record),
+    mut pass: impl FnMut(&mut Chain, Revision, ChainHash, &str) -> Result<RequestId, Broken>,
 ) -> Result<Chain, StoreError> {
     let mut chain = start;
     let mut select = log
@@ -136,19 +142,18 @@ fn each_record(
         let next = format_args!("revision {}", chain.revision.next()).to_string();
         let row = rows.next().map_err(|error| reading(&next)(error))?;
         let Some(row) = row else { return Ok(chain) };
-        take(follow(&mut chain, row).map_err(|error| corrupt(next, error))?);
+        let mut follow = || -> Result<(), BoxError> {
+            let revision = Revision(u64::try_from(row.get::<_, i64>(0)?)?);
+            let hash = ChainHash::parse(row.get_ref(1)?.as_str()?)
+                .ok_or("its hash is not 64 hex digits")?;
+            let request_id = pass(&mut chain, revision, hash, row.get_ref(3)?.as_str()?)?;
+            if row.get_ref(2)?.as_str()? != request_id.as_str() {
+                return Err("its request id is not its entry's".into());
+            }
+            Ok(())
+        };
+        follow().map_err(|error| corrupt(next, error))?;
     }
-}
-
-fn follow(chain: &mut Chain, row: &Row<'_>) -> Result<Record, BoxError> {
-    let revision = Revision(u64::try_from(row.get::<_, i64>(0)?)?);
-    let hash =
-        ChainHash::parse(row.get_ref(1)?.as_str()?).ok_or("its hash is not 64 hex digits")?;
-    let record = chain.follow(revision, hash, row.get_ref(3)?.as_str()?)?;
-    if row.get_ref(2)?.as_str()? != record.proposal.request_id.as_str() {
-        return Err("its request id is not its entry's".into());
-    }
-    Ok(record)
 }
 
 /// The place in the chain after a record; `None` if there is no such record.

@@ -36,7 +36,7 @@ pub use journal::FileJournal;
 pub use stored::{StoredRow, each_stored};
 
 use super::{Applied, Head, Loaded, RuleStore, StoreError};
-use crate::audit::{Proposal, Record, RequestId};
+use crate::audit::{NewRecord, Record, RequestId};
 use crate::domain::{Lineage, Revision};
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;
@@ -120,12 +120,12 @@ impl RuleStore for EmbeddedStore {
 
     fn apply<'a>(
         &'a self,
-        proposal: &'a Proposal,
+        content: &'a NewRecord,
         expected: Revision,
     ) -> BoxFuture<'a, Result<Applied, StoreError>> {
-        let proposal = proposal.clone();
+        let content = content.clone();
         Box::pin(
-            self.writer.run("applying a change", move |writer| writer.apply(&proposal, expected)),
+            self.writer.run("applying a change", move |writer| writer.apply(&content, expected)),
         )
     }
 

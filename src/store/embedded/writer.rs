@@ -9,7 +9,7 @@
 use super::file::Place;
 use super::log::{self, corrupt};
 use super::trust::{Trust, is_io, is_of_the_disk, not_committed, not_written};
-use crate::audit::{Chain, Proposal, Record, RequestId};
+use crate::audit::{Chain, NewRecord, Record, RequestId};
 use crate::domain::{ChainHash, Revision};
 use crate::store::{Applied, Head, Loaded, StoreError};
 use rusqlite::config::DbConfig;
@@ -74,21 +74,17 @@ impl Writer {
     /// Makes the change the next revision; see [`RuleStore::apply`](crate::store::RuleStore::apply).
     pub(super) fn apply(
         &mut self,
-        proposal: &Proposal,
+        content: &NewRecord,
         expected: Revision,
     ) -> Result<Applied, StoreError> {
         let doing = "applying a change";
         self.settle(doing)?;
         self.look_for_others(doing)?;
         let mut step = Step { at: &self.newest.head, led_to: None };
-        match step.append(&mut self.connection, proposal, expected) {
+        match step.append(&mut self.connection, content, expected) {
             Ok((applied, _)) if applied.repeated => Ok(applied),
             Ok((applied, size)) => {
-                let record = &applied.record;
-                (self.newest.head.revision, self.newest.head.chain) =
-                    (record.revision, record.chain);
-                self.newest.rules.apply(&proposal.change);
-                self.newest.changed_at = self.newest.changed_at.max(Some(proposal.at));
+                self.newest.take(applied.record.place(), &applied.record.content);
                 self.bytes_ahead += size + BYTES_A_COMMIT;
                 self.move_into_main_file();
                 Ok(applied)
@@ -210,17 +206,17 @@ impl Step<'_> {
     fn append(
         &mut self,
         connection: &mut Connection,
-        proposal: &Proposal,
+        content: &NewRecord,
         expected: Revision,
     ) -> Result<(Applied, usize), StoreError> {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(not_written("beginning a transaction"))?;
-        if let Some(record) = log::record_of(&transaction, &proposal.request_id)? {
-            if record.proposal.asks_the_same_as(proposal) {
+        if let Some(record) = log::record_of(&transaction, &content.request_id)? {
+            if record.content.asks_the_same_as(content) {
                 return Ok((Applied { record, repeated: true }, 0));
             }
-            let (request_id, revision) = (proposal.request_id.clone(), record.revision);
+            let (request_id, revision) = (content.request_id.clone(), record.revision);
             return Err(StoreError::RequestReused { request_id, revision });
         }
         let Head { revision: actual, chain: hash, .. } = *self.at;
@@ -231,29 +227,25 @@ impl Step<'_> {
             return Err(somebody_else());
         }
         let chain = Chain { revision: actual, hash };
-        let (record, entry) = chain.next(proposal).map_err(|error| StoreError::NotWritten {
+        let (record, entry) = chain.next(content).map_err(|error| StoreError::NotWritten {
             doing: "recording a change",
             source: error.into(),
         })?;
-        insert(&transaction, &record, &entry).map_err(not_written("writing a record"))?;
+        insert(&transaction, &record).map_err(not_written("writing a record"))?;
         self.led_to = Some((record.revision, record.chain));
         transaction.commit().map_err(not_committed)?;
         Ok((Applied { record, repeated: false }, entry.len()))
     }
 }
 
-pub(super) fn insert(
-    transaction: &Transaction<'_>,
-    record: &Record,
-    entry: &str,
-) -> rusqlite::Result<()> {
+pub(super) fn insert(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
     let revision = i64::try_from(record.revision.0).unwrap_or(i64::MAX);
     let chain = record.chain.to_string();
     transaction
         .prepare_cached(
             "INSERT INTO records (revision, chain, request_id, entry) VALUES (?, ?, ?, ?)",
         )?
-        .execute(params![revision, chain, record.proposal.request_id.as_str(), entry])?;
+        .execute(params![revision, chain, record.content.request_id.as_str(), &*record.entry])?;
     transaction
         .prepare_cached("UPDATE head SET revision = ?, chain = ?")?
         .execute(params![revision, chain])?;
@@ -268,7 +260,7 @@ fn somebody_else() -> StoreError {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::audit::samples::proposal;
+    use crate::audit::samples::content;
     use crate::domain::{
         ComponentReach, Reach, RuleEdit, Scope, Suspension, SuspensionId, Target, VendorId,
     };
@@ -281,7 +273,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rules.db");
         let store = EmbeddedStore::open(&path).unwrap();
-        store.apply(&proposal(1), Revision(0)).await.unwrap();
+        store.apply(&content(1), Revision(0)).await.unwrap();
         let before = store.load().await.unwrap();
         let set_room = |pages: i64| {
             store.writer.run("setting the room", move |writer| {
@@ -295,7 +287,7 @@ mod tests {
         };
         set_room(1).await.unwrap(); // SQLite takes it for: no more than there are.
 
-        let mut large = proposal(2);
+        let mut large = content(2);
         large.reason = "long ".repeat(20_000);
         for _ in 0..2 {
             let refused = store.apply(&large, Revision(1)).await.unwrap_err();
@@ -311,11 +303,11 @@ mod tests {
         assert_eq!(reopened.load().await.unwrap().head.revision, applied.record.revision);
     }
 
-    /// Appends `proposal` the way this software does, over a connection of its own.
-    fn append_from_outside(path: &Path, at: &Head, proposal: &Proposal) -> (Revision, ChainHash) {
+    /// Appends `content` the way this software does, over a connection of its own.
+    fn append_from_outside(path: &Path, at: &Head, content: &NewRecord) -> (Revision, ChainHash) {
         let mut outside = Connection::open(path).unwrap();
         let mut step = Step { at, led_to: None };
-        step.append(&mut outside, proposal, at.revision).unwrap();
+        step.append(&mut outside, content, at.revision).unwrap();
         step.led_to.unwrap()
     }
 
@@ -325,9 +317,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("rules.db");
             let store = EmbeddedStore::open(&path).unwrap();
-            store.apply(&proposal(1), Revision(0)).await.unwrap();
+            store.apply(&content(1), Revision(0)).await.unwrap();
             let before = store.load().await.unwrap();
-            let lands = has_landed.then(|| append_from_outside(&path, &before.head, &proposal(2)));
+            let lands = has_landed.then(|| append_from_outside(&path, &before.head, &content(2)));
             let elsewhere = (Revision(2), ChainHash::ZERO);
             let in_doubt = move |writer: &mut Writer| {
                 writer.trust = Trust::Doubtful(Some(lands.unwrap_or(elsewhere)));
@@ -340,7 +332,7 @@ mod tests {
             assert_eq!(after.head.revision, expected);
             assert_eq!(after == before, !has_landed);
             assert_eq!(store.load_at(expected).await.unwrap().as_ref(), Some(&after));
-            let next = store.apply(&proposal(3), expected).await.unwrap();
+            let next = store.apply(&content(3), expected).await.unwrap();
             assert_eq!(next.record.revision, expected.next());
         }
     }
@@ -351,9 +343,9 @@ mod tests {
         let path = folder.path().join("rules.db");
         let store = EmbeddedStore::open(&path).unwrap();
         let before = store.load().await.unwrap();
-        append_from_outside(&path, &before.head, &proposal(1));
+        append_from_outside(&path, &before.head, &content(1));
         for _ in 0..2 {
-            let refused = store.apply(&proposal(2), Revision(0)).await.unwrap_err();
+            let refused = store.apply(&content(2), Revision(0)).await.unwrap_err();
             assert!(matches!(&refused, StoreError::Corrupt { place, .. } if place == "the head"));
             let refused = store.load().await.unwrap_err();
             assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused:?}");
@@ -370,7 +362,7 @@ mod tests {
             reach: Reach::Group,
             components: ComponentReach::Include,
             scope: Scope::default(), // No actions: a suspension of nothing cannot be written.
-            from: proposal(1).at,
+            from: content(1).at,
             until: None,
             lifted_at: None,
             grandfather: None,
@@ -380,7 +372,7 @@ mod tests {
             reason: "because".into(),
             customer_message: None,
         };
-        let mut unreadable = proposal(1);
+        let mut unreadable = content(1);
         unreadable.change.edits = vec![RuleEdit::PutSuspension(suspension.into())];
         let refused = store.apply(&unreadable, Revision(0)).await.unwrap_err();
         assert_eq!(refused.to_string(), "nothing was written while recording a change");

@@ -6,8 +6,8 @@
 mod shared;
 
 use super::{Applied, Head, Incarnation, Loaded, Reign, RuleStore, Sighting, StoreError};
-use crate::audit::{Chain, ChangeKind, Proposal, Record, RequestId};
-use crate::domain::{Lineage, Revision, RuleSet};
+use crate::audit::{Chain, ChangeKind, NewRecord, Record, RequestId};
+use crate::domain::{Lineage, Revision};
 use futures_util::future::{BoxFuture, ready};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,26 +60,27 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply_now(&self, proposal: &Proposal, expected: Revision) -> Result<Applied, StoreError> {
+    fn apply_now(&self, content: &NewRecord, expected: Revision) -> Result<Applied, StoreError> {
         let mut state = self.lock();
-        if let Some(record) = find(&state.records, &proposal.request_id) {
-            if record.proposal.asks_the_same_as(proposal) {
+        if let Some(record) = find(&state.records, &content.request_id) {
+            if record.content.asks_the_same_as(content) {
                 return Ok(Applied { record: record.clone(), repeated: true });
             }
-            let (request_id, revision) = (proposal.request_id.clone(), record.revision);
+            let (request_id, revision) = (content.request_id.clone(), record.revision);
             return Err(StoreError::RequestReused { request_id, revision });
         }
         let end = end_of(&state.records);
         if end.revision != expected {
             return Err(StoreError::Conflict { expected, actual: end.revision });
         }
-        let decides = matches!(proposal.kind, ChangeKind::HealFork | ChangeKind::AcceptHistory);
+        let decides =
+            matches!(content.kind, Some(ChangeKind::HealFork | ChangeKind::AcceptHistory));
         if state.forked && !decides {
             return Err(StoreError::Forked);
         }
         let not_written = |source| StoreError::NotWritten { doing: "recording a change", source };
-        let (record, _) = end.next(proposal).map_err(|error| not_written(error.into()))?;
-        if proposal.kind == ChangeKind::AcceptHistory {
+        let (record, _) = end.next(content).map_err(|error| not_written(error.into()))?;
+        if content.kind == Some(ChangeKind::AcceptHistory) {
             if !state.forked {
                 return Err(not_written("histories agree: there is nothing to decide".into()));
             }
@@ -99,10 +100,9 @@ impl MemoryStore {
 impl State {
     fn loaded(&self, count: usize) -> Option<Loaded> {
         let records = self.records.get(..count)?;
-        let mut rules = RuleSet::default();
-        records.iter().for_each(|record| rules.apply(&record.proposal.change));
-        let changed_at = records.iter().map(|record| record.proposal.at).max();
-        Some(Loaded { head: self.head_of(records), rules, changed_at })
+        let mut loaded = Loaded::start(self.lineage.clone());
+        records.iter().for_each(|record| loaded.take(record.place(), &record.content));
+        Some(loaded)
     }
 
     fn head(&self) -> Head {
@@ -129,10 +129,10 @@ impl RuleStore for MemoryStore {
 
     fn apply<'a>(
         &'a self,
-        proposal: &'a Proposal,
+        content: &'a NewRecord,
         expected: Revision,
     ) -> BoxFuture<'a, Result<Applied, StoreError>> {
-        Box::pin(async move { self.apply_now(proposal, expected) })
+        Box::pin(async move { self.apply_now(content, expected) })
     }
 
     fn records(
@@ -165,5 +165,5 @@ fn end_of(records: &[Record]) -> Chain {
 }
 
 fn find<'a>(records: &'a [Record], request_id: &RequestId) -> Option<&'a Record> {
-    records.iter().find(|record| record.proposal.request_id == *request_id)
+    records.iter().find(|record| record.content.request_id == *request_id)
 }

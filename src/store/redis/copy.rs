@@ -128,15 +128,11 @@ impl RedisStore {
         let mut page = vec!["MORE".to_owned(), lineage.to_string()];
         let mut bytes = 0;
         for record in &records {
-            let (next, entry) =
-                chain.next(&record.proposal).map_err(|error| broken(error.into()))?;
-            if next != *record {
-                return Err(broken("the other store's records do not verify".into()));
-            }
-            chain = Chain { revision: next.revision, hash: next.chain };
+            chain.pass(record).map_err(|error| broken(error.into()))?;
+            let entry = record.entry.to_string();
             bytes += entry.len();
-            let request = record.proposal.request_id.as_str().to_owned();
-            page.extend([next.revision.to_string(), next.chain.to_string(), request, entry]);
+            let request = record.content.request_id.as_str().to_owned();
+            page.extend([record.revision.to_string(), record.chain.to_string(), request, entry]);
             if PAGE_BYTES < bytes {
                 break;
             }

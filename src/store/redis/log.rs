@@ -6,7 +6,7 @@ use super::lane::{Lane, Unanswered};
 use super::reply::Reply;
 use super::scripts::{READ, REQUEST};
 use crate::audit::{Chain, Record, RequestId};
-use crate::domain::{ChainHash, Lineage, Revision, RuleSet};
+use crate::domain::{ChainHash, Lineage, Revision};
 use crate::store::{BoxError, Head, Loaded, StoreError};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -81,10 +81,8 @@ impl Log {
     pub(super) async fn wrote(&self, before: &Head, lineage: &Lineage, record: &Record) {
         let mut newest = self.newest.lock().await;
         if let Some(held) = newest.as_mut().filter(|held| held.head == *before) {
-            held.rules.apply(&record.proposal.change);
-            held.changed_at = held.changed_at.max(Some(record.proposal.at));
-            let (revision, chain) = (record.revision, record.chain);
-            held.head = Head { lineage: lineage.clone(), revision, chain };
+            held.take(record.place(), &record.content);
+            held.head.lineage = lineage.clone();
         }
     }
 
@@ -102,8 +100,7 @@ impl Log {
         if newest.head.revision == revision {
             return Ok(Some(newest));
         }
-        let head = Head { revision: Revision::ZERO, chain: ChainHash::ZERO, ..newest.head };
-        self.fold(nothing(head), Some(revision)).await
+        self.fold(Loaded::start(newest.head.lineage), Some(revision)).await
     }
 
     /// Up to `limit` records after a revision.
@@ -170,7 +167,7 @@ impl Log {
     ) -> Result<Record, StoreError> {
         let before = Revision(revision.0.saturating_sub(1));
         match self.records(before, 1).await?.pop() {
-            Some(record) if record.proposal.request_id == *request_id => Ok(record),
+            Some(record) if record.content.request_id == *request_id => Ok(record),
             _ => Err(corrupt(format!("revision {revision}"), "its request id is not its entry's")),
         }
     }
@@ -178,10 +175,7 @@ impl Log {
     /// The beginning of whatever history there is.
     async fn start(&self) -> Result<Loaded, StoreError> {
         match self.page(None, Revision::ZERO, None, Revision::ZERO, 1).await? {
-            Asked::Page(Page { head, .. }) => {
-                let head = Head { revision: Revision::ZERO, chain: ChainHash::ZERO, ..head };
-                Ok(nothing(head))
-            }
+            Asked::Page(Page { head, .. }) => Ok(Loaded::start(head.lineage)),
             Asked::None | Asked::Elsewhere => Err(replaced()),
         }
     }
@@ -206,10 +200,8 @@ impl Log {
             let mut chain = Chain { revision, hash: chain };
             for stored in &page.records {
                 let record = follow(&mut chain, stored)?;
-                state.rules.apply(&record.proposal.change);
-                state.changed_at = state.changed_at.max(Some(record.proposal.at));
+                state.take(chain, &record.content);
             }
-            state.head = Head { lineage, revision: chain.revision, chain: chain.hash };
             if up_to == Some(state.head.revision) {
                 return Ok(Some(state));
             }
@@ -259,11 +251,6 @@ impl Page {
         }
         Ok(Self { head, start, records })
     }
-}
-
-/// What a history starts from.
-fn nothing(head: Head) -> Loaded {
-    Loaded { head, rules: RuleSet::default(), changed_at: None }
 }
 
 /// Moves over a stored record: its id, hash and entry.

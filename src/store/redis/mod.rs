@@ -31,7 +31,7 @@ pub use location::{Address, Location, Login, Namespace, Secret, Servers, Tls};
 pub use settings::forbidding;
 
 use super::{Applied, Head, Loaded, RuleStore, StoreError};
-use crate::audit::{Chain, ChangeKind, Proposal, Record, RequestId};
+use crate::audit::{Chain, ChangeKind, NewRecord, Record, RequestId};
 use crate::domain::{Lineage, Revision};
 use finder::Finder;
 use futures_util::future::BoxFuture;
@@ -144,18 +144,18 @@ impl Core {
         }
     }
 
-    async fn apply(&self, proposal: &Proposal, expected: Revision) -> Result<Applied, StoreError> {
+    async fn apply(&self, content: &NewRecord, expected: Revision) -> Result<Applied, StoreError> {
         const DOING: &str = "applying a change";
         let held = self.log.held_at(expected).await?;
         let actual = held.head.revision;
         if actual != expected {
-            return match self.log.record_of(&proposal.request_id).await? {
-                Some(record) => repeated(record, proposal),
+            return match self.log.record_of(&content.request_id).await? {
+                Some(record) => repeated(record, content),
                 None => Err(StoreError::Conflict { expected, actual }),
             };
         }
         let chain = Chain { revision: actual, hash: held.head.chain };
-        let (record, entry) = chain.next(proposal).map_err(|error| StoreError::NotWritten {
+        let (record, entry) = chain.next(content).map_err(|error| StoreError::NotWritten {
             doing: "recording a change",
             source: error.into(),
         })?;
@@ -166,19 +166,22 @@ impl Core {
         let (before, after) = (chain.hash.to_string(), record.chain.to_string());
         let revision = actual.to_string();
         let lineage = held.head.lineage.as_str();
-        let request = proposal.request_id.as_str();
+        let request = content.request_id.as_str();
         let next_lineage = new_lineage(DOING)?;
-        let (how, next_lineage) = match proposal.kind {
-            ChangeKind::HealFork => ("HEAL", &held.head.lineage),
-            ChangeKind::AcceptHistory => ("ACCEPT", &next_lineage),
-            ChangeKind::ApplyRules
-            | ChangeKind::CreateSuspension
-            | ChangeKind::AmendSuspension
-            | ChangeKind::LiftSuspension
-            | ChangeKind::CreateExemption => ("", &held.head.lineage),
+        let (how, next_lineage) = match content.kind {
+            Some(ChangeKind::HealFork) => ("HEAL", &held.head.lineage),
+            Some(ChangeKind::AcceptHistory) => ("ACCEPT", &next_lineage),
+            Some(
+                ChangeKind::ApplyRules
+                | ChangeKind::CreateSuspension
+                | ChangeKind::AmendSuspension
+                | ChangeKind::LiftSuspension
+                | ChangeKind::CreateExemption,
+            )
+            | None => ("", &held.head.lineage),
         };
         let next = next_lineage.as_str();
-        let dated = proposal.at.as_millisecond().to_string();
+        let dated = content.at.as_millisecond().to_string();
         let latest = held.changed_at.map(|at| at.as_millisecond().to_string()).unwrap_or_default();
         let arguments =
             [lineage, &revision, &before, &after, &entry, request, how, next, &dated, &latest];
@@ -194,7 +197,7 @@ impl Core {
             "SEEN" => {
                 reply.reign().map_err(&unclear)?;
                 let revision = reply.revision().map_err(&unclear)?;
-                repeated(self.log.record_at(revision, &proposal.request_id).await?, proposal)
+                repeated(self.log.record_at(revision, &content.request_id).await?, content)
             }
             "CONFLICT" => {
                 reply.reign().map_err(&unclear)?;
@@ -245,12 +248,12 @@ impl RuleStore for RedisStore {
 
     fn apply<'a>(
         &'a self,
-        proposal: &'a Proposal,
+        content: &'a NewRecord,
         expected: Revision,
     ) -> BoxFuture<'a, Result<Applied, StoreError>> {
-        let proposal = proposal.clone();
+        let content = content.clone();
         Box::pin(self.write("applying a change", move |core| async move {
-            core.apply(&proposal, expected).await
+            core.apply(&content, expected).await
         }))
     }
 
@@ -281,11 +284,11 @@ impl RuleStore for RedisStore {
 }
 
 /// The first answer again, if it was the same question.
-fn repeated(record: Record, proposal: &Proposal) -> Result<Applied, StoreError> {
-    if record.proposal.asks_the_same_as(proposal) {
+fn repeated(record: Record, content: &NewRecord) -> Result<Applied, StoreError> {
+    if record.content.asks_the_same_as(content) {
         return Ok(Applied { record, repeated: true });
     }
-    let (request_id, revision) = (proposal.request_id.clone(), record.revision);
+    let (request_id, revision) = (content.request_id.clone(), record.revision);
     Err(StoreError::RequestReused { request_id, revision })
 }
 

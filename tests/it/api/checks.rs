@@ -1,6 +1,7 @@
 //! Checks over gRPC: one, many, a stream, all offers, explained; and what is refused.
 
 use super::server::{Server, check, customer, document, holding, paths, reasons};
+use crate::two_people::TwoPeople as _;
 use offergate::client::ErrorKind;
 use offergate::wire::proto;
 use proto::eligibility_result::Result as Item;
@@ -20,7 +21,7 @@ async fn a_new_customer_is_told_no_with_the_reason_the_advisory_and_another_offe
     let message = notice.customer_message.as_ref().unwrap();
     assert_eq!(message.text, "This software isn't available at the moment.");
     assert_eq!(decision.alternate.as_deref(), Some("oss-12m"));
-    assert_eq!(decision.revision, 1);
+    assert_eq!(decision.revision, 2);
     let as_of = decision.as_of.unwrap();
     assert_eq!(decision.valid_until.unwrap().seconds, as_of.seconds + 5);
     assert_eq!(uuid::Uuid::parse_str(&decision.decision_id).unwrap().get_version_num(), 7);
@@ -132,9 +133,9 @@ async fn a_token_that_these_rules_do_not_reach_takes_back_every_yes() {
     for (token, expected) in [
         (own.clone(), "NO_RULE_APPLIES"),
         (format!("{lineage}.0.{}", "0".repeat(16)), "NO_RULE_APPLIES"),
-        (format!("{lineage}.2.{chain}"), "RULES_STALE"),
-        (format!("{lineage}.1.{}", "0".repeat(16)), "RULES_STALE"),
-        (format!("{other_lineage}.1.{chain}"), "RULES_STALE"),
+        (format!("{lineage}.3.{chain}"), "RULES_STALE"),
+        (format!("{lineage}.2.{}", "0".repeat(16)), "RULES_STALE"),
+        (format!("{other_lineage}.2.{chain}"), "RULES_STALE"),
     ] {
         assert_eq!(reasons(&ask(token.clone()).await.unwrap()), [expected], "{token}");
     }
@@ -202,7 +203,7 @@ async fn a_stream_answers_in_order_and_each_answer_rests_on_the_newest_rules() {
     let pair = |id: &str, reason: &str| (id.to_owned(), reason.to_owned());
     assert_eq!(ask(message("a", "oss-12m")).await, pair("a", "NO_RULE_APPLIES"));
     let create = super::server::create(super::server::suspension("oss-2017"), "r-1");
-    server.client.create_suspension(create).await.unwrap();
+    server.client.create_suspension_by_two(create).await.unwrap();
     assert_eq!(ask(message("b", "oss-12m")).await, pair("b", "PRODUCT_SUSPENDED"));
     assert_eq!(ask(message("c", "")).await, pair("c", "error"));
     assert_eq!(ask(message("d", "kis-12m")).await, pair("d", "VENDOR_SUSPENDED"));

@@ -251,7 +251,7 @@ async fn a_request_without_te_is_served_and_one_without_a_body_or_with_a_huge_pa
     let unknown = exchange(&mut raw, to(&long), Some(body.clone())).await;
     assert_eq!(unknown.unwrap(), Some(Code::Unimplemented), "a long path");
     // Longer than all headers may be together: HTTP/2 itself says no.
-    let huge = format!("/{}", "x".repeat(9_000));
+    let huge = format!("/{}", "x".repeat(13_000));
     let mut raw = connect(&server).await;
     let refused = exchange(&mut raw, to(&huge), Some(body)).await;
     assert_eq!(refused.ok().flatten(), None, "a huge path");

@@ -3,9 +3,10 @@
 
 use super::messages::{connect, framed, send};
 use super::server::{Server, check, create, memory, reasons, suspension};
+use crate::two_people::{TwoPeople as _, approve, proposing};
 use futures_util::future::{BoxFuture, FutureExt};
-use offergate::audit::{Proposal, Record, RequestId};
-use offergate::client::ErrorKind;
+use offergate::audit::{NewRecord, Record, RequestId};
+use offergate::client::{ClientError, ErrorKind};
 use offergate::domain::Revision;
 use offergate::store::memory::MemoryStore;
 use offergate::store::{Applied, Head, Loaded, RuleStore, StoreError};
@@ -76,13 +77,13 @@ impl RuleStore for Unruly {
 
     fn apply<'a>(
         &'a self,
-        proposal: &'a Proposal,
+        content: &'a NewRecord,
         expected: Revision,
     ) -> BoxFuture<'a, Result<Applied, StoreError>> {
         async move {
             self.arrived.fetch_add(1, Ordering::SeqCst);
             self.writes.acquire().await.unwrap().forget();
-            let applied = self.store.apply(proposal, expected).await;
+            let applied = self.store.apply(content, expected).await;
             match self.loses_answers.load(Ordering::SeqCst) {
                 true => Err(Self::fail("writing")),
                 false => applied,
@@ -102,7 +103,7 @@ impl RuleStore for Unruly {
         }
         async move {
             let mut records = records.await?;
-            records.iter_mut().for_each(|it| it.proposal.reason = "x".repeat(1024 * 1024));
+            records.iter_mut().for_each(|it| it.content.reason = "x".repeat(1024 * 1024));
             Ok(records)
         }
         .boxed()
@@ -134,15 +135,16 @@ async fn decide(server: &Server, offer: &str, action: proto::Action) -> (proto::
 async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
     let store = Unruly::new();
     let server = Server::start_over(Arc::clone(&store) as _).await;
+    let proposed = server.client.create_suspension(create(suspension("s"), "r-0")).await.unwrap();
+    let proposal = proposed.proposal.unwrap();
     store.loses_answers.store(true, Ordering::SeqCst);
     store.writes.forget_permits(Semaphore::MAX_PERMITS);
     // The store must also stop being read right when the write is on its way.
-    let request = create(suspension("s"), "r-1");
     let call = tokio::spawn({
-        let (client, request) = (server.client.clone(), request.clone());
-        async move { client.create_suspension(request).await }
+        let (client, proposal) = (server.client.clone(), proposal.clone());
+        async move { approve(&client, &proposal, "r-1").await }
     });
-    wait_until(|| store.arrived.load(Ordering::SeqCst) == 2).await;
+    wait_until(|| store.arrived.load(Ordering::SeqCst) == 4).await;
     store.is_unreadable.store(true, Ordering::SeqCst);
     store.writes.add_permits(1);
     let error = call.await.unwrap().unwrap_err();
@@ -163,8 +165,8 @@ async fn a_write_whose_answer_is_lost_takes_back_every_yes_until_it_is_known() {
 
     store.loses_answers.store(false, Ordering::SeqCst);
     store.is_unreadable.store(false, Ordering::SeqCst);
-    let made = server.client.create_suspension(request).await.unwrap();
-    assert_eq!(made.revision.unwrap().number, 2);
+    let made = approve(&server.client, &proposal, "r-1").await.unwrap();
+    assert_eq!(made.number, 4);
     assert_eq!(
         decide(&server, "oss-12m", Offer).await,
         (Ineligible, "PRODUCT_SUSPENDED".to_owned())
@@ -188,48 +190,64 @@ async fn wait_until(mut is_so: impl FnMut() -> bool) {
 async fn a_change_goes_on_when_its_caller_is_gone() {
     let store = Unruly::new();
     let server = Server::start_over(Arc::clone(&store) as _).await;
+    let proposed = server.client.create_suspension(create(suspension("s"), "r-0")).await.unwrap();
+    let proposal = proposed.proposal.unwrap();
     let mut watch =
         server.client.watch_revisions(proto::WatchRevisionsRequest::default()).await.unwrap();
     store.writes.forget_permits(Semaphore::MAX_PERMITS);
     let client = server.client.clone();
-    let mut call = Box::pin(client.create_suspension(create(suspension("s"), "r-1")));
+    let mut call = Box::pin(approve(&client, &proposal, "r-1"));
     wait_until(|| {
         assert!(call.as_mut().now_or_never().is_none(), "not before it is in effect");
-        store.arrived.load(Ordering::SeqCst) == 2
+        store.arrived.load(Ordering::SeqCst) == 4
     })
     .await;
     drop(call);
     store.writes.add_permits(1);
     let revision = watch.next().await.unwrap().unwrap().revision.unwrap();
-    assert_eq!((revision.number, revision.request_id.as_str()), (2, "r-1"));
+    assert_eq!((revision.number, revision.request_id.as_str()), (4, "r-1"));
     let (outcome, _) = decide(&server, "oss-12m", proto::Action::Offer).await;
     assert_eq!(outcome, proto::Outcome::Ineligible);
 }
 
 #[tokio::test]
-async fn of_changes_at_once_all_land_or_with_an_expected_revision_one() {
+async fn of_changes_at_once_all_land_or_of_the_same_thing_one() {
     let server = Server::start().await;
-    let at_once = async |prefix: &str, expected_revision| {
+    let proposals_at_once = async |prefix: &str, expected_revision, same: bool| {
         let calls = (0..20).map(|place| {
             let id = format!("{prefix}-{place}");
-            let request = proto::CreateSuspensionRequest {
-                expected_revision,
-                ..create(suspension(&id), &id)
-            };
+            let suspension = suspension(if same { "same" } else { &id });
+            let request =
+                proto::CreateSuspensionRequest { expected_revision, ..create(suspension, &id) };
             let client = server.client.clone();
             async move { client.create_suspension(request).await }
         });
         futures_util::future::join_all(calls).await
     };
-    let all = at_once("free", None).await;
-    let numbers: BTreeSet<_> =
-        all.into_iter().map(|made| made.unwrap().revision.unwrap().number).collect();
-    assert_eq!(numbers, (2..=21).collect());
-    let bound = at_once("bound", Some(21)).await;
-    let (made, refused): (Vec<_>, Vec<_>) = bound.into_iter().partition(Result::is_ok);
+    let approvals_at_once = async |proposals: Vec<proto::ProposedChange>| {
+        let calls = proposals.into_iter().map(|proposal| {
+            let (client, id) = (server.client.clone(), format!("approve-{}", proposal.id));
+            async move { approve(&client, &proposal, &id).await }
+        });
+        futures_util::future::join_all(calls).await
+    };
+    let waiting = |made: Vec<Result<proto::CreateSuspensionResponse, ClientError>>| {
+        made.into_iter().map(|made| made.unwrap().proposal.unwrap()).collect::<Vec<_>>()
+    };
+    // That others propose moves no rules.
+    let free = waiting(proposals_at_once("free", Some(2), false).await);
+    let same = waiting(proposals_at_once("same", Some(2), true).await);
+    let all = approvals_at_once(free).await;
+    let numbers: BTreeSet<_> = all.into_iter().map(|made| made.unwrap().number).collect();
+    assert_eq!(numbers, (43..=62).collect());
+    let (made, refused): (Vec<_>, Vec<_>) =
+        approvals_at_once(same).await.into_iter().partition(Result::is_ok);
     assert_eq!(made.len(), 1);
     for error in refused.into_iter().filter_map(Result::err) {
-        assert_eq!(error.reason.as_deref(), Some("REVISION_CONFLICT"));
+        assert_eq!(error.reason.as_deref(), Some("APPROVAL_VOID"));
+    }
+    for error in proposals_at_once("late", Some(2), false).await {
+        assert_eq!(error.unwrap_err().reason.as_deref(), Some("REVISION_CONFLICT"));
     }
 }
 
@@ -240,18 +258,18 @@ async fn a_change_behind_sixty_four_others_is_refused_before_anything_is_written
     store.writes.forget_permits(Semaphore::MAX_PERMITS);
     let call = |number: usize| {
         let (client, id) = (server.client.clone(), format!("s-{number}"));
-        async move { client.create_suspension(create(suspension(&id), &id)).await }
+        async move { client.create_suspension_by_two(create(suspension(&id), &id)).await }
     };
     let mut calls: Vec<_> = (0..65).map(|number| tokio::spawn(call(number))).collect();
     wait_until(|| calls.iter().any(tokio::task::JoinHandle::is_finished)).await;
     let refused = calls.iter().position(tokio::task::JoinHandle::is_finished).unwrap();
     let error = calls.remove(refused).await.unwrap().unwrap_err();
     assert_eq!(error.reason.as_deref(), Some("TOO_BUSY"));
-    store.writes.add_permits(100);
+    store.writes.add_permits(200);
     for made in calls {
         made.await.unwrap().unwrap();
     }
-    let id = RequestId::parse(&format!("s-{refused}")).unwrap();
+    let id = RequestId::parse(&proposing(&format!("s-{refused}"))).unwrap();
     assert_eq!(store.record_of(&id).await.unwrap(), None);
     call(refused).await.unwrap();
 }
@@ -276,10 +294,10 @@ async fn a_handler_that_panics_costs_its_own_call_and_not_its_connection() {
     // A change goes on in a task of its own, which has its own way to tell that it broke off.
     store.panics.store(true, Ordering::SeqCst);
     let request = create(suspension("s"), "r-1");
-    let error = server.client.create_suspension(request.clone()).await.unwrap_err();
+    let error = server.client.create_suspension_by_two(request.clone()).await.unwrap_err();
     assert_eq!(error.reason.as_deref(), Some("BROKEN_OFF"));
     store.panics.store(false, Ordering::SeqCst);
-    assert!(server.client.create_suspension(request).await.is_ok());
+    assert!(server.client.create_suspension_by_two(request).await.is_ok());
 }
 
 #[tokio::test]
@@ -288,7 +306,7 @@ async fn pages_of_large_records_fit_into_answers_and_together_hold_the_whole_his
     let server = Server::start_over(Arc::clone(&store) as _).await;
     for place in 2..=12 {
         let id = format!("s-{place}");
-        server.client.create_suspension(create(suspension(&id), &id)).await.unwrap();
+        server.client.create_suspension_by_two(create(suspension(&id), &id)).await.unwrap();
     }
     store.is_wordy.store(true, Ordering::SeqCst);
     let mut request = proto::ListRevisionsRequest { page_size: 1000, ..<_>::default() };
@@ -302,7 +320,7 @@ async fn pages_of_large_records_fit_into_answers_and_together_hold_the_whole_his
         }
         request.page_token = page.next_page_token;
     }
-    assert_eq!(seen, (1..=12).rev().collect::<Vec<_>>());
+    assert_eq!(seen, (1..=24).rev().collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -310,9 +328,9 @@ async fn what_is_only_checked_is_never_written() {
     let server = Server::start().await;
     let request =
         proto::CreateSuspensionRequest { validate_only: true, ..create(suspension("s"), "r-1") };
-    let checked = server.client.create_suspension(request).await.unwrap();
+    let checked = server.client.create_suspension_by_two(request).await.unwrap();
     assert_eq!((checked.revision, checked.suspension.unwrap().id.as_str()), (None, "s"));
     assert_eq!(decide(&server, "oss-12m", proto::Action::Offer).await.0, proto::Outcome::Eligible);
     let made = server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
-    assert_eq!(made.revision.unwrap().number, 2);
+    assert_eq!(made.revision.unwrap().number, 3);
 }

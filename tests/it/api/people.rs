@@ -3,6 +3,7 @@
 use super::server::{
     RULES, Server, apply, check, create, customer, document, lift, paths, reasons, suspension,
 };
+use crate::two_people::TwoPeople as _;
 use offergate::client::{ClientError, ErrorKind};
 use offergate::wire::proto;
 use proto::preview_change_request::Change;
@@ -25,33 +26,33 @@ async fn a_rule_file_is_planned_applied_once_and_exported_as_it_is() {
         server.client.plan_rules(proto::PlanRulesRequest { document })
     };
     let same = plan(RULES).await.unwrap();
-    assert_eq!((same.lines.len(), same.base_revision), (0, 1));
+    assert_eq!((same.lines.len(), same.base_revision), (0, 2));
     let changed = RULES.replace("12 other months", "Two years");
     let lines = plan(&changed).await.unwrap().lines;
     assert_eq!(lines.len(), 1);
     assert_eq!((lines[0].effect(), lines[0].id.as_str()), (proto::PlanEffect::Change, "oss-12m"));
     assert!(lines[0].details[0].contains("Two years"), "{:?}", lines[0].details);
 
-    let only_checked = proto::ApplyRulesRequest { validate_only: true, ..apply(&changed, 1, "a") };
-    let checked = server.client.apply_rules(only_checked).await.unwrap();
-    assert_eq!((checked.revision.unwrap().number, checked.lines.len()), (1, 1));
-    let applied = server.client.apply_rules(apply(&changed, 1, "a")).await.unwrap();
-    assert_eq!((applied.revision.clone().unwrap().number, applied.lines.len()), (2, 1));
+    let only_checked = proto::ApplyRulesRequest { validate_only: true, ..apply(&changed, 2, "a") };
+    let checked = server.client.apply_rules_by_two(only_checked).await.unwrap();
+    assert_eq!((checked.revision.unwrap().number, checked.lines.len()), (2, 1));
+    let applied = server.client.apply_rules_by_two(apply(&changed, 2, "a")).await.unwrap();
+    assert_eq!((applied.revision.clone().unwrap().number, applied.lines.len()), (4, 1));
     // The answer got lost, and the caller asks again.
-    let again = server.client.apply_rules(apply(&changed, 1, "a")).await.unwrap();
+    let again = server.client.apply_rules_by_two(apply(&changed, 2, "a")).await.unwrap();
     assert_eq!(again, applied);
-    let other = server.client.apply_rules(apply(RULES, 2, "a")).await.unwrap_err();
+    let other = server.client.apply_rules_by_two(apply(RULES, 4, "a")).await.unwrap_err();
     assert_eq!(told(&other), (ErrorKind::Conflict, "REQUEST_ID_REUSED"));
-    let late = server.client.apply_rules(apply(RULES, 1, "b")).await.unwrap_err();
+    let late = server.client.apply_rules_by_two(apply(RULES, 2, "b")).await.unwrap_err();
     assert_eq!(told(&late), (ErrorKind::Conflict, "REVISION_CONFLICT"));
 
     let exported = server.client.export_rules(<_>::default()).await.unwrap();
-    assert_eq!(exported.revision, 2);
+    assert_eq!(exported.revision, 4);
     assert_eq!(plan(&exported.document.unwrap().yaml).await.unwrap().lines, []);
-    let first = proto::ExportRulesRequest { revision: Some(1) };
+    let first = proto::ExportRulesRequest { revision: Some(2) };
     let first = server.client.export_rules(first).await.unwrap().document.unwrap().yaml;
     assert_eq!(plan(&first).await.unwrap().lines.len(), 1);
-    let none = proto::ExportRulesRequest { revision: Some(3) };
+    let none = proto::ExportRulesRequest { revision: Some(5) };
     let none = server.client.export_rules(none).await.unwrap_err();
     assert_eq!(told(&none), (ErrorKind::NotFound, "NOT_FOUND"));
 }
@@ -60,14 +61,14 @@ async fn a_rule_file_is_planned_applied_once_and_exported_as_it_is() {
 async fn a_rule_file_that_is_wrong_changes_nothing_and_every_problem_is_placed() {
     let server = Server::start().await;
     let wrong = RULES.replace("[other]", "[nobody]").replace("country: RU", "country: UK");
-    let error = server.client.apply_rules(apply(&wrong, 1, "a")).await.unwrap_err();
+    let error = server.client.apply_rules_by_two(apply(&wrong, 1, "a")).await.unwrap_err();
     assert_eq!(told(&error), (ErrorKind::Invalid, "RULE_FILE_INVALID"));
     assert_eq!(paths(&error), ["document.yaml", "document.yaml"]);
     assert!(error.fields.iter().all(|(_, text)| text.starts_with("rules.yaml:")), "{error}");
     let revision = server.client.get_revision(<_>::default()).await.unwrap().revision.unwrap();
-    assert_eq!(revision.number, 1);
+    assert_eq!(revision.number, 2);
 
-    let error = server.client.apply_rules(<_>::default()).await.unwrap_err();
+    let error = server.client.apply_rules_by_two(<_>::default()).await.unwrap_err();
     assert_eq!(paths(&error), ["document", "expected_revision", "request_id", "author", "reason"]);
     assert_eq!(paths(&server.client.plan_rules(<_>::default()).await.unwrap_err()), ["document"]);
 }
@@ -76,23 +77,24 @@ async fn a_rule_file_that_is_wrong_changes_nothing_and_every_problem_is_placed()
 async fn a_suspension_holds_from_its_answer_on_and_ends_with_its_lift() {
     let server = Server::start().await;
     assert_eq!(outcome_of(&server, "oss-12m").await, proto::Outcome::Eligible);
-    let made = server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
+    let made =
+        server.client.create_suspension_by_two(create(suspension("s"), "r-1")).await.unwrap();
     let revision = made.revision.unwrap();
-    assert_eq!((revision.number, revision.author.as_str()), (2, "ann"));
+    assert_eq!((revision.number, revision.author.as_str()), (4, "ann"));
     assert_eq!((revision.reason.as_str(), revision.ticket.as_str()), ("Found wanting", "CHG-2"));
     assert_eq!(made.suspension.unwrap().state(), proto::SuspensionState::InForce);
     assert_eq!(outcome_of(&server, "oss-12m").await, proto::Outcome::Ineligible);
 
     server.clock.set("2017-12-06T00:00:00Z");
-    let lifted = server.client.lift_suspension(lift("s", "r-2")).await.unwrap();
+    let lifted = server.client.lift_suspension_by_two(lift("s", "r-2")).await.unwrap();
     assert_eq!(lifted.suspension.unwrap().state(), proto::SuspensionState::Lifted);
     assert_eq!(outcome_of(&server, "oss-12m").await, proto::Outcome::Eligible);
 
-    let again = server.client.lift_suspension(lift("s", "r-3")).await.unwrap_err();
+    let again = server.client.lift_suspension_by_two(lift("s", "r-3")).await.unwrap_err();
     assert_eq!(told(&again), (ErrorKind::Conflict, "SUSPENSION_OVER"));
-    let none = server.client.lift_suspension(lift("gone", "r-4")).await.unwrap_err();
+    let none = server.client.lift_suspension_by_two(lift("gone", "r-4")).await.unwrap_err();
     assert_eq!(told(&none), (ErrorKind::NotFound, "NOT_FOUND"));
-    let error = server.client.lift_suspension(<_>::default()).await.unwrap_err();
+    let error = server.client.lift_suspension_by_two(<_>::default()).await.unwrap_err();
     assert_eq!(paths(&error), ["id", "request_id", "author", "reason", "ticket"]);
 }
 
@@ -100,20 +102,21 @@ async fn a_suspension_holds_from_its_answer_on_and_ends_with_its_lift() {
 async fn the_same_request_again_later_changes_nothing_and_answers_the_same() {
     let server = Server::start().await;
     let request = create(suspension("s"), "r-1");
-    let first = server.client.create_suspension(request.clone()).await.unwrap();
+    let first = server.client.create_suspension_by_two(request.clone()).await.unwrap();
     server.clock.set("2017-12-05T18:00:00Z");
-    server.client.create_suspension(create(suspension("t"), "r-2")).await.unwrap();
-    let again = server.client.create_suspension(request).await.unwrap();
+    server.client.create_suspension_by_two(create(suspension("t"), "r-2")).await.unwrap();
+    let again = server.client.create_suspension_by_two(request).await.unwrap();
     assert_eq!(again.revision, first.revision);
     assert_eq!(again.suspension.unwrap().from_time, first.suspension.unwrap().from_time);
 
-    let lifted = server.client.lift_suspension(lift("s", "r-3")).await.unwrap();
+    let lifted = server.client.lift_suspension_by_two(lift("s", "r-3")).await.unwrap();
     server.clock.set("2017-12-05T19:00:00Z");
-    let again = server.client.lift_suspension(lift("s", "r-3")).await.unwrap();
+    let again = server.client.lift_suspension_by_two(lift("s", "r-3")).await.unwrap();
     assert_eq!(again, lifted);
-    let reused = server.client.lift_suspension(lift("t", "r-3")).await.unwrap_err();
+    let reused = server.client.lift_suspension_by_two(lift("t", "r-3")).await.unwrap_err();
     assert_eq!(told(&reused), (ErrorKind::Conflict, "REQUEST_ID_REUSED"));
-    let taken = server.client.create_suspension(create(suspension("s"), "r-4")).await.unwrap_err();
+    let taken =
+        server.client.create_suspension_by_two(create(suspension("s"), "r-4")).await.unwrap_err();
     assert_eq!(told(&taken), (ErrorKind::Conflict, "ALREADY_EXISTS"));
 }
 
@@ -123,7 +126,7 @@ async fn a_suspension_that_makes_no_sense_is_refused_with_the_path_of_the_field(
     let refused = async |change: fn(&mut proto::Suspension)| {
         let mut given = suspension("s");
         change(&mut given);
-        let error = server.client.create_suspension(create(given, "r")).await.unwrap_err();
+        let error = server.client.create_suspension_by_two(create(given, "r")).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
         paths(&error).into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
@@ -150,13 +153,13 @@ async fn a_suspension_that_makes_no_sense_is_refused_with_the_path_of_the_field(
     );
     assert_eq!(outcome_of(&server, "oss-12m").await, proto::Outcome::Eligible);
     let revision = server.client.get_revision(<_>::default()).await.unwrap().revision.unwrap();
-    assert_eq!(revision.number, 1);
+    assert_eq!(revision.number, 2);
 }
 
 #[tokio::test]
 async fn amending_replaces_the_whole_state_and_never_overwrites_unseen() {
     let server = Server::start().await;
-    server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
+    server.client.create_suspension_by_two(create(suspension("s"), "r-1")).await.unwrap();
     let read = server.client.get_suspension(proto::GetSuspensionRequest { id: "s".into() });
     let read = read.await.unwrap();
     let mut wanted = read.suspension.unwrap();
@@ -170,11 +173,12 @@ async fn amending_replaces_the_whole_state_and_never_overwrites_unseen() {
         expected_revision: expected,
         validate_only: false,
     };
-    let unseen = server.client.amend_suspension(amend(None, "r-2")).await.unwrap_err();
+    let unseen = server.client.amend_suspension_by_two(amend(None, "r-2")).await.unwrap_err();
     assert_eq!(paths(&unseen), ["expected_revision"]);
-    let old = server.client.amend_suspension(amend(Some(1), "r-2")).await.unwrap_err();
+    let old = server.client.amend_suspension_by_two(amend(Some(1), "r-2")).await.unwrap_err();
     assert_eq!(told(&old), (ErrorKind::Conflict, "REVISION_CONFLICT"));
-    let amended = server.client.amend_suspension(amend(Some(read.revision), "r-2")).await.unwrap();
+    let amended =
+        server.client.amend_suspension_by_two(amend(Some(read.revision), "r-2")).await.unwrap();
     assert_eq!(amended.revision.unwrap().reason, "Only Ireland");
     assert_eq!(outcome_of(&server, "oss-12m").await, proto::Outcome::Eligible);
 }
@@ -182,7 +186,7 @@ async fn amending_replaces_the_whole_state_and_never_overwrites_unseen() {
 #[tokio::test]
 async fn a_clock_that_steps_back_does_not_undo_what_was_acknowledged() {
     let server = Server::start().await;
-    server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
+    server.client.create_suspension_by_two(create(suspension("s"), "r-1")).await.unwrap();
     server.clock.set("2017-12-01T00:00:00Z");
     assert_eq!(outcome_of(&server, "oss-12m").await, proto::Outcome::Ineligible);
 }
@@ -190,7 +194,7 @@ async fn a_clock_that_steps_back_does_not_undo_what_was_acknowledged() {
 #[tokio::test]
 async fn what_was_in_force_cannot_be_amended_away() {
     let server = Server::start().await;
-    server.client.create_suspension(create(suspension("s"), "r-1")).await.unwrap();
+    server.client.create_suspension_by_two(create(suspension("s"), "r-1")).await.unwrap();
     let read = server.client.get_suspension(proto::GetSuspensionRequest { id: "s".into() });
     let read = read.await.unwrap().suspension.unwrap();
     server.clock.set("2017-12-09T00:00:00Z");
@@ -206,15 +210,15 @@ async fn what_was_in_force_cannot_be_amended_away() {
             expected_revision: Some(expected),
             validate_only: false,
         };
-        server.client.amend_suspension(request).await
+        server.client.amend_suspension_by_two(request).await
     };
     let later = |it: &mut proto::Suspension| {
         it.from_time = Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 });
     };
-    let begun = amended(later, 2, "r-2").await.unwrap_err();
+    let begun = amended(later, 4, "r-2").await.unwrap_err();
     assert_eq!(told(&begun).1, "SUSPENSION_BEGUN");
-    server.client.lift_suspension(lift("s", "r-3")).await.unwrap();
-    let over = amended(|it| it.reason = "Other".to_owned(), 3, "r-4").await.unwrap_err();
+    server.client.lift_suspension_by_two(lift("s", "r-3")).await.unwrap();
+    let over = amended(|it| it.reason = "Other".to_owned(), 6, "r-4").await.unwrap_err();
     assert_eq!(told(&over).1, "SUSPENSION_OVER");
 }
 
@@ -236,7 +240,7 @@ async fn an_exemption_waives_for_a_time_and_is_shown_with_its_suspension() {
         author: "ann".to_owned(),
         ..<_>::default()
     };
-    server.client.create_exemption(request.clone()).await.unwrap();
+    server.client.create_exemption_by_two(request.clone()).await.unwrap();
     let decision = server.check(check()).await.unwrap();
     assert_eq!(reasons(&decision), ["EXEMPTED"]);
     assert_eq!(decision.exemptions, ["pilot"]);
@@ -246,7 +250,7 @@ async fn an_exemption_waives_for_a_time_and_is_shown_with_its_suspension() {
 
     let mut endless = request;
     endless.exemption.as_mut().unwrap().until_time = None;
-    let error = server.client.create_exemption(endless).await.unwrap_err();
+    let error = server.client.create_exemption_by_two(endless).await.unwrap_err();
     assert_eq!(paths(&error), ["exemption.until_time"]);
 }
 
@@ -255,16 +259,16 @@ async fn suspensions_are_listed_in_pages_by_state_and_target() {
     let server = Server::start().await;
     for (place, id) in ["a", "b", "c"].iter().enumerate() {
         let request = create(suspension(id), &format!("r-{place}"));
-        server.client.create_suspension(request).await.unwrap();
+        server.client.create_suspension_by_two(request).await.unwrap();
     }
-    server.client.lift_suspension(lift("b", "r-b")).await.unwrap();
+    server.client.lift_suspension_by_two(lift("b", "r-b")).await.unwrap();
     let list = async |request: proto::ListSuspensionsRequest| {
         let listed = server.client.list_suspensions(request).await.unwrap();
         let ids: Vec<_> = listed.suspensions.into_iter().map(|found| found.id).collect();
         (ids.join(","), listed.next_page_token, listed.revision)
     };
     let all = list(<_>::default()).await;
-    assert_eq!(all, ("a,b,barclays-2017,c".to_owned(), String::new(), 5));
+    assert_eq!(all, ("a,b,barclays-2017,c".to_owned(), String::new(), 10));
     let (first, next, _) =
         list(proto::ListSuspensionsRequest { page_size: 3, ..<_>::default() }).await;
     assert_eq!(first, "a,b,barclays-2017");
@@ -377,7 +381,7 @@ async fn the_history_is_listed_newest_first_and_watched_without_a_gap() {
     let server = Server::start().await;
     for place in 2..=150 {
         let request = create(suspension(&format!("s-{place}")), &format!("r-{place}"));
-        server.client.create_suspension(request).await.unwrap();
+        server.client.create_suspension_by_two(request).await.unwrap();
     }
     let mut numbers = Vec::new();
     let mut page_token = String::new();
@@ -390,7 +394,7 @@ async fn the_history_is_listed_newest_first_and_watched_without_a_gap() {
             break;
         }
     }
-    assert_eq!(numbers, (1..=150).rev().collect::<Vec<u64>>());
+    assert_eq!(numbers, (1..=300).rev().collect::<Vec<u64>>());
 
     let watch = |after_revision| {
         let after_token = String::new();
@@ -398,22 +402,24 @@ async fn the_history_is_listed_newest_first_and_watched_without_a_gap() {
     };
     let mut from_three = watch(Some(3)).await.unwrap();
     let mut only_new = watch(None).await.unwrap();
-    server.client.lift_suspension(lift("s-7", "r-l")).await.unwrap();
-    for expected in 4..=151 {
+    server.client.lift_suspension_by_two(lift("s-7", "r-l")).await.unwrap();
+    for expected in 4..=302 {
         let revision = from_three.next().await.unwrap().unwrap().revision.unwrap();
         assert_eq!(revision.number, expected);
     }
     let revision = only_new.next().await.unwrap().unwrap().revision.unwrap();
-    assert_eq!((revision.number, revision.kind()), (151, proto::RevisionKind::LiftSuspension));
+    assert_eq!((revision.number, revision.act()), (301, proto::RevisionAct::Propose));
+    let revision = only_new.next().await.unwrap().unwrap().revision.unwrap();
+    assert_eq!((revision.number, revision.kind()), (302, proto::RevisionKind::LiftSuspension));
     assert_eq!(revision.subjects[0].id, "s-7");
-    let ahead = watch(Some(152)).await.unwrap_err();
+    let ahead = watch(Some(303)).await.unwrap_err();
     assert_eq!(told(&ahead), (ErrorKind::Invalid, "REVISION_AHEAD"));
 }
 
 #[tokio::test]
 async fn a_watcher_whose_revision_is_of_another_history_is_told_instead_of_going_on() {
     let server = Server::start().await;
-    server.client.create_suspension(create(suspension("s-2"), "r-2")).await.unwrap();
+    server.client.create_suspension_by_two(create(suspension("s-2"), "r-2")).await.unwrap();
     let request = proto::GetRevisionRequest { number: Some(1) };
     let token = server.client.get_revision(request).await.unwrap().revision.unwrap().token;
     let watch = |after_revision, after_token: &str| {

@@ -1,9 +1,11 @@
 //! A server in the test's own process, with a clock that the test sets.
 
+use crate::two_people::TwoPeople as _;
 use offergate::client::{Client, ClientError};
 use offergate::clock::Clock;
 use offergate::domain::{Lineage, Timestamp};
-use offergate::grpc::{LimitSettings, Limits, Switch, listeners, routes, serve};
+use offergate::grpc::{Door, LimitSettings, Limits, Switch, listeners, routes, serve};
+use offergate::identity::Gate;
 use offergate::service::Service;
 use offergate::store::RuleStore;
 use offergate::store::memory::MemoryStore;
@@ -79,20 +81,30 @@ impl Server {
 
     /// The same, over a store of the test's own.
     pub(super) async fn over(store: Arc<dyn RuleStore>) -> Self {
-        Self::serving(store, "2017-12-05T12:00:00Z", LIMITS).await
+        Self::serving(store, "2017-12-05T12:00:00Z", LIMITS, Gate::open()).await
+    }
+
+    /// Without any rules, and with a gate of the test's own.
+    pub(super) async fn behind(gate: Gate) -> Self {
+        Self::serving(Arc::new(memory()), "2017-12-05T12:00:00Z", LIMITS, gate).await
     }
 
     /// The same, at another time.
     pub(super) async fn over_at(store: Arc<dyn RuleStore>, now: &str) -> Self {
-        Self::serving(store, now, LIMITS).await
+        Self::serving(store, now, LIMITS, Gate::open()).await
     }
 
     /// The same, within limits of the test's own.
     pub(super) async fn within(store: Arc<dyn RuleStore>, limits: LimitSettings) -> Self {
-        Self::serving(store, "2017-12-05T12:00:00Z", limits).await
+        Self::serving(store, "2017-12-05T12:00:00Z", limits, Gate::open()).await
     }
 
-    async fn serving(store: Arc<dyn RuleStore>, now: &str, limits: LimitSettings) -> Self {
+    async fn serving(
+        store: Arc<dyn RuleStore>,
+        now: &str,
+        limits: LimitSettings,
+        gate: Gate,
+    ) -> Self {
         let clock = Arc::new(SetClock(Mutex::new(now.parse().unwrap())));
         let limit = Service::STALENESS_LIMIT;
         let service = Service::start(store, Arc::clone(&clock) as _, limit, None).await.unwrap();
@@ -106,13 +118,15 @@ impl Server {
         let (telemetry, _, _) = Telemetry::build(settings).unwrap();
         let limits = Limits::new(limits, telemetry.incidents());
         let layer = telemetry.rpc_layer(offergate::grpc::METHODS);
+        let door = Door::new(Arc::new(gate), None, telemetry.incidents());
         let stop = std::future::pending();
-        tokio::spawn(async move { serve(listener, routes, limits, layer, stop).await.unwrap() });
+        let serving = serve(listener, routes, door, limits, layer, stop);
+        tokio::spawn(async move { serving.await.unwrap() });
         let client = Client::connect(&address, Duration::from_secs(10)).await.unwrap();
         Self { client, address, clock, switch, telemetry }
     }
 
-    /// With [`RULES`] applied as revision 1.
+    /// With [`RULES`] proposed as revision 1 and in force as revision 2.
     pub(super) async fn start() -> Self {
         Self::start_over(Arc::new(memory())).await
     }
@@ -120,8 +134,8 @@ impl Server {
     /// The same, over a store of the test's own.
     pub(super) async fn start_over(store: Arc<dyn RuleStore>) -> Self {
         let server = Self::over(store).await;
-        let applied = server.client.apply_rules(apply(RULES, 0, "first")).await.unwrap();
-        assert_eq!(applied.revision.unwrap().number, 1);
+        let applied = server.client.apply_rules_by_two(apply(RULES, 0, "first")).await.unwrap();
+        assert_eq!(applied.revision.unwrap().number, 2);
         server
     }
 

@@ -2,7 +2,7 @@
 //! about its store and its journal: in virtual time, to the millisecond.
 
 use super::virtual_fleet::{Member, Mood, Notes, comes, requester, store};
-use offergate::audit::{ChangeKind, Proposal};
+use offergate::audit::{ChangeKind, NewRecord, Party};
 use offergate::domain::{Consistency, Outcome, Revision, RuleChange, RuleEdit};
 use offergate::replica::Contact;
 use offergate::service::{Progress, ServiceError};
@@ -145,14 +145,14 @@ async fn f25_while_what_is_newer_is_not_in_effect_yet_it_is_not_reported_and_the
     assert_eq!(enforcement.replicas.iter().filter(expired).count(), 1);
     assert_eq!(two.says_leased().await, Outcome::Indeterminate);
     tokio::time::sleep(10 * SECOND).await;
-    assert_eq!(one.reports(&store).await, 2);
-    assert!(two.reports(&store).await < 2, "what it cannot decide by yet it does not report");
+    assert_eq!(one.reports(&store).await, 3);
+    assert!(two.reports(&store).await < 3, "what it cannot decide by yet it does not report");
     two.set(Mood::Well);
     comes("it reports the suspension", async || {
         let reported = two.reports(&store).await;
         // Never before it decides checks.
-        assert!(reported < 2 || two.says_leased().await == Outcome::Ineligible);
-        reported == 2
+        assert!(reported < 3 || two.says_leased().await == Outcome::Ineligible);
+        reported == 3
     })
     .await;
 }
@@ -161,17 +161,15 @@ async fn f25_while_what_is_newer_is_not_in_effect_yet_it_is_not_reported_and_the
 async fn write(store: &impl RuleStore, request: &str, edit: RuleEdit) {
     let requester = requester(request);
     let head = store.load().await.unwrap().head;
-    let proposal = Proposal {
-        request_id: requester.request_id,
-        kind: ChangeKind::ApplyRules,
-        author: requester.author,
-        approver: None,
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let (kind, author) = (ChangeKind::ApplyRules, Party::from(&*requester.author));
+    let change = RuleChange { edits: vec![edit] };
+    let content = NewRecord {
         reason: requester.reason,
         ticket: requester.ticket,
-        at: "2026-01-01T00:00:00Z".parse().unwrap(),
-        change: RuleChange { edits: vec![edit] },
+        ..NewRecord::made(requester.request_id, kind, author, at, change)
     };
-    store.apply(&proposal, head.revision).await.unwrap();
+    store.apply(&content, head.revision).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +225,7 @@ async fn a_history_that_people_decided_on_is_taken_over_once_it_has_the_suspensi
     let loaded = store.load().await.unwrap();
     assert_eq!(loaded.head.revision, Revision(3));
     let record = store.records(Revision(2), 1).await.unwrap().remove(0);
-    assert_eq!(record.proposal.kind, ChangeKind::HealFork);
+    assert_eq!(record.content.kind, Some(ChangeKind::HealFork));
     // It remembers the new history, and can make changes.
     assert_eq!(two.journal.last(), 3);
     two.suspend("new").await.unwrap();
@@ -289,8 +287,8 @@ async fn f23_a_journal_that_cannot_be_written_stops_changes_here_and_no_check() 
         matches!(&refused, Err(ServiceError::Store(StoreError::NotWritten { .. }))),
         "{refused:?}"
     );
-    assert_eq!(one.suspend("u").await.unwrap(), 3, "others make changes");
+    assert_eq!(one.suspend("u").await.unwrap(), 5, "others make changes");
     two.journal.full.store(false, Ordering::SeqCst);
-    comes("the journal is complete", async || two.journal.last() == 3).await;
-    assert_eq!(two.suspend("t").await.unwrap(), 4);
+    comes("the journal is complete", async || two.journal.last() == 5).await;
+    assert_eq!(two.suspend("t").await.unwrap(), 7);
 }

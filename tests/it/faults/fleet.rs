@@ -4,6 +4,7 @@
 use super::link::Link;
 use crate::redis_server::{Flavour, Server as Redis, free_port};
 use crate::server::{LIMIT, Server};
+use crate::two_people::TwoPeople as _;
 use offergate::client::{Client, ClientError};
 use offergate::clock::{Clock, SystemClock};
 use offergate::wire::proto;
@@ -93,7 +94,7 @@ impl Fleet {
                     ticket: "CHG-1".into(),
                     ..<_>::default()
                 };
-                fleet.replicas[0].client.apply_rules(asked).await.unwrap();
+                fleet.replicas[0].client.apply_rules_by_two(asked).await.unwrap();
             }
         }
         for replica in &fleet.replicas {
@@ -223,12 +224,12 @@ impl Replica {
 
     /// Suspends the offer that is not suspended at first.
     pub(super) async fn suspend(&self, id: &str) -> Result<u64, ClientError> {
-        let created = self.client.create_suspension(suspension(id)).await?;
+        let created = self.client.create_suspension_by_two(suspension(id)).await?;
         Ok(created.revision.unwrap().number)
     }
 
     pub(super) async fn lift(&self, id: &str) -> Result<u64, ClientError> {
-        Ok(self.client.lift_suspension(lift(id)).await?.revision.unwrap().number)
+        Ok(self.client.lift_suspension_by_two(lift(id)).await?.revision.unwrap().number)
     }
 
     /// Asks, for so long, whether a change is enforced.

@@ -114,13 +114,13 @@ async fn f05_a_node_that_was_behind_is_promoted_and_nobody_has_a_lease_until_peo
         assert!(replica.client.is_serving("").await.unwrap());
     }
     // The suspension is proposed again by itself, once; people's changes wait for people.
-    until("the suspension is proposed again", async || (nodes.length() == "2").then_some(())).await;
+    until("the suspension is proposed again", async || (nodes.length() == "3").then_some(())).await;
     let refused = nodes.fleet.replica(1).suspend("new").await.unwrap_err();
     assert_ne!(refused.kind, ErrorKind::Unreachable, "{refused}");
     assert!(refused.message.contains("forked"), "{refused}");
     let three = nodes.add_to_follower("r3").await;
     assert_eq!(three.outcome().await, Outcome::Indeterminate, "a newcomer has no lease either");
-    assert_eq!(nodes.length(), "2");
+    assert_eq!(nodes.length(), "3");
 
     accept(nodes.fleet.replica(2)).await;
     for replica in &nodes.fleet.replicas {
@@ -132,7 +132,7 @@ async fn f05_a_node_that_was_behind_is_promoted_and_nobody_has_a_lease_until_peo
         // The lift was lost with the primary. Nobody repeats it but people.
         assert_eq!(replica.check("lock-12m").await.outcome(), Outcome::Ineligible);
     }
-    assert_eq!(nodes.length(), "3");
+    assert_eq!(nodes.length(), "4");
 
     let asking = nodes.fleet.ask_on_and_on();
     nodes.fleet.replica(1).suspend("new").await.unwrap();
@@ -160,9 +160,9 @@ async fn f06_a_history_that_reaches_the_same_number_again_is_told_apart_by_its_c
     // A newcomer knows of nothing that was lost, and makes another change under the same number.
     let three = nodes.add_to_follower("r3").await;
     three.comes_to_say(Outcome::Eligible).await;
-    assert_eq!(three.suspend("other").await.unwrap(), 2);
+    assert_eq!(three.suspend("other").await.unwrap(), 4);
     is_pending(three, "other").await;
-    assert_eq!(three.lift("other").await.unwrap(), 3);
+    assert_eq!(three.lift("other").await.unwrap(), 6);
 
     let port = nodes.follower.port;
     nodes.fleet.replicas.iter().for_each(|replica| replica.link.lead_to(port));

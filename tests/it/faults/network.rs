@@ -105,5 +105,5 @@ async fn f11_connections_that_drop_cost_a_renewal_and_lose_no_change() {
         one.comes_to_say(Outcome::Eligible).await;
         two.comes_to_say(Outcome::Eligible).await;
     }
-    assert_eq!(fleet.log_length(), 11);
+    assert_eq!(fleet.log_length(), 22);
 }

@@ -3,6 +3,7 @@
 
 use super::fleet::{Fleet, LEASE, Replica, check, lift, now, suspension, until};
 use super::link::Weather;
+use crate::two_people::{TwoPeople as _, approve};
 use offergate::client::{Client, ClientError, ErrorKind};
 use offergate::wire::proto;
 use proto::await_enforcement_request::Change;
@@ -65,8 +66,8 @@ async fn f03_a_change_whose_replica_died_before_it_answered_is_awaited_and_repea
     // The answer of the store is on its way for so long that it never arrives.
     fleet.replica(1).link.set(Weather::Slow(Duration::from_millis(150)));
     let client = fleet.replica(1).client.clone();
-    let asked = tokio::spawn(async move { client.create_suspension(suspension("s")).await });
-    until("the change is in the store", async || (fleet.log_length() == before + 1).then_some(()))
+    let asked = tokio::spawn(async move { client.create_suspension_by_two(suspension("s")).await });
+    until("the change is in the store", async || (fleet.log_length() == before + 2).then_some(()))
         .await;
     fleet.replica_mut(1).kill();
     let unanswered = asked.await.unwrap().unwrap_err();
@@ -75,8 +76,8 @@ async fn f03_a_change_whose_replica_died_before_it_answered_is_awaited_and_repea
     let (enforcement, at) = two.enforced("s").await;
     assert_eq!(enforcement.that_are(ReplicaProgress::Confirmed), ["r2"]);
     assert_eq!(enforcement.that_are(ReplicaProgress::Expired), ["r1"]);
-    assert_eq!(two.suspend("s").await.unwrap(), before + 1, "the first answer again");
-    assert_eq!(fleet.log_length(), before + 1);
+    assert_eq!(two.suspend("s").await.unwrap(), before + 2, "the first answer again");
+    assert_eq!(fleet.log_length(), before + 2);
     assert_eq!(two.outcome().await, Outcome::Ineligible);
     asking.end().await.never_eligible_after(at);
 }
@@ -158,7 +159,7 @@ impl Caller {
             let asked = suspension(&id);
             let suspend = |client: Client| {
                 let asked = asked.clone();
-                async move { client.create_suspension(asked).await }
+                async move { client.create_suspension_by_two(asked).await }
             };
             self.call(&id, suspend).await;
             let enforced = self.enforced(&id).await;
@@ -167,7 +168,7 @@ impl Caller {
             let asked = lift(&id);
             let lift = |client: Client| {
                 let asked = asked.clone();
-                async move { client.lift_suspension(asked).await }
+                async move { client.lift_suspension_by_two(asked).await }
             };
             self.call(&id, lift).await;
             times.push((enforced, lifted));
@@ -220,25 +221,35 @@ async fn f17_a_rolling_restart_under_load_fails_no_call_of_a_caller_that_asks_th
 async fn f24_of_changes_made_at_once_on_two_replicas_each_is_made_on_what_the_other_left() {
     let fleet = Fleet::of(2).await;
     let (one, two) = (fleet.replica(1), fleet.replica(2));
-    // Both have seen the same rules: one of them must look again.
-    let seeing =
-        |id: &str| proto::CreateSuspensionRequest { expected_revision: Some(1), ..suspension(id) };
+    // Both are proposed for the same rules, and each is approved elsewhere: one of them must look again.
+    let seeing = |request: &str| proto::CreateSuspensionRequest {
+        request_id: request.into(),
+        expected_revision: Some(2),
+        ..suspension("a")
+    };
     let both = tokio::join!(
-        one.client.create_suspension(seeing("a")),
-        two.client.create_suspension(seeing("b"))
+        one.client.create_suspension(seeing("a-1")),
+        two.client.create_suspension(seeing("a-2"))
     );
+    let [first, second] = [both.0, both.1].map(|made| made.unwrap().proposal.unwrap());
+    let both =
+        tokio::join!(approve(&two.client, &first, "a-3"), approve(&one.client, &second, "a-4"));
     let (won, lost) = match both {
-        (Ok(_), Err(lost)) => (("a", one), lost),
-        (Err(lost), Ok(_)) => (("b", two), lost),
+        (Ok(_), Err(lost)) => (("a", two), lost),
+        (Err(lost), Ok(_)) => (("a", one), lost),
         both => panic!("{both:?}"),
     };
-    assert_eq!(lost.reason.as_deref(), Some("REVISION_CONFLICT"));
-    assert_eq!(fleet.log_length(), 2);
+    assert_eq!(lost.reason.as_deref(), Some("APPROVAL_VOID"));
+    let late = proto::CreateSuspensionRequest { expected_revision: Some(2), ..suspension("late") };
+    let late = two.client.create_suspension(late).await.unwrap_err();
+    assert_eq!(late.reason.as_deref(), Some("REVISION_CONFLICT"));
+    // Two rules, two proposals, an approval, and the refusal of the other one.
+    assert_eq!(fleet.log_length(), 6);
     // Neither minds: both are made, one after the other.
     let both = tokio::join!(one.suspend("c"), two.suspend("d"));
     let mut revisions = [both.0.unwrap(), both.1.unwrap()];
     revisions.sort_unstable();
-    assert_eq!(revisions, [3, 4]);
+    assert!(revisions[0] < revisions[1], "{revisions:?}");
     // A lift of one and a suspension by another: the vendor stays suspended.
     let both = tokio::join!(won.1.lift(won.0), two.suspend("e"));
     assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
@@ -250,6 +261,6 @@ async fn f24_of_changes_made_at_once_on_two_replicas_each_is_made_on_what_the_ot
         (listed.revision, listed.suspensions)
     };
     assert_eq!(list(one).await, list(two).await);
-    assert_eq!(fleet.log_length(), 6);
+    assert_eq!(fleet.log_length(), 14);
     asking.end().await.never_eligible_after(at);
 }

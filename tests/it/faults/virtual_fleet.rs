@@ -1,9 +1,11 @@
 //! Replicas in the test's own process, on a store in memory, in virtual time: what takes hours passes at
 //! once, and every clock runs as the test says.
 
+use crate::two_people::{APPROVER, proposing};
 use futures_util::future::BoxFuture;
-use offergate::audit::{ChangeKind, Proposal, Record, RequestId};
+use offergate::audit::{ChangeKind, NewRecord, Party, Record, RequestId};
 use offergate::clock::Clock;
+use offergate::domain::Principal;
 use offergate::domain::{
     Action, Attribute, CheckRequest, Consistency, Customer, Holding, Lineage, Outcome, Revision,
     RuleSet, Timestamp,
@@ -124,7 +126,7 @@ macro_rules! carried {
 
 impl RuleStore for Wire {
     carried! {
-        apply(proposal: &'a Proposal, expected: Revision) -> Applied;
+        apply(content: &'a NewRecord, expected: Revision) -> Applied;
         record_of(request_id: &'a RequestId) -> Option<Record>;
         backup(path: &'a Path) -> Head;
     }
@@ -197,11 +199,10 @@ impl Journal for Notes {
         let written = self.written.lock().unwrap();
         let loaded = written.as_ref().map(|(lineage, records)| {
             let last = records.last().expect("it begins with a record");
-            let mut rules = RuleSet::default();
-            records.iter().for_each(|record| rules.apply(&record.proposal.change));
-            let (lineage, revision, chain) = (lineage.clone(), last.revision, last.chain);
-            let changed_at = records.iter().map(|record| record.proposal.at).max();
-            Loaded { head: Head { lineage, revision, chain }, rules, changed_at }
+            let mut loaded = Loaded::start(lineage.clone());
+            records.iter().for_each(|record| loaded.take(record.place(), &record.content));
+            assert_eq!((loaded.head.revision, loaded.head.chain), (last.revision, last.chain));
+            loaded
         });
         Box::pin(std::future::ready(Ok(loaded)))
     }
@@ -242,24 +243,22 @@ pub(super) async fn store(lineage: char) -> MemoryStore {
     let store = MemoryStore::new(Lineage::parse(&lineage.to_string().repeat(32)).unwrap());
     let change = rules::plan(&RuleSet::default(), &rules::read(RULES).unwrap()).change;
     let requester = requester("rules");
-    let proposal = Proposal {
-        request_id: requester.request_id,
-        kind: ChangeKind::ApplyRules,
-        author: requester.author,
-        approver: None,
+    let at = Timestamp::from_second(1_700_000_000).unwrap();
+    let (kind, author) = (ChangeKind::ApplyRules, Party::from(&*requester.author));
+    let content = NewRecord {
         reason: requester.reason,
         ticket: requester.ticket,
-        at: Timestamp::from_second(1_700_000_000).unwrap(),
-        change,
+        ..NewRecord::made(requester.request_id, kind, author, at, change)
     };
-    store.apply(&proposal, Revision::ZERO).await.unwrap();
+    store.apply(&content, Revision::ZERO).await.unwrap();
     store
 }
 
 pub(super) fn requester(request: &str) -> Requester {
     Requester {
         request_id: RequestId::parse(request).unwrap(),
-        author: "ann".into(),
+        author: Arc::new(Principal::unverified("ann")),
+        address: None,
         reason: "because".into(),
         ticket: "CHG-1".into(),
         expected: None,
@@ -358,8 +357,13 @@ impl Member {
         );
         let rules = rules::read(&text).unwrap();
         let suspension = rules.suspensions.values().next().unwrap();
-        let changed = self.service.suspend(requester(id), (**suspension).clone(), true).await?;
-        Ok(changed.revised.unwrap().record.revision.0)
+        let proposer = requester(&proposing(id));
+        let proposed = self.service.suspend(proposer, (**suspension).clone(), true).await?;
+        let (change, proposal) = proposed.proposal.unwrap();
+        let other = Arc::new(Principal::unverified(APPROVER));
+        let approver = Requester { author: other, ..requester(id) };
+        let approved = self.service.approve(approver, change, proposal.digest).await?;
+        Ok(approved.revised.unwrap().record.revision.0)
     }
 
     /// Waits until a change is enforced.

@@ -1,6 +1,6 @@
-//! Proposals, stores and paths for the tests of stores.
+//! Records to be, stores and paths for the tests of stores.
 
-use offergate::audit::{ChangeKind, Proposal, RequestId};
+use offergate::audit::{ChangeKind, NewRecord, Party, RequestId};
 use offergate::clock::{Clock, SystemClock};
 use offergate::domain::{Lineage, RuleChange, RuleEdit, Vendor, VendorId};
 use offergate::store::embedded::{EmbeddedStore, OpenError};
@@ -16,13 +16,13 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// A proposal under the given request id that names the vendor `vendor-NUMBER` after its number.
-pub(crate) fn proposal(request: &str, number: u64) -> Proposal {
+/// A record to be, under the given request id that names the vendor `vendor-NUMBER` after its number.
+pub(crate) fn content(request: &str, number: u64) -> NewRecord {
     naming(request, number, &format!("Vendor {number}"))
 }
 
-/// A proposal that gives the vendor `vendor-NUMBER` a name.
-pub(crate) fn naming(request: &str, number: u64, name: &str) -> Proposal {
+/// One that gives the vendor `vendor-NUMBER` a name.
+pub(crate) fn naming(request: &str, number: u64, name: &str) -> NewRecord {
     let vendor = Vendor {
         id: VendorId::parse(&format!("vendor-{number}")).unwrap(),
         name: name.into(),
@@ -34,32 +34,30 @@ pub(crate) fn naming(request: &str, number: u64, name: &str) -> Proposal {
     with_edits(request, vec![RuleEdit::PutVendor(Arc::new(vendor))])
 }
 
-/// A proposal that takes the vendor `vendor-NUMBER` out.
-pub(crate) fn removing(request: &str, number: u64) -> Proposal {
+/// One that takes the vendor `vendor-NUMBER` out.
+pub(crate) fn removing(request: &str, number: u64) -> NewRecord {
     let id = VendorId::parse(&format!("vendor-{number}")).unwrap();
     with_edits(request, vec![RuleEdit::RemoveVendor(id)])
 }
 
-fn with_edits(request: &str, edits: Vec<RuleEdit>) -> Proposal {
-    Proposal {
-        request_id: RequestId::parse(request).unwrap(),
-        kind: ChangeKind::ApplyRules,
-        author: "ann".into(),
-        approver: None,
+fn with_edits(request: &str, edits: Vec<RuleEdit>) -> NewRecord {
+    let request_id = RequestId::parse(request).unwrap();
+    let at = "2017-12-02T00:00:00Z".parse().unwrap();
+    let (kind, author) = (ChangeKind::ApplyRules, Party::unverified("ann"));
+    NewRecord {
         reason: "because".into(),
         ticket: "CHG-1".into(),
-        at: "2017-12-02T00:00:00Z".parse().unwrap(),
-        change: RuleChange { edits },
+        ..NewRecord::made(request_id, kind, author, at, RuleChange { edits })
     }
 }
 
-/// Applies `proposal` on top of whatever is newest.
+/// Applies `content` on top of whatever is newest.
 pub(crate) async fn apply_next(
     store: &impl RuleStore,
-    proposal: &Proposal,
+    content: &NewRecord,
 ) -> Result<Applied, StoreError> {
     let newest = store.load().await?.head.revision;
-    store.apply(proposal, newest).await
+    store.apply(content, newest).await
 }
 
 /// A new store whose vendors 1 to `length` came one a revision, and what it holds.
@@ -67,7 +65,7 @@ pub(crate) fn store_of(path: &Path, length: u64) -> Loaded {
     let store = EmbeddedStore::open(path).unwrap();
     block_on(async {
         for number in 1..=length {
-            apply_next(&store, &proposal(&format!("request-{number}"), number)).await.unwrap();
+            apply_next(&store, &content(&format!("request-{number}"), number)).await.unwrap();
         }
         store.load().await.unwrap()
     })

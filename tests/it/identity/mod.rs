@@ -1,0 +1,9 @@
+//! Who calls: tokens and certificates, good ones and those of attackers, against the gate and against a
+//! real server.
+
+mod certificates;
+mod demo;
+mod issuer;
+mod keys;
+mod oidc;
+mod tokens;
