@@ -118,8 +118,17 @@ async fn fleet(folder: &Path, url: &str, limit: &str) -> Vec<Replica> {
         expected_revision: Some(0),
         ..proto::ApplyRulesRequest::default()
     };
-    replicas[0].client.apply_rules(request).await.unwrap();
+    let proposed = replicas[0].client.apply_rules(request).await.unwrap();
+    approve(&replicas[0].client, proposed.proposal, "applied").await;
     replicas
+}
+
+/// Approves what waits, as somebody else than who proposed it.
+async fn approve(client: &Client, proposal: Option<proto::ProposedChange>, request_id: &str) {
+    let proto::ProposedChange { id, digest, .. } = proposal.unwrap();
+    let (request_id, author) = (request_id.into(), "another".into());
+    let request = proto::ApproveChangeRequest { id, digest, request_id, author };
+    client.approve_change(request).await.unwrap();
 }
 
 fn suspension(id: &str) -> proto::CreateSuspensionRequest {
@@ -135,16 +144,17 @@ fn suspension(id: &str) -> proto::CreateSuspensionRequest {
     };
     proto::CreateSuspensionRequest {
         suspension: Some(suspension),
-        request_id: id.into(),
+        request_id: format!("{id}.proposed"),
         author: "bench".into(),
         ..proto::CreateSuspensionRequest::default()
     }
 }
 
-/// Suspends, and waits until it is enforced; returns how long both took.
+/// Approves a suspension, and waits until it is enforced; returns how long both took.
 async fn suspend(client: &Client, id: &str) -> Duration {
+    let proposed = client.create_suspension(suspension(id)).await.unwrap();
     let began = now();
-    client.create_suspension(suspension(id)).await.unwrap();
+    approve(client, proposed.proposal, id).await;
     let request = proto::AwaitEnforcementRequest {
         change: Some(Change::RequestId(id.to_owned())),
         wait: Some(prost_types::Duration { seconds: 30, nanos: 0 }),
@@ -163,7 +173,8 @@ async fn lift(client: &Client, id: &str) {
         ticket: "BENCH".into(),
         ..proto::LiftSuspensionRequest::default()
     };
-    client.lift_suspension(request).await.unwrap();
+    let proposed = client.lift_suspension(request).await.unwrap();
+    approve(client, proposed.proposal, &format!("lifted-{id}")).await;
 }
 
 async fn outcome(client: &Client) -> proto::Outcome {
@@ -210,8 +221,9 @@ async fn visible(replicas: &[Replica], count: usize, name: &str) -> Vec<Duration
     for number in 0..count {
         let id = format!("{name}-{number}");
         while outcome(&replicas[1].client).await != proto::Outcome::Eligible {}
+        let proposed = replicas[0].client.create_suspension(suspension(&id)).await.unwrap();
         let began = now();
-        replicas[0].client.create_suspension(suspension(&id)).await.unwrap();
+        approve(&replicas[0].client, proposed.proposal, &id).await;
         while outcome(&replicas[1].client).await == proto::Outcome::Eligible {}
         times.push(now() - began);
         lift(&replicas[0].client, &id).await;

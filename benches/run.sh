@@ -3,7 +3,7 @@
 # mutual TLS, and the verifying of a log. Takes some minutes, and means
 # something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [verify] [decisions]
+#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [verify]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,11 +25,6 @@ measure_barrier() {
     cargo bench --locked --bench barrier
 }
 
-measure_decisions() {
-    cargo build --locked --release --bin offergate --example floor_input
-    python3 benches/floor/decisions.py
-}
-
 measure_failover() {
     cargo build --locked --release --bin offergate
     python3 benches/failover.py
@@ -40,12 +35,17 @@ measure_mutual_tls() {
     cargo bench --locked --bench mutual_tls
 }
 
+measure_decisions() {
+    cargo build --locked --release --bin offergate --example floor_input
+    python3 benches/floor/decisions.py
+}
+
 measure_verify() {
     cargo build --locked --release --bin offergate
     python3 benches/verify.py
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls verify decisions
+[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions verify
 for part in "$@"; do
     "measure_$part"
 done

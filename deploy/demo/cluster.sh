@@ -155,20 +155,33 @@ count() { # outcome, from, to
 none() { [ "$(count "$@")" = 0 ]; }
 some() { [ "$(count "$@")" != 0 ]; }
 
-# Makes a change and says how it ended: name of the request, then the command. Sent again under the same
-# name while the store is away, so that it is made once. Its exit code is in $code.
-change() {
-    local id=$1 said=$folder/$1.said tries=0
+# Runs a command under the name of a request, again and again while the store is away, so that it is done
+# once. What it prints is in $folder/NAME.told, what it says in NAME.said, its exit code in $code.
+run() {
+    local id=$1 tries=0
     shift
     while :; do
         code=0
-        offergate "$@" --server "${servers[0]}" --reason Demonstration --ticket DEMO-2 \
-            --request-id "$id" >/dev/null 2>"$said" || code=$?
+        offergate "$@" --server "${servers[0]}" --request-id "$id" \
+            >"$folder/$id.told" 2>"$folder/$id.said" || code=$?
         [ "$code" = 5 ] && [ "$tries" -lt 40 ] || break
         tries=$((tries + 1))
         sleep 0.25
     done
     if [ "$tries" -gt 0 ]; then say "  (sent $((tries + 1)) times, as the store was away)"; fi
+}
+
+# The number of the change that a command has proposed.
+proposed() { grep -Eo '"id": ?[0-9]+' "$folder/$1.told" | head -n 1 | tr -dc 0-9; }
+
+# Has one person propose a change and another one approve it, and says how that ended: name of the request,
+# how long to wait, then the command. The exit code of the approval is in $code.
+change() {
+    local id=$1 wait=$2 said=$folder/$1.said
+    shift 2
+    run "$id.proposed" "$@" --reason Demonstration --ticket DEMO-2 -o json
+    [ "$code" = 0 ] || give_up "the change was not proposed: $(tail -n 3 "$folder/$id.proposed.said")"
+    run "$id" approve "$(proposed "$id.proposed")" --author another "--wait=$wait"
     say "  $(grep -Eo '(not known to be )?enforced (on|after) .*' "$said" || tail -n 3 "$said")"
 }
 
@@ -188,8 +201,9 @@ until_true 15 "a sentinel that knows the follower" knows_follower "$sentinel"
 say "a Redis primary, a follower, and a sentinel that gives up a primary after 2 s"
 for name in r1 r2 r3; do start_replica "$name" "$sentinel"; done
 say "three replicas: ${servers[*]}"
-offergate apply deploy/demo/barclays.rules.yaml --server "${servers[0]}" --wait=20s --quiet \
-    >/dev/null || give_up "the rules were not enforced"
+run rules.proposed apply deploy/demo/barclays.rules.yaml --quiet -o json
+run rules approve "$(proposed rules.proposed)" --author another --wait=20s --quiet
+is "$code" 0 || give_up "the rules were not enforced"
 say "the Barclays rules are in effect on all of them; now checks go to each, all the time"
 : >"$folder/checks"
 for place in 0 1 2; do
@@ -201,7 +215,7 @@ pids+=($!)
 sleep 3
 
 say "SUSPEND the vendor avast-software"
-change demo-suspend suspend vendor avast-software --id demo-1 --wait=20s
+change demo-suspend 20s suspend vendor avast-software --id demo-1
 look_at_clock; enforced=$now
 promise "it is enforced" is "$code" 0
 sleep 3
@@ -209,7 +223,7 @@ say "LIFT it"
 look_at_clock; lifting=$now
 promise "no check sent since was answered ELIGIBLE" none '^ELIGIBLE' "$enforced" "$lifting"
 promise "they were answered INELIGIBLE" some '^INELIGIBLE' "$enforced" "$lifting"
-change demo-lift lift demo-1 --wait=20s
+change demo-lift 20s lift demo-1
 look_at_clock; lifted=$now
 promise "it is enforced" is "$code" 0
 sleep 2
@@ -223,7 +237,7 @@ wait "$first_pid" 2>/dev/null || true
 until_true 30 "a fail-over" primary_is "$sentinel" "$second"
 say "the sentinel has promoted the follower"
 say "SUSPEND the vendor again, with a store node missing"
-change demo-again suspend vendor avast-software --id demo-2 --wait=3s
+change demo-again 3s suspend vendor avast-software --id demo-2
 look_at_clock; suspended=$now
 promise "a change that one of two store nodes has is not called enforced" is "$code" 6
 sleep 1

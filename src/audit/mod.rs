@@ -19,7 +19,7 @@ pub mod decisions;
 mod digest;
 mod entry;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod entry_tests;
 mod finding;
 mod key;

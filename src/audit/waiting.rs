@@ -8,8 +8,8 @@
 //! An emergency is never dropped: it waits until it is ratified.
 
 use super::{Act, ChangeKind, Digest, NewRecord, Party};
-use crate::domain::{Direction, Revision, RuleChange, Timestamp};
-use std::collections::BTreeMap;
+use crate::domain::{Direction, Revision, RuleChange, RuleEdit, SuspensionId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use std::time::Duration;
 const LAPSES_AFTER: Duration = Duration::from_secs(72 * 3600);
 
 /// How long a proposal that has lapsed is still listed.
-const LISTED_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
+const LISTED_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long an emergency may go without being ratified before it is overdue.
 const RATIFIED_WITHIN: Duration = Duration::from_secs(24 * 3600);
@@ -153,6 +153,14 @@ impl Waiting {
         self.proposals.is_empty() && self.emergencies.is_empty()
     }
 
+    /// The emergency that put a suspension in force, if nobody has ratified it.
+    #[must_use]
+    pub fn emergency_of(&self, suspension: &SuspensionId) -> Option<&Emergency> {
+        let subject = ("suspensions", suspension.as_str());
+        let puts = |it: &&Emergency| it.change.edits.iter().any(|edit| edit.subject() == subject);
+        self.emergencies.values().find(puts)
+    }
+
     fn put(&mut self, revision: Revision, content: &NewRecord) {
         let number = content.proposal.unwrap_or(revision);
         let (Some(kind), Some(direction), Some(digest)) =
@@ -202,10 +210,13 @@ impl Waiting {
     /// Remembers of each proposal that what it touches is not what it was.
     fn move_under(&mut self, revision: Revision, content: &NewRecord) {
         let Some(effect) = content.effect() else { return };
+        if self.proposals.is_empty() {
+            return;
+        }
+        let changed: BTreeSet<_> = effect.edits.iter().map(RuleEdit::subject).collect();
         for proposal in self.proposals.values_mut().filter(|it| it.moved.is_none()) {
-            let mut touched = proposal.change.edits.iter().map(|edit| edit.subject());
-            let moved =
-                touched.find(|&touched| effect.edits.iter().any(|edit| edit.subject() == touched));
+            let mut touched = proposal.change.edits.iter().map(RuleEdit::subject);
+            let moved = touched.find(|touched| changed.contains(touched));
             proposal.moved = moved.map(|(section, id)| {
                 let what =
                     if id.is_empty() { section.to_owned() } else { format!("{section}/{id}") };

@@ -5,7 +5,7 @@ use super::output::Answer as _;
 use super::preview::Preview;
 use super::proposal_view::ProposalView;
 use super::revision_view::RevisionView;
-use super::text::Text;
+use super::text::{Text, to_the_second};
 
 /// What is told of a change beside the thing that it made.
 pub(super) struct ChangeView<'a> {
@@ -39,7 +39,7 @@ impl ChangeView<'_> {
             text.gap();
             text.line(said);
             text.fields(&[
-                ("due", proposal.due_time.clone().unwrap_or_default()),
+                ("due", to_the_second(proposal.due_time.as_ref())),
                 ("digest", proposal.digest.clone()),
             ]);
         } else if let Some(revision) = self.revision {

@@ -198,6 +198,11 @@ pub(super) fn failed(doing: &str) -> impl Fn(ClientError) -> Failure {
                 "prove who you are with --token-file FILE (OFFERGATE_TOKEN_FILE), or as a service with \
                  --certificate-file and --key-file; in the demonstration with --as ann or --as ben",
             ),
+            ErrorKind::NotAllowed if error.reason.as_deref() == Some("SELF_APPROVAL") => (
+                Exit::Failure,
+                "somebody has to decide who neither asked for it nor edited it; in the demonstration \
+                 that may be --as ben, or --as ann",
+            ),
             ErrorKind::NotAllowed => (
                 Exit::Failure,
                 "ask somebody who may, or whoever gives out roles: the README's \"Who may do what\" \

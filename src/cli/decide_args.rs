@@ -14,7 +14,7 @@ pub(super) struct DecideArgs {
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) change: u64,
 
-    /// Who decides [default: the user who runs this]
+    /// Who decides [default: whom your token or certificate names, else the user who runs this]
     #[arg(long, value_name = "NAME", env = "OFFERGATE_AUTHOR", help_heading = "Record")]
     author: Option<String>,
 
@@ -33,7 +33,11 @@ pub(super) struct DecideArgs {
 impl DecideArgs {
     /// Who decides.
     pub(super) fn author(&self) -> Result<String, Failure> {
-        self.author.clone().or_else(this_user).ok_or_else(|| {
+        let author = match &self.author {
+            Some(author) => Some(author.clone()),
+            None => self.server.author()?.or_else(this_user),
+        };
+        author.ok_or_else(|| {
             Failure::usage("nobody is named as the author").help("say --author NAME")
         })
     }

@@ -12,7 +12,7 @@ use super::proposal_view::{ProposalView, note_no_wait};
 use super::revision_view::RevisionView;
 use super::suspension_args::{Kind, SuspensionArgs, derived_id, new_suspension};
 use super::suspension_view::SuspensionView;
-use super::text::{Text, counted};
+use super::text::{Text, counted, to_the_second};
 use crate::client::Client;
 use crate::wire::proto;
 use proto::preview_change_request::Change;
@@ -195,8 +195,8 @@ impl Answer for Suspended {
             lift: Some(&self.lift),
         };
         view.text(text, |text| self.suspension.fields(text));
-        if let (Some(by), Some(revision)) = (&self.ratify_by, &self.revision) {
-            let number = revision.revision;
+        if let (by @ Some(_), Some(revision)) = (self.ratify_by.as_ref(), &self.revision) {
+            let (by, number) = (to_the_second(by), revision.revision);
             text.line(format_args!(
                 "in force by an emergency; another person ratifies it by {by}: offergate ratify \
                  {number}"

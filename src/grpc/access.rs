@@ -8,39 +8,50 @@
 
 use super::caller::{Caller, Peer};
 use super::door::Door;
+use super::lasting::{Again, Lasting};
 use super::roles::Needs;
 use super::status::{failed, refusal};
 use crate::domain::Principal;
 use crate::identity::Unproven;
+use crate::service::Service as UseCases;
 use crate::telemetry::NotAdmitted;
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use http::{HeaderMap, Request, Response, header};
 use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+/// The reason of a refusal for want of a role; people rely on it.
+const NOT_AUTHORISED: &str = "NOT_AUTHORISED";
+
 /// When to ask again where an issuer's keys could not be had.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Looks at each call before it reaches its service.
 #[derive(Debug, Clone)]
-pub(super) struct AccessLayer(pub(super) Door);
+pub(super) struct AccessLayer {
+    pub(super) door: Door,
+    /// Writes down who was refused a change.
+    pub(super) log: Arc<UseCases>,
+}
 
 /// A service that only those may call who may.
 #[derive(Debug, Clone)]
 pub(super) struct AccessService<S> {
     inner: S,
-    door: Door,
+    access: AccessLayer,
 }
 
 impl<S> Layer<S> for AccessLayer {
     type Service = AccessService<S>;
 
     fn layer(&self, inner: S) -> AccessService<S> {
-        AccessService { inner, door: self.0.clone() }
+        AccessService { inner, access: self.clone() }
     }
 }
 
@@ -62,36 +73,80 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let refuse = |status: Status| Either::Right(Either::Left(ready(Ok(status.into_http()))));
-        let Some(needs) = self.door.needed.by(request.uri().path()) else {
+        let access = &self.access;
+        let Some(needs) = access.door.needed.by(request.uri().path()) else {
             return refuse(unknown());
         };
-        let caller = match self.door.find(&request) {
-            Ok(caller) => caller,
+        let admitted = match access.door.find(&request) {
+            Ok(caller) => access.admit(caller, Asked::of(&request, needs)),
             Err(Unknown::Token(token)) => {
-                let (mut inner, door) = (self.inner.clone(), self.door.clone());
+                let (inner, access) = (self.inner.clone(), self.access.clone());
                 return Either::Right(Either::Right(Box::pin(async move {
-                    let admitted = match door.gate.person(&token).await {
-                        Ok(person) => door.admit(Some(Caller::Known(person)), needs, &request),
-                        Err(why) => Err(door.unproven(why)),
+                    let admitted = match access.door.gate.person(&token).await {
+                        Ok(person) => {
+                            access.admit(Some(Caller::Known(person)), Asked::of(&request, needs))
+                        }
+                        Err(why) => Err(access.door.unproven(why)),
                     };
                     match admitted {
                         Ok(caller) => {
-                            request.extensions_mut().insert(caller);
-                            inner.call(request).await
+                            let asked = Asked::of(&request, needs);
+                            let again = Again::of(&access, &request, &caller, asked);
+                            pass(inner, request, caller, again).await
                         }
                         Err(status) => Ok(status.into_http()),
                     }
                 })));
             }
-            Err(Unknown::NoToken) => return refuse(self.door.unproven(Unproven::Malformed)),
+            Err(Unknown::NoToken) => Err(access.door.unproven(Unproven::Malformed)),
         };
-        match self.door.admit(caller, needs, &request) {
-            Ok(caller) => {
+        let caller = match admitted {
+            Ok(caller) => caller,
+            Err(status) => return refuse(status),
+        };
+        match Again::of(access, &request, &caller, Asked::of(&request, needs)) {
+            None => {
                 request.extensions_mut().insert(caller);
                 Either::Left(self.inner.call(request))
             }
-            Err(status) => refuse(status),
+            again => {
+                let inner = self.inner.clone();
+                Either::Right(Either::Right(Box::pin(pass(inner, request, caller, again))))
+            }
         }
+    }
+}
+
+/// Hands a call on, and looks at its caller again where it lasts.
+async fn pass<S>(
+    mut inner: S,
+    mut request: Request<Body>,
+    caller: Caller,
+    again: Option<Again>,
+) -> Answered
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    request.extensions_mut().insert(caller);
+    let response = inner.call(request).await?;
+    Ok(match again {
+        Some(again) => response.map(|body| Body::new(Lasting::new(body, again))),
+        None => response,
+    })
+}
+
+/// What is asked for, and from where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) needs: Needs,
+    pub(super) path: &'a str,
+    pub(super) address: Option<IpAddr>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(request: &'a Request<Body>, needs: Needs) -> Self {
+        let address = request.extensions().get::<Peer>().and_then(|peer| peer.address);
+        Self { needs, path: request.uri().path(), address: address.map(|address| address.ip()) }
     }
 }
 
@@ -101,6 +156,52 @@ enum Unknown {
     Token(String),
     /// The header for one holds none.
     NoToken,
+}
+
+impl AccessLayer {
+    /// Whether that is enough for what is asked.
+    pub(super) fn admit(&self, caller: Option<Caller>, asked: Asked<'_>) -> Result<Caller, Status> {
+        let needs = asked.needs;
+        match caller {
+            // What anybody may do, whoever is known may do as well.
+            Some(Caller::Known(known))
+                if needs.allow(known.roles.with(self.door.gate.anonymous())) =>
+            {
+                Ok(Caller::Known(known))
+            }
+            Some(Caller::Known(known)) => Err(self.not_authorised(&known, asked)),
+            Some(Caller::Anybody) | None if needs.allow(self.door.gate.anonymous()) => {
+                Ok(Caller::Anybody)
+            }
+            Some(Caller::Anybody) | None => {
+                self.door.incidents.not_admitted(NotAdmitted::NoProof);
+                let message = match self.door.gate.takes_tokens() {
+                    true => "the caller is not known: send a bearer token, or a client certificate",
+                    false => "the caller is not known: send a client certificate",
+                };
+                Err(unauthenticated(message))
+            }
+        }
+    }
+
+    fn not_authorised(&self, known: &Principal, asked: Asked<'_>) -> Status {
+        self.door.incidents.not_admitted(NotAdmitted::Role);
+        let (needed, method) = (asked.needs.in_words(), asked.path.trim_start_matches('/'));
+        tracing::info!(
+            principal.issuer = %known.id.issuer,
+            principal.subject = %known.id.subject,
+            method,
+            needed,
+            "Refused a call of `{}`, who lacks the role for it",
+            known.name
+        );
+        if asked.needs.are_for_changes() {
+            self.log.refused(known, asked.address, method.to_owned(), NOT_AUTHORISED);
+        }
+        let message = format!("`{}` may not do this: it takes the role {needed}", known.name);
+        let about = [("role", needed), ("method", method.to_owned())];
+        failed(Code::PermissionDenied, NOT_AUTHORISED, &message, about, None)
+    }
 }
 
 impl Door {
@@ -118,56 +219,13 @@ impl Door {
         Ok(service.map(Caller::Known))
     }
 
-    /// Whether that is enough for what is asked.
-    fn admit(
-        &self,
-        caller: Option<Caller>,
-        needs: Needs,
-        request: &Request<Body>,
-    ) -> Result<Caller, Status> {
-        match caller {
-            // What anybody may do, whoever is known may do as well.
-            Some(Caller::Known(known)) if needs.allow(known.roles.with(self.gate.anonymous())) => {
-                Ok(Caller::Known(known))
-            }
-            Some(Caller::Known(known)) => Err(self.not_authorised(&known, needs, request)),
-            Some(Caller::Anybody) | None if needs.allow(self.gate.anonymous()) => {
-                Ok(Caller::Anybody)
-            }
-            Some(Caller::Anybody) | None => {
-                self.incidents.not_admitted(NotAdmitted::NoProof);
-                let message = match self.gate.takes_tokens() {
-                    true => {
-                        "the caller is not known: send a bearer token, or a client certificate \
-                             where the server takes them"
-                    }
-                    false => {
-                        "the caller is not known: send a client certificate of the server's \
-                              trust domain"
-                    }
-                };
-                Err(unauthenticated(message))
-            }
-        }
+    /// The token that proves who calls, where tokens prove anything.
+    pub(super) fn token_of<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let token = || bearer(headers).ok().flatten();
+        self.gate.takes_tokens().then(token).flatten()
     }
 
-    fn not_authorised(&self, known: &Principal, needs: Needs, request: &Request<Body>) -> Status {
-        self.incidents.not_admitted(NotAdmitted::Role);
-        let (needed, method) = (needs.in_words(), request.uri().path().trim_start_matches('/'));
-        tracing::info!(
-            principal.issuer = %known.id.issuer,
-            principal.subject = %known.id.subject,
-            method,
-            needed,
-            "Refused a call of `{}`, who lacks the role for it",
-            known.name
-        );
-        let message = format!("`{}` may not do this: it takes the role {needed}", known.name);
-        let about = [("role", needed), ("method", method.to_owned())];
-        failed(Code::PermissionDenied, "NOT_AUTHORISED", &message, about, None)
-    }
-
-    fn unproven(&self, why: Unproven) -> Status {
+    pub(super) fn unproven(&self, why: Unproven) -> Status {
         let silent = why == Unproven::NoKeys;
         let counted = if silent { NotAdmitted::IssuerSilent } else { NotAdmitted::Token };
         self.incidents.not_admitted(counted);

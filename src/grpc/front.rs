@@ -4,10 +4,12 @@
 use super::api::Api;
 use super::hot_check;
 use super::sizes::MOST_CHECK;
+use crate::service::Service as UseCases;
 use http::{Request, Response, StatusCode, header};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
@@ -30,6 +32,10 @@ pub struct Front {
 impl Front {
     pub(super) fn new(api: Api, others: Routes, admin: Option<Handle>) -> Self {
         Self { api, others, admin }
+    }
+
+    pub(super) fn use_cases(&self) -> Arc<UseCases> {
+        Arc::clone(&self.api.service)
     }
 }
 

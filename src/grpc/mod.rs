@@ -20,6 +20,7 @@ mod handshake;
 mod health;
 mod hot_check;
 mod incoming;
+mod lasting;
 mod overload;
 mod paging;
 mod panics;

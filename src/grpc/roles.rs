@@ -41,7 +41,16 @@ const TABLE: &[(&str, Needs)] = &[
     ("offergate.v1.SuspensionService/CreateExemption", One(&[Maker])),
     ("offergate.v1.SuspensionService/GetSuspension", One(&[Reader, Auditor])),
     ("offergate.v1.SuspensionService/ListSuspensions", One(&[Reader, Auditor])),
-    ("offergate.v1.SuspensionService/PreviewChange", One(&[Reader, Maker])),
+    ("offergate.v1.SuspensionService/PreviewChange", One(&[Reader, Maker, Checker, BreakGlass])),
+    ("offergate.v1.SuspensionService/ApproveChange", One(&[Checker])),
+    // Who asked for it takes it back.
+    ("offergate.v1.SuspensionService/RejectChange", One(&[Maker, Checker])),
+    ("offergate.v1.SuspensionService/EditChange", One(&[Maker])),
+    ("offergate.v1.SuspensionService/EmergencySuspend", One(&[BreakGlass])),
+    ("offergate.v1.SuspensionService/RatifyChange", One(&[Checker])),
+    ("offergate.v1.SuspensionService/GetChange", One(&[Reader, Maker, Checker, Auditor])),
+    ("offergate.v1.SuspensionService/ListChanges", One(&[Reader, Maker, Checker, Auditor])),
+    ("offergate.v1.SuspensionService/HistoryOfSuspension", One(&[Reader, Auditor])),
     ("offergate.v1.FleetService/ListReplicas", One(&[Reader, Operator])),
     (
         "offergate.v1.FleetService/AwaitEnforcement",
@@ -83,6 +92,13 @@ impl Needs {
             Nothing => true,
             One(needed) => needed.iter().any(|role| roles.has(*role)),
         }
+    }
+
+    /// Whether it takes a role that is for changing something: one that neither reading, asking nor auditing
+    /// gives.
+    pub(super) fn are_for_changes(self) -> bool {
+        let only_looks = |role: &Role| matches!(role, Reader | Caller | Auditor);
+        matches!(self, One(needed) if !needed.iter().any(only_looks))
     }
 
     /// The roles, in words.

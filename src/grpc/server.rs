@@ -123,7 +123,7 @@ pub async fn serve(
         .layer(limits.overload)
         .layer(limits.deadlines)
         .layer(RefusalLayer)
-        .layer(AccessLayer(door))
+        .layer(AccessLayer { door, log: front.use_cases() })
         .serve_with_incoming_shutdown(front, incoming, stop)
         .await?;
     Ok(())

@@ -186,6 +186,19 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
         ServiceError::NoAuditKey => {
             failed(Code::FailedPrecondition, "AUDIT_KEY_UNSET", &message, [], None)
         }
+        ServiceError::Refused(refusal) => refused(&refusal),
+        ServiceError::Decided { id, revision, .. } => {
+            let about = [("id", id.to_string()), ("revision", revision.to_string())];
+            failed(Code::FailedPrecondition, "CHANGE_DECIDED", &message, about, None)
+        }
+        ServiceError::OnlyProposed { id } => {
+            let about = [("id", id.to_string())];
+            failed(Code::FailedPrecondition, "CHANGE_PROPOSED", &message, about, None)
+        }
+        ServiceError::OtherKind { kind, .. } => {
+            let about = [("kind", kind.to_owned())];
+            failed(Code::FailedPrecondition, "CHANGE_OF_OTHER_KIND", &message, about, None)
+        }
         ServiceError::NoDecisionLog => {
             failed(Code::FailedPrecondition, "DECISION_LOG_UNSET", &message, [], None)
         }
@@ -199,15 +212,6 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
         }
         ServiceError::NotReplayed(_) => {
             failed(Code::FailedPrecondition, "NOT_REPLAYABLE", &message, [], None)
-        }
-        ServiceError::Refused(refusal) => refused(&refusal),
-        ServiceError::Decided { id, revision, .. } => {
-            let about = [("id", id.to_string()), ("revision", revision.to_string())];
-            failed(Code::FailedPrecondition, "CHANGE_DECIDED", &message, about, None)
-        }
-        ServiceError::OtherKind { kind, .. } => {
-            let about = [("kind", kind.to_owned())];
-            failed(Code::FailedPrecondition, "CHANGE_OF_OTHER_KIND", &message, about, None)
         }
         ServiceError::Store(cause) => store_status(&cause),
     }

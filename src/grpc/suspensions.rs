@@ -9,7 +9,7 @@ use super::{changes, paging, preview};
 use crate::domain::{
     Exemption, OfferId, ProductId, Suspension, SuspensionId, Target, Timestamp, VendorId,
 };
-use crate::service::{Changed, ServiceError};
+use crate::service::{ChangeKind, Changed, Proposal, ServiceError};
 use crate::wire::suspension::{self, write_exemption, write_suspension};
 use crate::wire::{FieldErrors, proto};
 use proto::suspension_service_server::SuspensionService;
@@ -90,8 +90,13 @@ impl SuspensionService for Api {
         let changed = self.service.exempt(requester, exemption, starts_now).await;
         let changed = changed
             .map_err(|error| status_of_rule(error, "exemptions", id.as_str(), "exemption"))?;
+        let starts_then = changed.proposal.as_ref().is_some_and(|(_, it)| it.starts_now);
+        let written = changed.rules.exemptions.get(&id).map(|found| write_exemption(found));
         Ok(Response::new(proto::CreateExemptionResponse {
-            exemption: changed.rules.exemptions.get(&id).map(|found| write_exemption(found)),
+            exemption: written.map(|it| proto::Exemption {
+                from_time: it.from_time.filter(|_| !starts_then),
+                ..it
+            }),
             revision: changed.revised.as_ref().map(revision),
             proposal: changes::waits(&changed, self.service.now()),
         }))
@@ -221,9 +226,24 @@ impl Api {
             .map_err(|error| status_of_rule(error, "suspensions", id.as_str(), "suspension"))?;
         let found = changed.rules.suspensions.get(id);
         let now = self.service.now();
-        let suspension = found.map(|found| write_suspension(found, now));
+        let suspension = found.map(|found| {
+            let written = write_suspension(found, now);
+            changed.proposal.as_ref().map_or(written.clone(), |(_, it)| proposed(written, it))
+        });
         let revision = changed.revised.as_ref().map(revision);
         Ok((suspension, revision, changes::waits(&changed, now)))
+    }
+}
+
+/// A suspension as it is only proposed: not in force, whatever it says of instants, and without those that
+/// the approval brings.
+fn proposed(would_be: proto::Suspension, proposal: &Proposal) -> proto::Suspension {
+    let lifts = proposal.kind == ChangeKind::LiftSuspension;
+    proto::Suspension {
+        state: proto::SuspensionState::Proposed.into(),
+        from_time: would_be.from_time.filter(|_| !proposal.starts_now),
+        lifted_at: would_be.lifted_at.filter(|_| !lifts),
+        ..would_be
     }
 }
 

@@ -10,9 +10,9 @@
 use super::contact::{Contact, FollowError};
 use super::follower::Follower;
 use super::{Held, InstallError};
-use crate::audit::{ChangeKind, NewRecord, Party, RequestId};
+use crate::audit::{Act, ChangeKind, NewRecord, Party, RequestId};
 use crate::decision::Snapshot;
-use crate::domain::{Revision, RuleChange, RuleEdit, Suspension};
+use crate::domain::{Direction, Revision, RuleChange, RuleEdit, Suspension};
 use crate::store::{Head, Loaded, Standing, StoreError};
 use std::sync::Arc;
 
@@ -111,8 +111,17 @@ impl Follower {
         let request_id = RequestId::parse(&format!("heal.{}.{}", chain.prefix(), lost.id))?;
         // Not before what put it in force, or a clock that runs behind would undo it.
         let at = Some(self.wall()).max(held.changed_at).max(store.changed_at)?;
-        let (kind, author) = (ChangeKind::HealFork, Party::ourselves());
+        let kind = ChangeKind::HealFork;
+        // What one person did alone, and nobody has ratified, waits for that in the other history too.
+        let (act, direction, author) = match held.waiting.emergency_of(&lost.id) {
+            Some(emergency) => {
+                (Act::Emergency, Some(Direction::Tightening), emergency.author.clone())
+            }
+            None => (Act::Make, None, Party::ourselves()),
+        };
         Some(NewRecord {
+            act,
+            direction,
             reason: format!(
                 "the store has lost this suspension, which history {lineage} holds at revision \
                  {revision}"

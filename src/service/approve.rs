@@ -187,11 +187,22 @@ fn approved(
 
 /// Why a proposal cannot be approved as it is at `at`; `None` if it can.
 pub(super) fn why_void(now: &Loaded, proposal: &Proposal, at: Timestamp) -> Option<String> {
-    still_good(now, proposal, at).err()
+    match still_good(now, proposal, at) {
+        Err(why) => Some(why),
+        Ok(change) => {
+            let compiled = compile(&now.rules.after(&change), now.head.revision.next());
+            compiled.err().map(|error| told(&error))
+        }
+    }
+}
+
+/// The refusal to approve what would make no sense any more.
+pub(super) fn void(id: Revision, error: &ServiceError) -> ServiceError {
+    Refusal::ApprovalVoid { id, why: told(error) }.into()
 }
 
 /// What a proposal does if it is approved at `at`, if the rules are still those that it was made for; else
-/// what has moved.
+/// what has moved. Whether the rules make sense with it, whoever writes it finds out.
 fn still_good(before: &Loaded, proposal: &Proposal, at: Timestamp) -> Result<RuleChange, String> {
     let here = Proposed {
         base: proposal.base,
@@ -213,8 +224,6 @@ fn still_good(before: &Loaded, proposal: &Proposal, at: Timestamp) -> Result<Rul
     if !problems.is_empty() {
         return Err(told(&ServiceError::Rules(problems)));
     }
-    compile(&before.rules.after(&change), before.head.revision.next())
-        .map_err(|error| told(&error))?;
     Ok(change)
 }
 

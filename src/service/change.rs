@@ -11,8 +11,9 @@ use crate::store::Loaded;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// How many proposals may wait at once: more than people ever look through. Each can hold a rule file.
-const MOST_WAITING: usize = 500;
+/// How many proposals may be listed at once, those that have lapsed included: more than people ever look
+/// through. Each can hold a rule file.
+const MOST_WAITING: usize = 200;
 
 /// Who asks for a change, and why.
 #[derive(Debug, Clone)]
@@ -90,9 +91,10 @@ impl Change {
         if change.is_empty() {
             return Ok(None);
         }
-        let waiting = before.waiting.proposals.values().filter(|it| !it.has_lapsed(at)).count();
+        let waiting = before.waiting.proposals.len();
         if edited.is_none() && MOST_WAITING <= waiting {
-            let (what, given) = ("changes that wait for approval", waiting + 1);
+            let (what, given) =
+                ("changes that wait for approval (reject those that nobody needs)", waiting + 1);
             return Err(ServiceError::TooMuch { what, given, most: MOST_WAITING });
         }
         let digest = Proposed {

@@ -5,7 +5,7 @@
 //! missing; it is never called done early, nor failed.
 
 use super::{Service, ServiceError};
-use crate::audit::RequestId;
+use crate::audit::{Act, RequestId};
 use crate::domain::{Revision, Token};
 use crate::replica::bugs::{self, Bug};
 use crate::replica::{Barrier, BootTime, Follower, Freshness, Terms, Verdict};
@@ -135,6 +135,11 @@ impl Service {
         // Another history may have taken the place of the token's, and hold the same change.
         if token.is_some_and(|token| token.chain_prefix != place.token().chain_prefix) {
             return Err(ServiceError::Lost { revision });
+        }
+        // Nobody may take it for done: that everybody knows of a proposal puts nothing in force.
+        if matches!(record.content.act, Act::Propose | Act::Edit) {
+            let id = record.content.proposal.unwrap_or(record.revision);
+            return Err(ServiceError::OnlyProposed { id });
         }
         Ok(place)
     }

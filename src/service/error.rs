@@ -119,22 +119,6 @@ pub enum ServiceError {
     #[error("this server has no key to sign checkpoints with: set `audit_key_file`")]
     NoAuditKey,
 
-    /// Decisions are not recorded here.
-    #[error("this server records no decisions: set `decision_log`")]
-    NoDecisionLog,
-
-    /// The decision log does not read.
-    #[error("the decision log cannot be read")]
-    DecisionLog(#[source] std::io::Error),
-
-    /// A line of the decision log is none.
-    #[error("a line of the decision log does not read: verify it")]
-    DecisionLogDamaged,
-
-    /// A decision cannot be decided again.
-    #[error("the decision cannot be decided again: {0}")]
-    NotReplayed(#[from] super::NotReplayed),
-
     /// Nobody may do this, or not alone, or not any more.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -150,6 +134,15 @@ pub enum ServiceError {
         revision: Revision,
     },
 
+    /// It waits for approval, so that there is nothing to be enforced. Wait for the approval's revision.
+    #[error(
+        "change {id} is only proposed: nothing of it is in force before another person approves it"
+    )]
+    OnlyProposed {
+        /// The change.
+        id: Revision,
+    },
+
     /// A proposal stays what kind of change it is. Withdraw it, and propose the other.
     #[error("change {id} is of the kind {kind}, and stays one")]
     OtherKind {
@@ -158,6 +151,21 @@ pub enum ServiceError {
         /// What it is.
         kind: &'static str,
     },
+    /// Decisions are not recorded here.
+    #[error("this server records no decisions: set `decision_log`")]
+    NoDecisionLog,
+
+    /// The decision log does not read.
+    #[error("the decision log cannot be read")]
+    DecisionLog(#[source] std::io::Error),
+
+    /// A line of the decision log is none.
+    #[error("a line of the decision log does not read: verify it")]
+    DecisionLogDamaged,
+
+    /// A decision cannot be decided again.
+    #[error("the decision cannot be decided again: {0}")]
+    NotReplayed(#[from] super::NotReplayed),
 
     /// The store said no, or nothing.
     #[error("rule store refused")]

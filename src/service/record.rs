@@ -5,10 +5,11 @@
 //! effect here. A write that ends unclear puts the held rules in doubt until the store was read; a
 //! store that is found damaged, for good.
 
+use super::approve::void;
 use super::change::{Changed, Requester, compile, on_another_thread};
 use super::history::Revised;
 use super::{Service, ServiceError};
-use crate::audit::{NewRecord, Record};
+use crate::audit::{Act, NewRecord, Record};
 use crate::decision::Snapshot;
 use crate::domain::{Revision, RuleSet, Timestamp};
 use crate::replica::{Follower, Held, InstallError};
@@ -191,7 +192,11 @@ impl Service {
         let at = record.content.at;
         let prepared = on_another_thread(move || prepare(before, &requester, &step, at)).await;
         // What could not be asked then is another request.
-        let Ok(Ok(prepared)) = prepared else { return Err(reused().into()) };
+        let prepared = match prepared {
+            Ok(Ok(prepared)) => prepared,
+            Err(error @ ServiceError::BrokenOff) => return Err(error),
+            Ok(Err(_)) | Err(_) => return Err(reused().into()),
+        };
         if !prepared.content.asks_the_same_as(&record.content) {
             return Err(reused().into());
         }
@@ -251,7 +256,10 @@ fn prepare(
     // What is only proposed must be able to take effect, too.
     let compiled = match content.change.is_empty() {
         true => None,
-        false => Some(compile(&after, before.head.revision.next())?),
+        false => match (compile(&after, before.head.revision.next()), content.act, step.about) {
+            (Err(error), Act::Approve, Some(id)) => return Err(void(id, &error)),
+            (compiled, ..) => Some(compiled?),
+        },
     };
     let snapshot = compiled.filter(|_| content.effect().is_some());
     Ok(Ok(Prepared { content, before, after, snapshot }))

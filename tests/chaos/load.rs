@@ -3,6 +3,7 @@
 
 use super::dice::Dice;
 use super::history::{Answer, Await, Change, Check, Event, Nanos, Need, Result, Target, What};
+use super::log::PROPOSED;
 use super::world;
 use offergate::clock::{Clock, SystemClock};
 use offergate::domain::Token;
@@ -103,14 +104,16 @@ impl Run {
         let request = proto::ApplyRulesRequest {
             document,
             expected_revision: Some(0),
-            request_id: "rules".into(),
+            request_id: format!("rules{PROPOSED}"),
             author: "chaos".into(),
             reason: "the run begins".into(),
             ..proto::ApplyRulesRequest::default()
         };
         let mut client = RuleServiceClient::new(channel);
-        let applied = client.apply_rules(limited(request, CHANGE_LIMIT));
-        let revision = applied.await.unwrap().into_inner().revision.unwrap();
+        let proposed = client.apply_rules(limited(request, CHANGE_LIMIT));
+        let proposal = proposed.await.unwrap().into_inner().proposal;
+        let approved = approve(self.replica(0).1, proposal, "rules").await;
+        let revision = approved.unwrap().unwrap();
         let (request, received) = ("rules".to_owned(), now());
         let (what, result) = (What::ApplyRules, Result::Committed { token: revision.token });
         let change = Change { client: 0, replica, sent, received, request, what, result };
@@ -271,15 +274,31 @@ async fn change(run: &Run, client: u32, request: &str, what: What, dice: &mut Di
     false
 }
 
+/// Approves what waits, as somebody else than who proposed it.
+async fn approve(
+    channel: Channel,
+    proposal: Option<proto::ProposedChange>,
+    request_id: &str,
+) -> std::result::Result<Option<proto::Revision>, Status> {
+    let Some(proto::ProposedChange { id, digest, .. }) = proposal else { return Ok(None) };
+    let (request_id, author) = (request_id.to_owned(), "order".to_owned());
+    let request = proto::ApproveChangeRequest { id, digest, request_id, author };
+    let mut client = SuspensionServiceClient::new(channel);
+    let approved = client.approve_change(limited(request, CHANGE_LIMIT)).await?;
+    Ok(approved.into_inner().revision)
+}
+
+/// Has two people make a change. It is the approval that has the name given.
 async fn send(
     channel: Channel,
     request_id: &str,
     what: &What,
 ) -> std::result::Result<String, Status> {
-    let mut client = SuspensionServiceClient::new(channel);
-    let (request_id, author) = (request_id.to_owned(), "chaos".to_owned());
+    let mut client = SuspensionServiceClient::new(channel.clone());
+    let (approval, request_id) = (request_id, format!("{request_id}{PROPOSED}"));
+    let author = "chaos".to_owned();
     let (ticket, reason) = ("CHG-1".to_owned(), "a drill".to_owned());
-    let revision = match what {
+    let proposal = match what {
         What::Suspend { suspension, target } => {
             let suspension = proto::Suspension {
                 id: suspension.clone(),
@@ -298,7 +317,7 @@ async fn send(
                 author,
                 ..proto::CreateSuspensionRequest::default()
             };
-            client.create_suspension(limited(request, CHANGE_LIMIT)).await?.into_inner().revision
+            client.create_suspension(limited(request, CHANGE_LIMIT)).await?.into_inner().proposal
         }
         What::Lift { suspension } => {
             let request = proto::LiftSuspensionRequest {
@@ -309,10 +328,11 @@ async fn send(
                 ticket,
                 ..proto::LiftSuspensionRequest::default()
             };
-            client.lift_suspension(limited(request, CHANGE_LIMIT)).await?.into_inner().revision
+            client.lift_suspension(limited(request, CHANGE_LIMIT)).await?.into_inner().proposal
         }
         What::ApplyRules => None,
     };
+    let revision = approve(channel, proposal, approval).await?;
     Ok(revision.map(|revision| revision.token).unwrap_or_default())
 }
 

@@ -2,9 +2,13 @@
 
 use super::checker::{History, Rule, Violation};
 use super::history::{Result, What};
-use offergate::audit::{Chain, Record};
+use offergate::audit::{Act, Chain, Record};
 use offergate::domain::{ChainHash, Revision, Token};
 use std::collections::{BTreeMap, HashMap};
+
+/// What the name of an attempt to propose ends with; the rest is that of the approval, which is what a
+/// change is known by here.
+pub(crate) const PROPOSED: &str = ".proposed";
 
 /// The records of a store, as far as they are a chain.
 pub(crate) struct Log {
@@ -99,7 +103,13 @@ impl Log {
             }
         }
         for record in &self.records {
+            // A change is proposed under a name that follows from the one that it is approved under, and
+            // what a replica refuses is its own record.
             let request = record.content.request_id.as_str();
+            let request = request.strip_suffix(PROPOSED).unwrap_or(request);
+            if record.content.act == Act::Refuse {
+                continue;
+            }
             // Healing a fork writes records of its own.
             if !fates.contains_key(request) && !history.forked() {
                 let revision = record.revision;

@@ -35,7 +35,9 @@ pub(crate) fn same_as_twin(history: &History<'_>, log: &Log) -> Vec<Violation> {
     let mut records = log.records().iter().peekable();
     for (revision, (event, check), answer) in placed {
         while let Some(record) = records.next_if(|record| record.revision <= revision) {
-            rules.apply(&record.content.change);
+            if let Some(effect) = record.content.effect() {
+                rules.apply(effect);
+            }
         }
         if let Err(what) = agrees(check, answer, &rules, revision) {
             wrong(event, what);

@@ -141,7 +141,9 @@ fn a_suspension_takes_effect_is_amended_and_is_lifted_by_the_command_it_prints()
         suspended["suspension"]["actions"],
         json!(["OFFER", "ACTIVATE", "REACTIVATE", "RENEW"])
     );
-    assert_eq!(suspended["suspension"]["state"], "IN_FORCE");
+    assert_eq!(suspended["suspension"]["state"], "PROPOSED");
+    assert_eq!(suspended["suspension"]["from"], Value::Null, "it begins when it is approved");
+    assert_eq!(server.json(&["status"])["in_force"][1]["id"], "pause");
     assert_eq!(suspended["hits"]["offers_changed"], 1);
     let lift = suspended["lift"].as_str().unwrap();
     assert!(lift.starts_with("offergate lift pause --server http://"), "{lift}");
@@ -163,7 +165,8 @@ fn a_suspension_takes_effect_is_amended_and_is_lifted_by_the_command_it_prints()
     assert_eq!(amended["suspension"]["from"], suspended["revision"]["create_time"], "the approval");
     assert_eq!((check("GB"), check("IE")), (json!("INELIGIBLE"), json!("INELIGIBLE")));
     let lifted = server.by_two(&[&["lift", "pause"][..], &RECORD].concat());
-    assert_eq!(lifted["suspension"]["state"], "LIFTED");
+    assert_eq!(lifted["proposal"]["direction"], "LOOSENING");
+    assert_eq!(server.json(&["status"])["in_force"].as_array().unwrap().len(), 1);
     assert_eq!((check("GB"), check("IE")), (json!("ELIGIBLE"), json!("ELIGIBLE")));
 }
 

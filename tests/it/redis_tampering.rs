@@ -85,8 +85,8 @@ async fn whatever_is_altered_by_hand_is_refused_and_the_place_named() {
 async fn an_entry_that_was_altered_or_that_a_later_version_wrote_is_refused_at_the_next_start() {
     let log = key(NAMESPACE, "log");
     for (from, to, said) in [
-        ("\"ann\"", "\"eve\"", "the hash stored with the record does not follow"),
-        ("\"format\":1", "\"format\":2", "the hash stored with the record does not follow"),
+        ("\"name\":\"ann\"", "\"name\":\"eve\"", "the hash stored with the record does not follow"),
+        ("\"format\":2", "\"format\":3", "the hash stored with the record does not follow"),
     ] {
         let (server, _) = store_of(1).await;
         let stored = server.cli(&["--json", "XRANGE", &log, "-", "+"]);
@@ -104,13 +104,16 @@ async fn an_entry_that_was_altered_or_that_a_later_version_wrote_is_refused_at_t
     let (server, _) = store_of(1).await;
     let stored = server.cli(&["--json", "XRANGE", &log, "-", "+"]);
     let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
-    let later = stored[0][1][1].as_str().unwrap().replace("\"format\":1", "\"format\":2");
+    let later = stored[0][1][1].as_str().unwrap().replace("\"format\":2", "\"format\":3");
     let chain = hash_of(&later);
     server.cli(&["DEL", &log]);
     server.cli(&["XADD", &log, "1-0", "e", &later, "c", &chain]);
     server.cli(&["HSET", &key(NAMESPACE, "meta"), "chain", &chain]);
     let refused = chain_of(&reopened(&server).load().await.unwrap_err());
-    assert!(refused.contains("entry has format 2; this version reads format 1"), "{refused}");
+    assert!(
+        refused.contains("entry has format 3; this version reads formats 1 and 2"),
+        "{refused}"
+    );
 }
 
 /// The documented formula, for a first record.

@@ -7,11 +7,11 @@ use super::redis_store::{OnRedis, OnValkey};
 use super::store_contents::{
     InFolder, StoreUnderTest, apply_next, block_on, chain_of, content, naming, removing,
 };
-use offergate::audit::{NewRecord, Party, verify};
-use offergate::domain::{ChainHash, Revision, RuleSet};
+use offergate::audit::{Act, Digest, NewRecord, Party, RefusedRequest, verify};
+use offergate::domain::{ChainHash, Direction, Revision, RuleChange, RuleSet};
 use offergate::store::embedded::EmbeddedStore;
 use offergate::store::memory::MemoryStore;
-use offergate::store::{RuleStore, StoreError};
+use offergate::store::{Loaded, RuleStore, StoreError};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -273,14 +273,48 @@ async fn a_backup_while_writing_is_one_instant_and_writing_goes_on() {
 /// One call of [`RuleStore::apply`]: request ids and vendors from a small pool, so that they meet.
 fn any_call() -> impl Strategy<Value = (NewRecord, u64)> {
     let content = (0..3_u64, prop_oneof![Just(None), "[A-Zé\"\\\\]{1,3}".prop_map(Some)]);
-    (0..12_u8, content, 0..4_u64).prop_map(|(request, (number, name), behind)| {
+    let act = (prop::sample::select(&Act::ALL[..]), 1..8_u64);
+    (0..12_u8, content, 0..4_u64, act).prop_map(|(request, (number, name), behind, act)| {
         let request = format!("r{request}");
         let content = match name {
             Some(name) => naming(&request, number, &name),
             None => removing(&request, number),
         };
-        (content, behind)
+        (acted(content, act.0, Revision(act.1)), behind)
     })
+}
+
+/// The same change as what people do with changes: about the proposal of a small number, if about any.
+fn acted(content: NewRecord, act: Act, number: Revision) -> NewRecord {
+    let acted = NewRecord {
+        act,
+        address: "192.0.2.1".parse().ok(),
+        direction: Some(Direction::Loosening),
+        digest: Digest::parse(&"0123456789abcdef".repeat(4)),
+        ..content
+    };
+    let second = Some(Party::unverified("bob"));
+    match act {
+        Act::Make | Act::Propose | Act::Emergency => acted,
+        Act::Edit => NewRecord { proposal: Some(number), ..acted },
+        Act::Approve => NewRecord { proposal: Some(number), approver: second, ..acted },
+        Act::Reject | Act::Withdraw | Act::Ratify => NewRecord {
+            proposal: Some(number),
+            approver: second.filter(|_| act == Act::Ratify),
+            change: RuleChange::default(),
+            ..acted
+        },
+        Act::Refuse => NewRecord {
+            kind: None,
+            change: RuleChange::default(),
+            refused: Some(RefusedRequest {
+                code: "SELF_APPROVAL".into(),
+                asked: format!("approve change {number}"),
+                unwritten: number.0,
+            }),
+            ..acted
+        },
+    }
 }
 
 proptest! {
@@ -322,14 +356,17 @@ proptest! {
                 redis.store().load().await.unwrap(),
             ] {
                 prop_assert_eq!((&one.rules, one.head.chain), (&other.rules, other.head.chain));
+                prop_assert_eq!((&one.waiting, one.rules_since), (&other.waiting, other.rules_since));
+                prop_assert_eq!(one.changed_at, other.changed_at);
             }
             for number in 0..=one.head.revision.0 {
-                let one = memory.load_at(Revision(number)).await.unwrap().map(|at| at.rules);
+                let state = |at: Option<Loaded>| at.map(|at| (at.rules, at.waiting, at.rules_since));
+                let one = state(memory.load_at(Revision(number)).await.unwrap());
                 for other in [
                     embedded.store().load_at(Revision(number)).await.unwrap(),
                     redis.store().load_at(Revision(number)).await.unwrap(),
                 ] {
-                    prop_assert_eq!(&one, &other.map(|at| at.rules));
+                    prop_assert_eq!(&one, &state(other));
                 }
             }
             Ok(())

@@ -6,7 +6,7 @@ use offergate::decision::Snapshot;
 use offergate::domain::Revision;
 use offergate::replica::Held;
 use offergate::store::RuleStore;
-use offergate::store::embedded::EmbeddedStore;
+use offergate::store::embedded::{EmbeddedStore, OpenError};
 use proptest::prelude::RngExt;
 use proptest::test_runner::{Config, TestRng, TestRunner};
 use rusqlite::Connection;
@@ -257,6 +257,17 @@ fn a_file_cut_anywhere_is_refused_unless_nothing_but_zeros_is_gone() {
 /// A write-ahead log ends, for SQLite, where its first bad page is: what a crash left half written
 /// was never acknowledged. Damage done later looks the same, and takes acknowledged changes with it.
 /// The file by itself cannot tell; whoever kept a token or a backup can.
+/// Opens a store that nobody else uses. Other tests of this process start programs: between fork and exec
+/// a child of theirs holds whatever lock is held here.
+fn open(path: &Path) -> EmbeddedStore {
+    loop {
+        match EmbeddedStore::open(path) {
+            Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 #[test]
 fn a_damaged_write_ahead_log_ends_early_in_a_whole_past_and_a_token_or_a_backup_shows_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -284,7 +295,7 @@ fn a_damaged_write_ahead_log_ends_early_in_a_whole_past_and_a_token_or_a_backup_
             fs::write(&path, &main).unwrap();
             fs::write(&wal_path, damaged).unwrap();
             let _ = fs::remove_file(folder.path().join("rules.db-shm"));
-            let loaded = block_on(EmbeddedStore::open(&path).unwrap().load()).unwrap();
+            let loaded = block_on(open(&path).load()).unwrap();
             let revision = usize::try_from(loaded.head.revision.0).unwrap();
             assert_eq!(loaded, pasts[revision], "byte {at}: no mixture of two revisions");
             seen.insert(revision);

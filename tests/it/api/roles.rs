@@ -2,6 +2,8 @@
 //! proof at all.
 
 use super::server::Server;
+use crate::server::LIMIT;
+use offergate::client::{Client, Credentials};
 use offergate::clock::SystemClock;
 use offergate::domain::{Principal, PrincipalId, PrincipalKind, Role, Roles};
 use offergate::identity::{Gate, Tokens};
@@ -38,7 +40,15 @@ const TAKES: &str = "
     SuspensionService/CreateExemption         maker
     SuspensionService/GetSuspension           reader auditor
     SuspensionService/ListSuspensions         reader auditor
-    SuspensionService/PreviewChange           reader maker
+    SuspensionService/PreviewChange           reader maker checker break-glass
+    SuspensionService/ApproveChange           checker
+    SuspensionService/RejectChange            maker checker
+    SuspensionService/EditChange              maker
+    SuspensionService/EmergencySuspend        break-glass
+    SuspensionService/RatifyChange            checker
+    SuspensionService/GetChange               reader maker checker auditor
+    SuspensionService/ListChanges             reader maker checker auditor
+    SuspensionService/HistoryOfSuspension     reader auditor
     FleetService/ListReplicas                 reader operator
     FleetService/AwaitEnforcement             reader maker checker break-glass operator
     FleetService/AcceptHistory                operator
@@ -134,6 +144,36 @@ async fn each_method_is_open_to_its_roles_and_closed_to_everybody_else() {
         }
     }
     assert_ne!(server.metric("offergate_not_admitted_total", "reason=\"role\""), "0");
+}
+
+#[tokio::test]
+async fn whoever_is_refused_a_change_for_want_of_a_role_is_written_down_and_a_read_is_not() {
+    let server = Server::behind(gate(Roles::NONE)).await;
+    let channel = channel(&server).await;
+    for (method, role) in [
+        ("offergate.v1.RuleService/ExportRules", "caller"),
+        ("offergate.v1.SuspensionService/ApproveChange", "maker"),
+    ] {
+        let refused = call(&channel, method, Some(&format!("Bearer {role}"))).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+    }
+    let auditor = Credentials { token: Some("auditor".into()), ..Credentials::default() };
+    let auditor = Client::connect_as(&server.address, LIMIT, auditor).await.unwrap();
+    let recorded = async {
+        loop {
+            let records = auditor.list_records(<_>::default()).await.unwrap().records;
+            match records.is_empty() {
+                true => tokio::task::yield_now().await,
+                false => return records,
+            }
+        }
+    };
+    let records = tokio::time::timeout(LIMIT, recorded).await.expect("it is recorded");
+    assert_eq!(records.len(), 1);
+    let entry = &records[0].entry;
+    for part in ["NOT_AUTHORISED", "SuspensionService/ApproveChange", "\"maker\"", "127.0.0.1"] {
+        assert!(entry.contains(part), "{part}: {entry}");
+    }
 }
 
 #[tokio::test]

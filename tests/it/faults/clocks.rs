@@ -232,6 +232,25 @@ async fn a_history_that_people_decided_on_is_taken_over_once_it_has_the_suspensi
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_one_person_suspended_alone_waits_to_be_ratified_in_the_history_that_it_was_brought_to()
+ {
+    let store = store('a').await;
+    let one = Member::of(&store, "r1", 1000, SECOND).await;
+    let two = Member::of(&store, "r2", 1000, SECOND).await;
+    two.comes_to_say(Outcome::Eligible).await;
+    one.set(Mood::Away);
+    two.suspend_alone("alone").await.unwrap();
+    store.lose_after(Revision(1));
+    store.fork();
+    comes("it is proposed again", async || store.load().await.unwrap().head.revision.0 == 2).await;
+    let waiting = store.load().await.unwrap().waiting;
+    let authors: Vec<_> = waiting.emergencies.values().map(|it| &*it.author.name).collect();
+    assert_eq!(authors, ["ann"], "whose emergency it was");
+    let record = store.records(Revision(1), 1).await.unwrap().remove(0);
+    assert_eq!(record.content.kind, Some(ChangeKind::HealFork));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_has_left_is_waited_for_by_nobody_and_comes_back_on_no_list() {
     let store = store('a').await;
     let one = Member::of(&store, "r1", 1000, SECOND).await;

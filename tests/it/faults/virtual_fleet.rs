@@ -8,7 +8,7 @@ use offergate::clock::Clock;
 use offergate::domain::Principal;
 use offergate::domain::{
     Action, Attribute, CheckRequest, Consistency, Customer, Holding, Lineage, Outcome, Revision,
-    RuleSet, Timestamp,
+    RuleSet, Suspension, Timestamp,
 };
 use offergate::replica::{Follower, Identity, Replica, Terms};
 use offergate::rules;
@@ -266,6 +266,16 @@ pub(super) fn requester(request: &str) -> Requester {
     }
 }
 
+/// A suspension of the vendor of the offer.
+fn suspension(id: &str) -> Suspension {
+    let text = format!(
+        "{RULES}suspensions:\n  {id}: {{target: {{vendor: acme}}, actions: [OFFER], \
+         from: 2020-01-01T00:00:00Z, ticket: CHG-2, reason: Found wanting}}\n"
+    );
+    let rules = rules::read(&text).unwrap();
+    (**rules.suspensions.values().next().unwrap()).clone()
+}
+
 /// One replica.
 pub(super) struct Member {
     pub(super) service: Arc<Service>,
@@ -351,19 +361,20 @@ impl Member {
 
     /// Suspends the vendor of the offer, from now on.
     pub(super) async fn suspend(&self, id: &str) -> Result<u64, ServiceError> {
-        let text = format!(
-            "{RULES}suspensions:\n  {id}: {{target: {{vendor: acme}}, actions: [OFFER], \
-             from: 2020-01-01T00:00:00Z, ticket: CHG-2, reason: Found wanting}}\n"
-        );
-        let rules = rules::read(&text).unwrap();
-        let suspension = rules.suspensions.values().next().unwrap();
         let proposer = requester(&proposing(id));
-        let proposed = self.service.suspend(proposer, (**suspension).clone(), true).await?;
+        let proposed = self.service.suspend(proposer, suspension(id), true).await?;
         let (change, proposal) = proposed.proposal.unwrap();
         let other = Arc::new(Principal::unverified(APPROVER));
         let approver = Requester { author: other, ..requester(id) };
         let approved = self.service.approve(approver, change, proposal.digest).await?;
         Ok(approved.revised.unwrap().record.revision.0)
+    }
+
+    /// The same in an emergency, alone.
+    pub(super) async fn suspend_alone(&self, id: &str) -> Result<u64, ServiceError> {
+        let suspension = suspension(id);
+        let changed = self.service.suspend_in_emergency(requester(id), suspension).await?;
+        Ok(changed.revised.unwrap().record.revision.0)
     }
 
     /// Waits until a change is enforced.

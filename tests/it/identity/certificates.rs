@@ -17,6 +17,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio_stream::wrappers::ReceiverStream;
 
 const TABLE: &str = "
 services:
@@ -232,9 +233,14 @@ async fn what_is_revoked_or_taken_out_of_the_table_while_the_server_runs_is_nobo
     fs::write(authority.path("principals.yaml"), "services: [oops]").unwrap();
     assert_eq!(check(&kept).await, Ok(()), "a connection that was let in goes on");
 
-    // A table that reads takes effect for connections that are there already.
+    // A table that reads takes effect for connections that are there already, and for their streams.
+    let (_send, nothing) = tokio::sync::mpsc::channel(1);
+    let stream = kept.stream_eligibility(ReceiverStream::new(nothing)).await.unwrap();
+    let ended = tokio::spawn(async move { { stream }.message().await });
     fs::write(authority.path("principals.yaml"), "services: {}").unwrap();
     until(async || check(&kept).await == Err(ErrorKind::Unknown)).await;
+    let ended = tokio::time::timeout(LIMIT, ended).await.expect("the stream ends").unwrap();
+    assert_eq!(ended.unwrap_err().code(), tonic::Code::Unauthenticated);
     assert_eq!(ask(&server, authority.credentials("web")).await, Err(ErrorKind::Unreachable));
 
     fs::write(authority.path("principals.yaml"), TABLE).unwrap();
