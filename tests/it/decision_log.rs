@@ -243,14 +243,19 @@ fn while_the_disk_is_full_checks_are_refused_and_what_was_told_before_is_written
 
 /// Starts a server that records everything, over the demonstration's rules.
 pub(crate) fn recording(folder: &Path) -> Server {
+    let server = recording_again(folder);
+    let rules = in_repository("deploy/demo/barclays.rules.yaml");
+    server.by_two(&["apply", rules.to_str().unwrap()]);
+    server
+}
+
+/// The same, over the rules that are there.
+fn recording_again(folder: &Path) -> Server {
     let (log, store) = (folder.join("log"), folder.join("rules.db"));
-    let server = Server::start_on(
+    Server::start_on(
         &store,
         &["--decision-log", "complete", "--decision-log-dir", log.to_str().unwrap()],
-    );
-    let rules = in_repository("deploy/demo/barclays.rules.yaml");
-    server.offergate().arg("apply").arg(rules).assert().success();
-    server
+    )
 }
 
 pub(crate) fn check(customer: &str) -> proto::CheckEligibilityRequest {
@@ -282,7 +287,7 @@ async fn what_a_killed_server_answered_is_in_its_log_or_lies_in_the_time_that_a_
     server.kill();
     asking.await.unwrap();
     drop(server);
-    let again = recording(folder.path());
+    let again = recording_again(folder.path());
     let log = folder.path().join("log");
     let lines = records(&log);
     let verdict = verdict_unsigned(&log);
@@ -409,7 +414,7 @@ fn no_line_of_a_log_or_metric_names_a_customer_and_a_keyed_decision_log_does_not
         ],
     );
     let rules = in_repository("deploy/demo/barclays.rules.yaml");
-    server.offergate().arg("apply").arg(rules).assert().success();
+    server.by_two(&["apply", rules.to_str().unwrap()]);
     const SECRET: &str = "customer-8d1f";
     for offer in ["kis-12m", "no-such-offer"] {
         server.json(&["check", "--customer", SECRET, "--offer", offer, "--action", "USE"]);

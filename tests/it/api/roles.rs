@@ -55,7 +55,9 @@ const TAKES: &str = "
     AuditService/ListRecords                  auditor
     AuditService/GetCheckpoint                auditor
     AuditService/GetInclusionProof            auditor
-    AuditService/GetConsistencyProof          auditor";
+    AuditService/GetConsistencyProof          auditor
+    AuditService/ReplayDecision               auditor
+    AuditService/ListExposures                auditor";
 
 fn takes() -> BTreeMap<String, Vec<&'static str>> {
     let rows = TAKES.lines().filter(|line| !line.trim().is_empty()).map(|line| {
