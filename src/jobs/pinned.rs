@@ -86,31 +86,67 @@ impl Pinned {
         products.all(|product| Some(product) == first)
     }
 
-    /// The newest revision, if it is not this one: the last look before a job's files are published.
+    /// The first revision after this one that changed the rules: the last look before a job's files are
+    /// published. What was only proposed, rejected or refused meanwhile changed nothing.
     ///
     /// # Errors
     /// When the server cannot be asked.
     pub async fn moved_to(&self, client: &Client) -> Result<Option<u64>, JobError> {
+        let doing = "asking whether the rules moved";
         let newest = client.get_revision(proto::GetRevisionRequest { number: None }).await;
-        let newest = newest.map_err(server("asking whether the rules moved"))?;
-        let newest = newest.revision.unwrap_or_default();
-        Ok((newest.token != self.token).then_some(newest.number))
+        let newest = newest.map_err(server(doing))?.revision.unwrap_or_default();
+        if newest.token == self.token {
+            return Ok(None);
+        }
+        if newest.number <= self.revision.0 {
+            return Ok(Some(newest.number)); // Another history.
+        }
+        let mut stream = self.watch(client).await.map_err(server(doing))?;
+        loop {
+            let message = stream
+                .message()
+                .await
+                .map_err(|status| JobError::Server { doing, source: status.into() })?;
+            let revision = message.and_then(|message| message.revision).unwrap_or_default();
+            if changes_rules(&revision) {
+                return Ok(Some(revision.number));
+            }
+            if newest.number <= revision.number {
+                return Ok(None);
+            }
+        }
     }
 
-    /// Waits until there is a newer revision, and tells its number. A watch that breaks waits for good:
+    /// Waits until the rules have changed, and tells by which revision. A watch that breaks waits for good:
     /// it only makes a job stop sooner, and [`moved_to`](Self::moved_to) has the last word.
     pub async fn moves(&self, client: &Client) -> u64 {
+        if let Ok(mut stream) = self.watch(client).await {
+            while let Ok(Some(message)) = stream.message().await {
+                let revision = message.revision.unwrap_or_default();
+                if changes_rules(&revision) {
+                    return revision.number;
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn watch(
+        &self,
+        client: &Client,
+    ) -> Result<tonic::Streaming<proto::WatchRevisionsResponse>, ClientError> {
         let request = proto::WatchRevisionsRequest {
             after_revision: Some(self.revision.0),
             after_token: self.token.clone(),
         };
-        if let Ok(mut stream) = client.watch_revisions(request).await
-            && let Ok(Some(message)) = stream.message().await
-        {
-            return message.revision.unwrap_or_default().number;
-        }
-        std::future::pending().await
+        client.watch_revisions(request).await
     }
+}
+
+/// Whether a record did something to the rules. One that says nothing of it counts as if it did.
+fn changes_rules(revision: &proto::Revision) -> bool {
+    use proto::RevisionAct::{Edit, Propose, Ratify, Refuse, Reject, Withdraw};
+    !matches!(revision.act(), Propose | Edit | Reject | Withdraw | Ratify | Refuse)
 }
 
 fn server(doing: &'static str) -> impl Fn(ClientError) -> JobError {

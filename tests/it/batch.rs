@@ -270,7 +270,7 @@ fn the_same_input_revision_and_instant_give_the_same_bytes_and_shards_are_the_wh
     for shard in ["0/3", "1/3", "2/3"] {
         let name = format!("part-{}", &shard[..1]);
         let summary = server.folder().join(format!("{name}.json")).display().to_string();
-        let more = ["--revision=1", "--shard", shard, "--summary", &summary];
+        let more = ["--revision=2", "--shard", shard, "--summary", &summary];
         let part = decided(&server, "in.csv", &format!("{name}.csv"), &more);
         lines.extend(part.lines().skip(1).map(str::to_owned));
         merge.push(summary);

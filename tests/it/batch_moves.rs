@@ -92,7 +92,7 @@ fn a_job_begins_again_with_the_new_rules_and_no_row_is_by_the_old_ones() {
     let mut job = Job::start(&server, "out.csv", &[]);
     let mut input = pipe(&server);
     input.write_all((HEADER.to_owned() + &rows(9_000)).as_bytes()).unwrap();
-    job.says("decides by revision 1 ");
+    job.says("decides by revision 2 ");
     move_rules(&server);
     drop(input);
     job.says("begins again");
@@ -101,8 +101,30 @@ fn a_job_begins_again_with_the_new_rules_and_no_row_is_by_the_old_ones() {
     drop(input);
     let (code, said, _) = job.ended();
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(revisions(&server.folder().join("out.csv")), ["2"]);
+    assert_eq!(revisions(&server.folder().join("out.csv")), ["4"]);
     assert_eq!(left_in(server.folder()), ["out.csv", "rejects.csv"]);
+}
+
+#[test]
+fn what_is_only_proposed_while_a_job_runs_moves_nothing() {
+    let server = Server::with_barclays();
+    let mut job = Job::start(&server, "out.csv", &["--on-change=abort"]);
+    let mut input = pipe(&server);
+    input.write_all((HEADER.to_owned() + &rows(9_000)).as_bytes()).unwrap();
+    job.says("decides by revision 2 ");
+    let proposed = server.json(&[
+        "suspend",
+        "offer",
+        "avast-12m",
+        "--yes",
+        "--reason=only proposed",
+        "--ticket=CHG-1",
+    ]);
+    assert_eq!(proposed["proposal"]["id"], 3);
+    drop(input);
+    let (code, said, _) = job.ended();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(revisions(&server.folder().join("out.csv")), ["2"]);
 }
 
 #[test]
@@ -112,7 +134,7 @@ fn a_job_that_began_again_often_enough_ends_as_a_conflict() {
     for round in 1..=4 {
         let mut input = pipe(&server);
         input.write_all(HEADER.as_bytes()).unwrap();
-        job.says(&format!("decides by revision {round} "));
+        job.says(&format!("decides by revision {} ", 2 * round));
         let rules = fs::read_to_string(in_repository("deploy/demo/barclays.rules.yaml")).unwrap();
         let moved = server.folder().join("rules-moved.yaml");
         fs::write(&moved, rules.replace("min_age: 16", &format!("min_age: {}", 16 + round)))
@@ -126,23 +148,23 @@ fn a_job_that_began_again_often_enough_ends_as_a_conflict() {
     }
     let (code, said, _) = job.ended();
     assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("from revision 4 to 5"), "{said}");
+    assert!(said.contains("from revision 8 to 10"), "{said}");
     assert_eq!(left_in(server.folder()), [""; 0]);
 }
 
 #[test]
 fn abort_ends_as_a_conflict_and_leaves_nothing() {
-    for more in [&["--on-change=abort"][..], &["--revision=1"]] {
+    for more in [&["--on-change=abort"][..], &["--revision=2"]] {
         let server = Server::with_barclays();
         let mut job = Job::start(&server, "out.csv", more);
         let mut input = pipe(&server);
         input.write_all((HEADER.to_owned() + &rows(9_000)).as_bytes()).unwrap();
-        job.says("decides by revision 1 ");
+        job.says("decides by revision 2 ");
         move_rules(&server);
         drop(input);
         let (code, said, _) = job.ended();
         assert_eq!(code, Some(4), "{said}");
-        assert!(said.contains("from revision 1 to 2"), "{said}");
+        assert!(said.contains("from revision 2 to 4"), "{said}");
         assert_eq!(left_in(server.folder()), [""; 0]);
     }
 }
@@ -154,16 +176,16 @@ fn finish_goes_on_by_the_rules_it_began_with_and_says_so() {
     let mut job = Job::start(&server, "out.csv", &more);
     let mut input = pipe(&server);
     input.write_all((HEADER.to_owned() + &rows(9_000)).as_bytes()).unwrap();
-    job.says("decides by revision 1 ");
+    job.says("decides by revision 2 ");
     move_rules(&server);
-    job.says("the rules moved to revision 2: goes on by revision 1");
+    job.says("the rules moved to revision 4: goes on by revision 2");
     drop(input);
     let (code, said, _) = job.ended();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("moved to revision 2 meanwhile"), "{said}");
-    assert_eq!(revisions(&server.folder().join("out.csv")), ["1"]);
+    assert!(said.contains("moved to revision 4 meanwhile"), "{said}");
+    assert_eq!(revisions(&server.folder().join("out.csv")), ["2"]);
     let summary = fs::read_to_string(server.folder().join("sum.json")).unwrap();
-    assert!(summary.contains("\"rules_moved_to\": 2"), "{summary}");
+    assert!(summary.contains("\"rules_moved_to\": 4"), "{summary}");
 }
 
 #[test]
@@ -173,7 +195,7 @@ fn what_went_to_standard_output_is_not_decided_a_second_time() {
     let mut job = Job::start(&server, "-", &more);
     let mut input = pipe(&server);
     input.write_all(HEADER.as_bytes()).unwrap();
-    job.says("decides by revision 1 ");
+    job.says("decides by revision 2 ");
     move_rules(&server);
     drop(input);
     let (code, said, _) = job.ended();
@@ -202,7 +224,7 @@ fn a_server_that_is_gone_at_the_end_leaves_the_job_without_output() {
     let mut job = Job::start(&server, "out.csv", &["--timeout=2"]);
     let mut input = pipe(&server);
     input.write_all((HEADER.to_owned() + &rows(10)).as_bytes()).unwrap();
-    job.says("decides by revision 1 ");
+    job.says("decides by revision 2 ");
     server.kill();
     drop(input);
     let (code, said, _) = job.ended();
