@@ -1,6 +1,6 @@
 //! Batch jobs: many decisions over a file, by the same `decide` and the same rules as every check.
 //!
-//! `decide` for a file: [`Pinned`] takes the rules of one revision from a server, [`run`] goes once over
+//! `decide` for a file: [`Pinned`] takes the rules of one revision from a server, [`run()`] goes once over
 //! the file, and whoever calls it watches the rules and publishes the files ([`Finished::publish`]).
 //! A row goes through `input` (reads chunks), `row` (what its values say), `decide`, `encode` and `output`.
 //!
