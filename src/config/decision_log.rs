@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub struct DecisionLogSettings {
     /// Which decisions are written.
     pub mode: DecisionLogMode,
-    /// The folder; `None` for [`default_decision_log`].
+    /// The folder; `None` for [`default_decision_log`](super::default_decision_log).
     pub dir: Option<PathBuf>,
     /// Which share `sampled` writes, in millionths.
     pub sample_millionths: u32,

@@ -9,7 +9,7 @@
 //! conclude from the [`findings`]. [`twin`] does the same slowly and obviously, and the two must
 //! agree.
 //!
-//! [`direction`] says of a change whether it can make anything eligible.
+//! [`direction()`] says of a change whether it can make anything eligible.
 
 mod candidates;
 mod compile;
