@@ -7,6 +7,7 @@ of a plain copy of the same bytes, and the most memory; that must not grow with 
 In the Parquet file every column is a text, so its truth values are decided as ATTRIBUTE_INVALID.
 """
 
+import json
 import os
 import random
 import re
@@ -60,13 +61,18 @@ def main():
         folder = Path(name)
         command = [OFFERGATE, "serve", "--store", folder / "rules.db"]
         command += ["--listen", "127.0.0.1:0", "--management-listen", "127.0.0.1:0"]
-        environment = {**os.environ, "RUST_LOG": "error"}
+        environment = {**os.environ, "RUST_LOG": "error", "OFFERGATE_ANONYMOUS": "everything"}
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         try:
             address = re.match("listening on (.*)", server.stdout.readline())[1]
             rules = ROOT / "deploy/demo/barclays.rules.yaml"
-            apply = [OFFERGATE, "apply", "--quiet", "--server", address, rules]
-            subprocess.run(apply, check=True, stdout=subprocess.DEVNULL)
+            said = subprocess.run(
+                [OFFERGATE, "apply", "--quiet", "--author", "ann", "-o", "json", "--server", address, rules],
+                check=True, stdout=subprocess.PIPE,
+            ).stdout
+            change = str(json.loads(said)["proposal"]["id"])
+            approve = [OFFERGATE, "approve", change, "--quiet", "--author", "ben", "--server", address]
+            subprocess.run(approve, check=True, stdout=subprocess.DEVNULL)
             for rows in ROWS:
                 source, parquet = folder / "in.csv", folder / "in.parquet"
                 write_customers(source, rows)

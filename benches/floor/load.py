@@ -125,7 +125,12 @@ def copy_rules(one, other):
         command = [TARGET / "offergate", *arguments, "--server", f"127.0.0.1:{server.port}"]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, **more).stdout
     rules = run(one, "export")
-    run(other, "apply", "-", "--yes", input=rules, stderr=subprocess.DEVNULL)
+    proposed = run(
+        other, "apply", "-", "--yes", "--author", "ann", "-o", "json", input=rules,
+        stderr=subprocess.DEVNULL,
+    )
+    change = str(json.loads(proposed)["proposal"]["id"])
+    run(other, "approve", change, "--yes", "--author", "ben", stderr=subprocess.DEVNULL)
 
 
 def ratio(one, other, key):
