@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Measures decisions, what telemetry costs, the server under load, the suspension barrier, fail-overs,
-# mutual TLS, the decision log, the verifying of a log, and batch jobs. Takes some minutes, and means
+# mutual TLS, the decision log, its replay, the verifying of a log, and batch jobs. Takes some minutes, and means
 # something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [verify] [batch]
+#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [replay] [verify] [batch]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,6 +40,11 @@ measure_decisions() {
     python3 benches/floor/decisions.py
 }
 
+measure_replay() {
+    cargo build --locked --release --bin offergate --example floor_input
+    python3 benches/replay.py
+}
+
 measure_verify() {
     cargo build --locked --release --bin offergate
     python3 benches/verify.py
@@ -50,7 +55,7 @@ measure_batch() {
     python3 benches/batch.py
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions verify batch
+[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions replay verify batch
 for part in "$@"; do
     "measure_$part"
 done

@@ -12,6 +12,7 @@ mod change;
 mod changes;
 mod check;
 mod decisions;
+mod denied;
 mod documents;
 mod emergency;
 mod enforce;
@@ -30,13 +31,15 @@ mod refused;
 mod replay;
 mod sentences;
 mod suspend;
+mod watched;
 
 pub use answer::Answer;
 pub use approve::Edited;
 pub use audit::{ConsistencyProof, InclusionProof};
 pub use change::{Change, Changed, Requester};
-pub use changes::{Shown, Standing};
+pub use changes::{Shown, Standing, SuspensionHistory};
 pub use check::{OfferAnswer, View};
+pub use denied::{DenialCount, Denials, count as count_denied};
 pub use documents::RuleFile;
 pub use enforce::{Awaited, Enforcement, Progress, Reached};
 pub use error::ServiceError;
@@ -63,7 +66,7 @@ pub use crate::replica::Held;
 /// What a rule file changes, and what is wrong with one.
 pub use crate::rules::{Difference, DifferenceKind, Plan, Problem};
 /// Why the store said no, and what its settings cost.
-pub use crate::store::{ReplicaName, Shortfall, StoreError};
+pub use crate::store::{CountedFrom, ReplicaName, SeenEnforced, Shortfall, StoreError};
 
 use crate::clock::Clock;
 use crate::domain::{Outcome, ReasonCode, Revision, RuleSet, Timestamp};
@@ -114,6 +117,8 @@ pub struct Service {
     recorder: OnceLock<Arc<Recorder>>,
     /// A place for one who reads the decision log.
     readings: Semaphore,
+    /// What this server sees of changes being enforced.
+    watched: watched::Watched,
 }
 
 /// Why a service cannot start.
@@ -208,6 +213,7 @@ impl Service {
             audit: audit::AuditLog::default(),
             recorder: OnceLock::new(),
             readings: Semaphore::new(1),
+            watched: watched::Watched::default(),
         })
     }
 
