@@ -20,7 +20,7 @@ mod tls;
 mod token;
 
 pub use certificate::{BadName, spiffe_path};
-pub use files::Unusable;
+pub use files::{Unusable, is_open_to_others};
 pub use gate::{Gate, Tokens};
 pub use issuer::{Issuer, IssuerSettings};
 pub use keys::KeySet;

@@ -3,7 +3,7 @@
 //! Invariants: a session is never resumed, so that each connection's certificate is verified against the
 //! authorities and revocations of that moment; files that cannot be used leave the held ones in place.
 
-use super::files::{Content, LOOK_EVERY, Reloaded, Unusable};
+use super::files::{Content, LOOK_EVERY, Reloaded, Unusable, is_open_to_others};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -158,7 +158,7 @@ fn revocation_lists(
 }
 
 fn private_key(content: &Content) -> Result<PrivateKeyDer<'static>, Unusable> {
-    if content.mode & 0o077 != 0 {
+    if is_open_to_others(content.mode, content.owner) {
         let what = format!("has mode {:04o}: others may use the key; make it 0600", content.mode);
         return Err(Unusable::new(&content.path, what));
     }
