@@ -1,6 +1,6 @@
 //! The command line: one file a subcommand; this one introduces them and sends each on its way.
 //!
-//! Every command but `serve`, `test`, `backup`, `restore`, `config`, `completions` and `man` speaks gRPC to a
+//! Every command but `serve`, `test`, `backup`, `restore`, `begin-history`, `config`, `completions` and `man` speaks gRPC to a
 //! running server: the command line has no other way to the rules than anybody else's client.
 
 mod amend;
@@ -9,6 +9,7 @@ mod approve;
 mod audit;
 mod backup;
 mod batch;
+mod begin_history;
 mod change_args;
 mod change_view;
 mod changes;
@@ -115,6 +116,7 @@ enum Command {
     Health(health::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    BeginHistory(begin_history::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -173,6 +175,7 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Health(args) => health::run(args, output)?,
         Command::Backup(args) => backup::run(args, output)?,
         Command::Restore(args) => restore::run(args, output)?,
+        Command::BeginHistory(args) => begin_history::run(args, output)?,
         Command::Config(args) => config::run(args, output)?,
         Command::Completions(args) => completions::run(args, output)?,
         Command::Man(args) => man::run(args, output)?,
