@@ -191,11 +191,15 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
     Ok(exit.into())
 }
 
-/// The version, and the commit that it was built from where that is known.
+/// The version, with the commit and the date that it was built from where they are known: see `build.rs`.
 fn version() -> String {
-    match option_env!("OFFERGATE_COMMIT") {
-        Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
-        None => env!("CARGO_PKG_VERSION").to_owned(),
+    let commit = option_env!("OFFERGATE_COMMIT").filter(|commit| !commit.is_empty());
+    let version = env!("CARGO_PKG_VERSION");
+    match (commit, option_env!("OFFERGATE_BUILD_DATE")) {
+        (Some(commit), Some(date)) => format!("{version} ({commit} {date})"),
+        (Some(commit), None) => format!("{version} ({commit}, date unknown)"),
+        (None, Some(date)) => format!("{version} (commit unknown, {date})"),
+        (None, None) => format!("{version} (commit and date unknown)"),
     }
 }
 
