@@ -10,7 +10,6 @@ cd "$(dirname "$0")/../.."
 target=$(realpath "${CARGO_TARGET_DIR:-target}")
 tools=$target/tools
 python=$tools/python/bin
-helm=$tools/helm
 chart=deploy/helm/offergate
 work=$(mktemp -d "${TMPDIR:-/tmp}/offergate-deploy.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -20,8 +19,13 @@ settings_are_fine() { # FILE
     env -i STATE_DIRECTORY=/var/lib/offergate NO_COLOR=1 "$target/debug/offergate" config check --quiet "$1"
 }
 
-render() { # values; manifests on stdout
-    "$helm" template offergate "$chart" --namespace bank --values "$1"
+# That it follows the chart's links is no news.
+helm() { "$tools/helm" "$@" 2> >(grep -v 'found symbolic link' >&2); }
+
+render() { # values, and more flags; manifests on stdout
+    local values=$1
+    shift
+    helm template offergate "$chart" --namespace bank --values "$values" "$@"
 }
 
 # The image itself is not built here: that takes an engine, and base images.
@@ -43,11 +47,21 @@ compose() {
 
 # Every kind of store: lint, schemas of the cluster's API, posture, and settings that the program takes.
 chart() {
-    local values name
+    local values name rules settings more=()
+    # The chart carries the rules of deploy/prometheus as links, which helm follows.
+    for rules in deploy/prometheus/*.yaml; do
+        name=$(basename "$rules")
+        case $name in \*.yaml | *_test.yaml) continue ;; esac
+        if ! [ "$chart/rules/$name" -ef "$rules" ]; then
+            echo "not in the chart: $rules; mkdir -p $chart/rules && ln -s ../../../prometheus/$name $chart/rules/"
+            return 1
+        fi
+    done
+    [ ! -d "$chart/rules" ] || more=(--set prometheusRule.enabled=true)
     for values in tests/deploy/values/*.yaml; do
         name=$(basename "$values" .yaml)
-        "$helm" lint --strict --quiet "$chart" --values "$values"
-        render "$values" >"$work/$name.yaml"
+        helm lint --strict --quiet "$chart" --values "$values"
+        render "$values" "${more[@]}" >"$work/$name.yaml"
     done
     "$python/kubernetes-validate" --strict --quiet --no-warn "$work"/*.yaml deploy/kubernetes/*.yaml
     "$python/python" tests/tools/manifests.py "$work" "$work"/*.yaml deploy/kubernetes/*.yaml
