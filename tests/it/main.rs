@@ -29,6 +29,7 @@ mod decision_asking;
 mod decision_log;
 mod decision_replay;
 mod decision_tampering;
+mod deploy;
 mod directions;
 mod emergencies;
 mod faults;

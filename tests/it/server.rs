@@ -98,6 +98,12 @@ impl Server {
         Self::launch(path, more, &[("RUST_LOG", "off")])
     }
 
+    /// Starts a server on a store, with these variables in its environment.
+    pub(crate) fn start_among(store: &str, variables: &[(&str, &str)]) -> Self {
+        let started = Self::launch(Path::new(store), &[], variables);
+        started.unwrap_or_else(|status| panic!("server ended with {status}"))
+    }
+
     /// Starts a server that logs all that it can into a file.
     pub(crate) fn start_talking(path: &Path, said: &str, more: &[&str]) -> Self {
         let said = std::fs::File::create(said).unwrap();
