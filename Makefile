@@ -29,7 +29,7 @@ chaos-bugs: ## The same with six bugs on purpose, each of which must be caught. 
 	@tests/tools/setup.sh redis
 	@tests/chaos/bugs.sh
 
-check: ## Everything that a tool can check: format, lints, docs, protos, spelling, licences, deploy files.
+check: ## Everything that a tool can check: format, lints, docs, protos, spelling, licences.
 	@tests/tools/setup.sh buf linters deploy
 	@tests/tools/check.sh
 
@@ -44,6 +44,8 @@ demo-cluster: ## Three replicas, a suspension, and a store whose primary is kill
 	@tests/tools/setup.sh redis
 	cargo build --locked
 	@deploy/demo/cluster.sh
+
+.PHONY: reproducible sbom advisories
 
 reproducible: ## Build the committed code twice, in different folders, and compare the bytes. Minutes.
 	@tests/tools/reproducible.sh

@@ -83,6 +83,12 @@ impl Server {
         server
     }
 
+    /// Starts a server on a store, with these variables in its environment.
+    pub(crate) fn start_among(store: &str, variables: &[(&str, &str)]) -> Self {
+        let started = Self::launch(Path::new(store), &[], variables);
+        started.unwrap_or_else(|status| panic!("server ended with {status}"))
+    }
+
     /// Starts a server on the store at `path`.
     pub(crate) fn start_on(path: &Path, more: &[&str]) -> Self {
         Self::try_start(path, more).unwrap_or_else(|status| panic!("server ended with {status}"))
@@ -96,12 +102,6 @@ impl Server {
     /// The same, and it logs nothing: for a server that is to meet with trouble.
     pub(crate) fn try_start_quietly(path: &Path, more: &[&str]) -> Result<Self, ExitStatus> {
         Self::launch(path, more, &[("RUST_LOG", "off")])
-    }
-
-    /// Starts a server on a store, with these variables in its environment.
-    pub(crate) fn start_among(store: &str, variables: &[(&str, &str)]) -> Self {
-        let started = Self::launch(Path::new(store), &[], variables);
-        started.unwrap_or_else(|status| panic!("server ended with {status}"))
     }
 
     /// Starts a server that logs all that it can into a file.
