@@ -6,4 +6,5 @@ mod demo;
 mod issuer;
 mod keys;
 mod oidc;
+mod quotas;
 mod tokens;
