@@ -13,6 +13,9 @@ use tracing_subscriber::reload;
 /// must not be able to fill the disk. Somebody who wants to see it says `h2=warn`.
 const BEFORE: &str = "h2=error";
 
+/// The setting's name, as its errors tell it.
+const SETTING: &str = "log_filter";
+
 type Replace = Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
 
 /// The filters of everything that log lines go to.
@@ -35,7 +38,7 @@ impl LogFilters {
     pub(super) fn new(variable: Option<String>, setting: &str) -> Self {
         let (name, outranked) = match variable {
             Some(_) => ("RUST_LOG", true),
-            None => ("log_filter", false),
+            None => (SETTING, false),
         };
         let text = variable.unwrap_or_else(|| with_before(setting));
         Self { name, outranked, text, all: Vec::new() }
@@ -45,7 +48,7 @@ impl LogFilters {
     pub(super) fn one_more<S: Subscriber>(
         &mut self,
     ) -> Result<reload::Layer<EnvFilter, S>, TelemetryError> {
-        let (filter, handle) = reload::Layer::new(self.read(&self.text)?);
+        let (filter, handle) = reload::Layer::new(read(self.name, &self.text)?);
         self.all.push(Arc::new(move |filter| handle.reload(filter)));
         Ok(filter)
     }
@@ -57,7 +60,7 @@ impl LogFilters {
     pub fn set(&self, filter: &str) -> Result<bool, TelemetryError> {
         // A filter cannot be copied, so each place has one of its own.
         let read: Result<Vec<_>, _> =
-            self.all.iter().map(|_| self.read(&with_before(filter))).collect();
+            self.all.iter().map(|_| read(SETTING, &with_before(filter))).collect();
         let read = read?;
         if self.outranked {
             return Ok(false);
@@ -67,11 +70,10 @@ impl LogFilters {
         }
         Ok(true)
     }
+}
 
-    fn read(&self, text: &str) -> Result<EnvFilter, TelemetryError> {
-        EnvFilter::try_new(text)
-            .map_err(|source| TelemetryError::Filter { name: self.name, source })
-    }
+fn read(name: &'static str, text: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(text).map_err(|source| TelemetryError::Filter { name, source })
 }
 
 fn with_before(setting: &str) -> String {
