@@ -1,7 +1,7 @@
 # Thin: what a target does is in the script it calls, or in cargo.
 # `make help` lists the targets.
 
-.PHONY: help build test model model-large chaos chaos-bugs check bench fuzz demo-cluster proto-image clean
+.PHONY: help build test model model-large chaos chaos-bugs attacks check bench fuzz demo-cluster proto-image clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -28,6 +28,10 @@ chaos: ## Break a fleet of real processes for CHAOS_SECONDS (90) by CHAOS_SEED (
 chaos-bugs: ## The same with six bugs on purpose, each of which must be caught. Minutes.
 	@tests/tools/setup.sh redis
 	@tests/chaos/bugs.sh
+
+attacks: ## Attack a real server for OFFERGATE_ATTACK_SECONDS (60) in each of twenty ways. Half an hour.
+	@OFFERGATE_ATTACK_SECONDS=$${OFFERGATE_ATTACK_SECONDS:-60} cargo test --quiet --locked --test it attacks:: -- \
+		--test-threads=1 --nocapture
 
 check: ## Everything that a tool can check: format, lints, docs, protos, spelling, licences.
 	@tests/tools/setup.sh buf linters deploy

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Measures decisions, what telemetry costs, the server under load, the suspension barrier, fail-overs,
-# mutual TLS, the decision log, the verifying of a log, and batch jobs. Takes some minutes, and means
+# mutual TLS, the decision log, the verifying of a log, batch jobs, overload and attacks. Takes some minutes, and means
 # something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [verify] [batch]
+#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [verify] [batch] [overload] [attacks]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -50,7 +50,17 @@ measure_batch() {
     python3 benches/batch.py
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions verify batch
+measure_overload() {
+    cargo build --locked --release --bin offergate
+    python3 benches/overload.py
+}
+
+measure_attacks() {
+    cargo build --locked --release --bin offergate
+    python3 benches/attacks.py
+}
+
+[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions verify batch overload attacks
 for part in "$@"; do
     "measure_$part"
 done

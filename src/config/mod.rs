@@ -11,6 +11,7 @@ mod args;
 mod decision_log;
 mod file;
 mod identity;
+mod limits;
 mod load;
 mod read;
 mod setting;
@@ -21,6 +22,7 @@ mod table;
 pub use args::ServeArgs;
 pub use decision_log::{DecisionLogMode, DecisionLogSettings, WhenFull};
 pub use identity::{Anonymous, IdentitySettings};
+pub use limits::{LoadSettings, is_reloadable};
 pub use load::load;
 pub use read::{default_decision_log, default_journal, demo_people, duration};
 pub use show::{ShowFormat, reference, show};
@@ -84,6 +86,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// What a server takes on a second, and how it stops.
+    pub load: LoadSettings,
     /// What is written of decisions.
     pub decision_log: DecisionLogSettings,
     /// Every setting as text, with its origin, in the order of the table.

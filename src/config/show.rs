@@ -1,8 +1,8 @@
 //! Shows settings: the values in force with their origins, and the reference of all there are.
 
-use super::Settings;
 use super::setting::Setting;
 use super::table::SETTINGS;
+use super::{Settings, is_reloadable};
 use std::fmt::Write;
 
 /// How settings are printed.
@@ -70,11 +70,12 @@ pub fn reference() -> String {
     for setting in SETTINGS {
         let _ = writeln!(
             page,
-            "| `{}` | `--{}` | `{}` | {} | {} | {} |",
+            "| `{}` | `--{}` | `{}` | {}{} | {} | {} |",
             setting.name,
             setting.flag(),
             setting.variable(),
             setting.effect,
+            if is_reloadable(setting.name) { " SIGHUP reads it anew." } else { "" },
             setting.form,
             setting.default_in_words(),
         );

@@ -10,6 +10,7 @@
 
 mod api;
 mod approvals;
+mod attacks;
 mod audit;
 mod audit_cosigning;
 mod audit_tampering;
@@ -49,6 +50,7 @@ mod rules_files;
 mod rules_generate;
 mod rules_properties;
 mod server;
+mod signals;
 mod store_conformance;
 mod store_contents;
 mod store_files;
