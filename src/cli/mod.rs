@@ -25,6 +25,7 @@ mod demo;
 mod door;
 mod enforcement;
 mod enforcement_view;
+mod events;
 mod exempt;
 mod exit;
 mod explain;

@@ -12,6 +12,7 @@ use super::config::bad_settings;
 use super::decision_log;
 use super::demo;
 use super::door::{Way, refuse_what_cannot_serve};
+use super::events;
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::people;
@@ -58,6 +59,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let telemetry = start_telemetry(&settings)?;
     telemetry::log_panics();
     way.warn(&settings);
+    telemetry.observe_certificates(way.ends());
     let control = runtime()?;
     let opened = control.block_on(start_service(&settings, &telemetry, &args.serve))?;
     let signs = key.is_some();
@@ -68,6 +70,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if let Some(recorder) = &recorder {
         opened.service.record_with(Arc::clone(recorder));
     }
+    let demo = args.serve.demo;
+    let events = events::open(&settings, demo, &opened.service, recorder.as_ref(), &telemetry)?;
     let clients = grpc::listeners(settings.listen, settings.workers)
         .map_err(|error| port_failure("--listen", settings.listen, error))?;
     let management = TcpListener::bind(settings.management_listen)
@@ -82,6 +86,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     let server = Server::new(&settings, &opened, &telemetry, &way, control.handle().clone())?;
     let _following = control.spawn(way.follow());
+    let _telling = events.map(|events| control.spawn(events.run()));
     let ended = server.serve(&control, clients, management, opened, signs);
     if let Some(recorder) = recorder {
         recorder.stop();
@@ -135,6 +140,9 @@ async fn start_service(
     }
     let seen = Arc::clone(&opened.service);
     telemetry.observe_rules(move || rules_seen(&seen));
+    let seen = Arc::clone(&opened.service);
+    telemetry.observe_standing(move || seen.standing_seen());
+    opened.service.measure_with(telemetry.enforcements());
     Ok(opened)
 }
 

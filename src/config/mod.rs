@@ -9,6 +9,7 @@
 
 mod args;
 mod decision_log;
+mod events;
 mod file;
 mod identity;
 mod load;
@@ -20,6 +21,7 @@ mod table;
 
 pub use args::ServeArgs;
 pub use decision_log::{DecisionLogMode, DecisionLogSettings, WhenFull};
+pub use events::EventSettings;
 pub use identity::{Anonymous, IdentitySettings};
 pub use load::load;
 pub use read::{default_decision_log, default_journal, demo_people, duration};
@@ -84,6 +86,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Where events go.
+    pub events: EventSettings,
     /// What is written of decisions.
     pub decision_log: DecisionLogSettings,
     /// Every setting as text, with its origin, in the order of the table.

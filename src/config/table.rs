@@ -6,8 +6,8 @@ use super::read::{
 };
 use super::setting::{DefaultValue, Setting};
 use super::{
-    Anonymous, DecisionLogSettings, IdentitySettings, LogFormat, Secret, Settings, StoreLocation,
-    decision_log,
+    Anonymous, DecisionLogSettings, EventSettings, IdentitySettings, LogFormat, Secret, Settings,
+    StoreLocation, decision_log, events,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -360,6 +360,8 @@ pub(super) const SETTINGS: &[Setting] = &[
             choice(text, &formats).map(|value| settings.log_format = value)
         },
     },
+    events::URL,
+    events::SECRET,
     decision_log::MODE,
     decision_log::DIR,
     decision_log::SAMPLE,
@@ -401,6 +403,7 @@ impl Settings {
             admin_timeout: Duration::ZERO,
             drain_timeout: Duration::ZERO,
             log_format: LogFormat::Auto,
+            events: EventSettings::default(),
             decision_log: DecisionLogSettings::default(),
             origins: Vec::new(),
         }

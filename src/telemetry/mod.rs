@@ -9,17 +9,23 @@
 mod calls;
 mod context;
 mod decisions;
+mod enforcements;
 mod environment;
+mod events;
 mod incidents;
 mod layer;
 mod logs;
 mod metrics;
+mod standing;
 
 pub use decisions::Decisions;
+pub use enforcements::{EnforcementWait, Enforcements};
+pub use events::EventsSeen;
 pub use incidents::{Incidents, NotAdmitted, TurnedAway, log_panics};
 pub use layer::{RpcBody, RpcFuture, RpcLayer, RpcService};
 pub use logs::LogFormat;
 pub use metrics::{DecisionLogSeen, RulesSeen};
+pub use standing::{StandingSeen, StoreContact};
 
 use calls::Calls;
 use context::Propagation;
@@ -179,6 +185,30 @@ impl Telemetry {
     /// Shows the decision log in the metrics; `see` is asked at each scrape.
     pub fn observe_decision_log(&self, see: impl Fn() -> DecisionLogSeen + Send + Sync + 'static) {
         metrics::observe_decision_log(&self.meter, see);
+    }
+
+    /// Shows what this server knows of its own standing; `see` is asked at each scrape.
+    pub fn observe_standing(&self, see: impl Fn() -> StandingSeen + Send + Sync + 'static) {
+        standing::observe_standing(&self.meter, see);
+    }
+
+    /// Shows until when certificates are good, in seconds since 1970; `see` is asked at each scrape.
+    pub fn observe_certificates(
+        &self,
+        see: impl Fn() -> Vec<(&'static str, i64)> + Send + Sync + 'static,
+    ) {
+        standing::observe_certificates(&self.meter, see);
+    }
+
+    /// Shows how events get on that are sent to a webhook; `see` is asked at each scrape.
+    pub fn observe_events(&self, see: impl Fn() -> EventsSeen + Send + Sync + 'static) {
+        events::observe_events(&self.meter, see);
+    }
+
+    /// Measures waits for changes to be enforced.
+    #[must_use]
+    pub fn enforcements(&self) -> Enforcements {
+        Enforcements::register(&self.meter)
     }
 
     /// Counts what should be rare.

@@ -74,6 +74,7 @@ fn with_nothing_set_the_server_listens_on_loopback_and_keeps_rules_in_the_state_
         admin_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(20),
         log_format: LogFormat::Auto,
+        events: <_>::default(),
         decision_log: DecisionLogSettings {
             sample_millionths: 10_000,
             ..DecisionLogSettings::default()

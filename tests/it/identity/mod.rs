@@ -7,3 +7,5 @@ mod issuer;
 mod keys;
 mod oidc;
 mod tokens;
+
+pub(crate) use certificates::Authority;
