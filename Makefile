@@ -11,7 +11,7 @@ build: ## Build the release binary, target/release/offergate.
 	cargo build --locked --release
 
 test: ## Install what the tests need, if it is missing, and run all of them.
-	@tests/tools/setup.sh python buf strace redis oidc
+	@tests/tools/setup.sh python buf strace redis oidc promtool
 	@tests/tools/test.sh
 
 model: ## Try everything that can happen to the barrier, in a small world.
@@ -34,7 +34,7 @@ attacks: ## Attack a real server for OFFERGATE_ATTACK_SECONDS (60) in each of tw
 		--test-threads=1 --nocapture
 
 check: ## Everything that a tool can check: format, lints, docs, protos, spelling, licences.
-	@tests/tools/setup.sh buf linters deploy
+	@tests/tools/setup.sh buf linters deploy promtool
 	@tests/tools/check.sh
 
 bench: ## Measure decisions and the server against their floors. Wants a quiet machine.

@@ -120,6 +120,15 @@ impl Way {
         Files { gate: Arc::clone(&self.gate), tls: self.tls.clone() }
     }
 
+    /// Until when certificates are good, in seconds since 1970, as the files say whenever it is asked.
+    pub(super) fn ends(&self) -> impl Fn() -> Vec<(&'static str, i64)> + Send + Sync + use<> {
+        let tls = self.tls.clone();
+        move || {
+            let ends = tls.as_ref().map(|tls| tls.ends()).unwrap_or_default();
+            ends.into_iter().map(|(kind, end)| (kind, end.as_second())).collect()
+        }
+    }
+
     /// `http` or `https`.
     pub(super) fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }

@@ -26,6 +26,7 @@ mod demo;
 mod door;
 mod enforcement;
 mod enforcement_view;
+mod events;
 mod exempt;
 mod exit;
 mod explain;

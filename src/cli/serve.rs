@@ -13,6 +13,7 @@ use super::config::bad_settings;
 use super::decision_log;
 use super::demo;
 use super::door::{Way, refuse_what_cannot_serve};
+use super::events;
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::people;
@@ -64,6 +65,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let telemetry = start_telemetry(&settings)?;
     telemetry::log_panics();
     way.warn(&settings);
+    telemetry.observe_certificates(way.ends());
     let control = runtime()?;
     let signals = {
         let _inside = control.enter();
@@ -78,6 +80,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if let Some(recorder) = &recorder {
         opened.service.record_with(Arc::clone(recorder));
     }
+    let demo = args.serve.demo;
+    let events = events::open(&settings, demo, &opened.service, recorder.as_ref(), &telemetry)?;
     let clients = grpc::listeners(settings.listen, settings.workers)
         .map_err(|error| port_failure("--listen", settings.listen, error))?;
     let management = TcpListener::bind(settings.management_listen)
@@ -94,6 +98,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let (limits, files, filters) = (server.limits.clone(), way.files(), telemetry.log_filters());
     let reload = Reload::new(args.serve.clone(), settings, limits, files, filters);
     let _following = control.spawn(way.follow());
+    let _telling = events.map(|events| control.spawn(events.run()));
     let status = format!("Listening on {address}");
     let running = Running { control: &control, signals, reload, status };
     let ended = server.serve(running, clients, management, opened, signs);
@@ -175,6 +180,9 @@ async fn start_service(
     }
     let seen = Arc::clone(&opened.service);
     telemetry.observe_rules(move || rules_seen(&seen));
+    let seen = Arc::clone(&opened.service);
+    telemetry.observe_standing(move || seen.standing_seen());
+    opened.service.measure_with(telemetry.enforcements());
     Ok(opened)
 }
 

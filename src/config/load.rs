@@ -71,6 +71,7 @@ pub(super) fn load_from(
     refuse_one_address_for_both(&settings, &mut problems);
     refuse_half_a_shared_store(&settings, &mut problems);
     settings.identity.refuse_half_of_it(&settings.origins, &mut problems);
+    settings.events.refuse_half_of_it(&settings.origins, &mut problems);
     refuse_half_a_decision_log(&settings, &mut problems);
     refuse_a_burst_of_nothing(&settings, &mut problems);
     if problems.is_empty() { Ok(settings) } else { Err(ConfigErrors(problems)) }

@@ -9,6 +9,7 @@
 
 mod args;
 mod decision_log;
+mod events;
 mod file;
 mod identity;
 mod limits;
@@ -21,6 +22,7 @@ mod table;
 
 pub use args::ServeArgs;
 pub use decision_log::{DecisionLogMode, DecisionLogSettings, WhenFull};
+pub use events::EventSettings;
 pub use identity::{Anonymous, IdentitySettings};
 pub use limits::{LoadSettings, is_reloadable};
 pub use load::load;
@@ -88,6 +90,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// What a server takes on a second, and how it stops.
     pub load: LoadSettings,
+    /// Where events go.
+    pub events: EventSettings,
     /// What is written of decisions.
     pub decision_log: DecisionLogSettings,
     /// Every setting as text, with its origin, in the order of the table.

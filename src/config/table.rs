@@ -6,8 +6,8 @@ use super::read::{
 };
 use super::setting::{DefaultValue, Setting};
 use super::{
-    Anonymous, DecisionLogSettings, IdentitySettings, LoadSettings, LogFormat, Secret, Settings,
-    StoreLocation, decision_log, limits,
+    Anonymous, DecisionLogSettings, EventSettings, IdentitySettings, LoadSettings, LogFormat, Secret,
+    Settings, StoreLocation, decision_log, events, limits,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -366,6 +366,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
     },
     limits::LOG_FILTER,
+    events::URL,
+    events::SECRET,
     decision_log::MODE,
     decision_log::DIR,
     decision_log::SAMPLE,
@@ -408,6 +410,7 @@ impl Settings {
             drain_timeout: Duration::ZERO,
             log_format: LogFormat::Auto,
             load: LoadSettings::default(),
+            events: EventSettings::default(),
             decision_log: DecisionLogSettings::default(),
             origins: Vec::new(),
         }

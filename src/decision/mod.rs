@@ -19,6 +19,7 @@ mod decide;
 mod direction;
 mod facts;
 mod findings;
+mod footprint;
 mod ownership;
 mod rows;
 mod scope;
@@ -31,6 +32,7 @@ pub mod twin;
 pub use compile::CompileError;
 pub use decide::decide;
 pub use direction::direction;
+pub use footprint::{Footprints, Moved};
 pub use ownership::{Involved, Involvement};
 pub use snapshot::Snapshot;
 pub use trace::{

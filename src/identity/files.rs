@@ -131,11 +131,6 @@ impl<T: Send + Sync> Reloaded<T> {
         self.value.load()
     }
 
-    /// The same, to keep.
-    pub(super) fn get_full(&self) -> Arc<T> {
-        self.value.load_full()
-    }
-
     /// Looks at the files, and takes what they say now if that is new and can be used. Whether it was.
     pub(super) fn refresh(&self) -> bool {
         if self.paths.is_empty() {

@@ -9,6 +9,7 @@
 //! of one, is in an error or a log line.
 
 mod certificate;
+mod ends;
 mod fetch;
 mod files;
 mod gate;

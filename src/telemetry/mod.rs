@@ -9,19 +9,25 @@
 mod calls;
 mod context;
 mod decisions;
+mod enforcements;
 mod environment;
+mod events;
 mod filters;
 mod incidents;
 mod layer;
 mod logs;
 mod metrics;
+mod standing;
 
 pub use decisions::Decisions;
+pub use enforcements::{EnforcementWait, Enforcements};
+pub use events::EventsSeen;
 pub use filters::LogFilters;
 pub use incidents::{CutOff, Incidents, NotAdmitted, TurnedAway, log_panics};
 pub use layer::{RpcBody, RpcFuture, RpcLayer, RpcService};
 pub use logs::LogFormat;
 pub use metrics::{DecisionLogSeen, RulesSeen};
+pub use standing::{StandingSeen, StoreContact};
 
 use calls::Calls;
 use context::Propagation;
@@ -200,6 +206,30 @@ impl Telemetry {
     #[must_use]
     pub fn log_filters(&self) -> LogFilters {
         self.filters.clone()
+    }
+
+    /// Shows what this server knows of its own standing; `see` is asked at each scrape.
+    pub fn observe_standing(&self, see: impl Fn() -> StandingSeen + Send + Sync + 'static) {
+        standing::observe_standing(&self.meter, see);
+    }
+
+    /// Shows until when certificates are good, in seconds since 1970; `see` is asked at each scrape.
+    pub fn observe_certificates(
+        &self,
+        see: impl Fn() -> Vec<(&'static str, i64)> + Send + Sync + 'static,
+    ) {
+        standing::observe_certificates(&self.meter, see);
+    }
+
+    /// Shows how events get on that are sent to a webhook; `see` is asked at each scrape.
+    pub fn observe_events(&self, see: impl Fn() -> EventsSeen + Send + Sync + 'static) {
+        events::observe_events(&self.meter, see);
+    }
+
+    /// Measures waits for changes to be enforced.
+    #[must_use]
+    pub fn enforcements(&self) -> Enforcements {
+        Enforcements::register(&self.meter)
     }
 
     /// Counts what should be rare.

@@ -123,6 +123,12 @@ impl Server {
         started.unwrap_or_else(|status| panic!("server ended with {status}"))
     }
 
+    /// Starts a server that finds these variables too.
+    pub(crate) fn start_told(path: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let started = Self::launch(path, more, variables);
+        started.unwrap_or_else(|status| panic!("server ended with {status}"))
+    }
+
     fn launch(path: &Path, more: &[&str], variables: &[(&str, &str)]) -> Result<Self, ExitStatus> {
         Self::launch_saying(path, more, variables, Stdio::inherit())
     }

@@ -17,6 +17,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 mod receiver;
+mod variables;
 
 const CUSTOMER: &str = "cust-0012345678";
 const METHOD: &str = "grpc.health.v1.Health/Check";

@@ -52,6 +52,7 @@ check compose tests/tools/deploy.sh compose
 check chart tests/tools/deploy.sh chart
 check chart-refusals tests/tools/deploy.sh refused
 check unit tests/tools/deploy.sh unit
+check alerts "$tools/promtool" test rules deploy/prometheus/alerts_test.yaml
 
 if [ ${#failures[@]} -gt 0 ]; then
     echo "check: ${#failures[@]} failed: ${failures[*]}"

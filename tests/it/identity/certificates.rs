@@ -96,7 +96,7 @@ impl Authority {
     }
 
     /// The flags of a server that takes this authority's certificates.
-    fn flags(&self) -> Vec<String> {
+    pub(crate) fn flags(&self) -> Vec<String> {
         fs::write(self.path("principals.yaml"), TABLE).unwrap();
         let file = |flag: &str, name: &str| format!("--{flag}={}", self.path(name).display());
         vec![

@@ -8,3 +8,5 @@ mod keys;
 mod oidc;
 mod quotas;
 mod tokens;
+
+pub(crate) use certificates::Authority;
