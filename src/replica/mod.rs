@@ -26,7 +26,8 @@ pub use barrier::{Barrier, Reigns, Verdict};
 pub use contact::{Contact, FollowError, Identity};
 pub use follower::Follower;
 pub use held::Held;
-pub use lease::{AfterRenewal, BootTime, Lease, Terms, after_renewal};
+pub use crate::clock::{BootTime, Terms};
+pub use lease::{AfterRenewal, Lease, after_renewal};
 
 use crate::decision::{CompileError, Snapshot};
 use crate::domain::{Lineage, Revision};

@@ -79,7 +79,7 @@ impl Service {
     #[must_use]
     pub fn rules_age(&self) -> Option<Duration> {
         let Some(follower) = &self.follower else { return Some(Duration::ZERO) };
-        follower.terms().proof_age(&self.replica.held()?.lease, self.clock.boot())
+        self.replica.held()?.lease.proof_age(follower.terms(), self.clock.boot())
     }
 
     /// Whether `ELIGIBLE` can be answered now: what is held is known to be all there is.
