@@ -17,6 +17,7 @@ use proto::audit_service_client::AuditServiceClient;
 use proto::catalog_service_client::CatalogServiceClient;
 use proto::eligibility_service_client::EligibilityServiceClient;
 use proto::fleet_service_client::FleetServiceClient;
+use proto::permit_service_client::PermitServiceClient;
 use proto::rule_service_client::RuleServiceClient;
 use proto::suspension_service_client::SuspensionServiceClient;
 use std::time::Duration;
@@ -124,6 +125,18 @@ impl Client {
     ) -> Result<Streaming<proto::WatchRevisionsResponse>, ClientError> {
         let mut client = RuleServiceClient::new(self.channel.clone());
         Ok(client.watch_revisions(request).await?.into_inner())
+    }
+
+    /// Asks for a permit, again and again; see the proto for what is sent.
+    ///
+    /// # Errors
+    /// When the stream cannot be opened.
+    pub async fn hold_permit(
+        &self,
+        requests: impl Stream<Item = proto::HoldPermitRequest> + Send + 'static,
+    ) -> Result<Streaming<proto::HoldPermitResponse>, ClientError> {
+        let mut client = PermitServiceClient::new(self.channel.clone());
+        Ok(client.hold_permit(requests).await?.into_inner())
     }
 
     fn request<T>(&self, message: T) -> Request<T> {

@@ -24,6 +24,7 @@ mod lasting;
 mod overload;
 mod paging;
 mod panics;
+mod permits;
 mod preview;
 mod refusals;
 mod requester;

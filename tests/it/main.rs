@@ -35,6 +35,7 @@ mod faults;
 mod hot;
 mod identity;
 mod laws;
+mod permits;
 mod random;
 mod redis_failover;
 mod redis_faults;
