@@ -17,6 +17,7 @@ use proto::audit_service_client::AuditServiceClient;
 use proto::catalog_service_client::CatalogServiceClient;
 use proto::eligibility_service_client::EligibilityServiceClient;
 use proto::fleet_service_client::FleetServiceClient;
+use proto::mailing_service_client::MailingServiceClient;
 use proto::permit_service_client::PermitServiceClient;
 use proto::rule_service_client::RuleServiceClient;
 use proto::suspension_service_client::SuspensionServiceClient;
@@ -197,6 +198,10 @@ calls! {
         get_consistency_proof(GetConsistencyProofRequest) -> GetConsistencyProofResponse;
         replay_decision(ReplayDecisionRequest) -> ReplayDecisionResponse;
         list_exposures(ListExposuresRequest) -> ListExposuresResponse;
+    }
+    MailingServiceClient {
+        propose_mailing(ProposeMailingRequest) -> ProposeMailingResponse;
+        get_mailing(GetMailingRequest) -> GetMailingResponse;
     }
     SuspensionServiceClient {
         create_suspension(CreateSuspensionRequest) -> CreateSuspensionResponse;

@@ -21,6 +21,7 @@ mod health;
 mod hot_check;
 mod incoming;
 mod lasting;
+mod mailings;
 mod overload;
 mod paging;
 mod panics;

@@ -35,6 +35,7 @@ mod faults;
 mod hot;
 mod identity;
 mod laws;
+mod mailings;
 mod permits;
 mod random;
 mod redis_failover;

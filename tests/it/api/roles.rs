@@ -58,6 +58,8 @@ const TAKES: &str = "
     AuditService/GetConsistencyProof          auditor
     AuditService/ReplayDecision               auditor
     AuditService/ListExposures                auditor
+    MailingService/ProposeMailing             maker
+    MailingService/GetMailing                 reader caller maker checker auditor
     PermitService/HoldPermit                  caller";
 
 fn takes() -> BTreeMap<String, Vec<&'static str>> {
