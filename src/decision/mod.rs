@@ -20,6 +20,7 @@ mod direction;
 mod facts;
 mod findings;
 mod ownership;
+mod rows;
 mod scope;
 mod snapshot;
 mod terms;
