@@ -40,6 +40,8 @@ mod hot;
 mod identity;
 mod laws;
 mod operations;
+mod mailings;
+mod permits;
 mod random;
 mod redis_failover;
 mod redis_faults;
