@@ -35,6 +35,9 @@ mod faults;
 mod hot;
 mod identity;
 mod laws;
+mod ledger_conformance;
+#[cfg(feature = "mail")]
+mod mailing_engine;
 mod random;
 mod redis_failover;
 mod redis_faults;

@@ -7,6 +7,7 @@ mod progress;
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::jobs::JobError;
+use crate::ledger::LedgerError;
 use std::ffi::OsString;
 
 /// Decide for whole files of customers
@@ -49,10 +50,14 @@ fn failed(error: JobError) -> Failure {
     let exit = match &error {
         JobError::Usage(_) => Exit::Usage,
         JobError::NoFile(_) | JobError::OfferUnknown { .. } => Exit::NotFound,
-        JobError::RulesMoved { .. } => Exit::Conflict,
+        JobError::RulesMoved { .. }
+        | JobError::Changed(_)
+        | JobError::Ledger(LedgerError::InUse { .. } | LedgerError::Exists(_)) => Exit::Conflict,
+        JobError::Ledger(LedgerError::Missing(_)) => Exit::NotFound,
         JobError::Input { .. }
         | JobError::Io { .. }
         | JobError::TooManyRejects { .. }
+        | JobError::Ledger(_)
         | JobError::Rules(_)
         | JobError::Server { .. } => Exit::Failure,
     };
