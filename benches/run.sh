@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Measures decisions, what telemetry costs, the server under load, the suspension barrier, fail-overs,
-# mutual TLS, the decision log, the verifying of a log, and batch jobs. Takes some minutes, and means
+# mutual TLS, the decision log, the verifying of a log, batch jobs, and mailings. Takes some minutes, and means
 # something only on a machine that does nothing else.
 #
-#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [verify] [batch]
+#   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [verify] [batch] [mailing]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -50,7 +50,12 @@ measure_batch() {
     python3 benches/batch.py
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions verify batch
+measure_mailing() {
+    cargo build --locked --release --bin offergate
+    python3 benches/mailing.py
+}
+
+[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions verify batch mailing
 for part in "$@"; do
     "measure_$part"
 done

@@ -9,7 +9,7 @@
 //! and give orders. What [`Ledger::write`] has returned from is on disk.
 
 use super::{Fact, Ledger, LedgerError, LedgerKey, PROOFS, Place, State, Step, Tag, Totals, What, Why};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -25,6 +25,10 @@ const VERSION: i32 = 1;
 
 /// How long a writer waits for another process: who gives an order holds the file for an instant.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often, and after which pause a sender tries for the lock.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(20);
 
 const LAYOUT: &str = "
 CREATE TABLE recipient (
@@ -57,17 +61,13 @@ impl SqliteLedger {
         if path.exists() {
             return Err(LedgerError::Exists(path.to_owned()));
         }
-        let key = LedgerKey::create(path)?;
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        made.map_err(failed("making the file"))?;
+        // A key without a ledger has named nobody: whoever made it died right after.
+        let key = match LedgerKey::open(path) {
+            Ok(key) => key,
+            Err(_) => LedgerKey::create(path)?,
+        };
+        lay_out(path)?;
         let connection = connect(path)?;
-        let doing = failed("making the ledger");
-        connection
-            .execute_batch(&format!(
-                "BEGIN IMMEDIATE; {LAYOUT} PRAGMA application_id = {APPLICATION}; \
-                 PRAGMA user_version = {VERSION}; COMMIT;"
-            ))
-            .map_err(doing)?;
         Ok((Self { connection, reasons: HashMap::new(), _lock: Some(lock) }, key))
     }
 
@@ -100,10 +100,10 @@ impl SqliteLedger {
     /// # Errors
     /// When the lock cannot be tried.
     pub fn has_sender(path: &Path) -> Result<bool, LedgerError> {
-        match lock(path) {
-            Ok(_) => Ok(false),
-            Err(LedgerError::InUse { .. }) => Ok(true),
-            Err(error) => Err(error),
+        match lock_file(path)?.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(failed("trying its lock")(error)),
         }
     }
 
@@ -134,7 +134,10 @@ impl Ledger for SqliteLedger {
             return Ok(());
         }
         let doing = failed("writing steps");
-        let transaction = self.connection.transaction().map_err(&doing)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(&doing)?;
         let mut reasons = self.reasons.clone();
         // Sorted, so that a group goes through the tree once.
         let mut sorted: Vec<&Step> = steps.iter().collect();
@@ -311,30 +314,56 @@ fn connect(path: &Path) -> Result<Connection, LedgerError> {
     Ok(connection)
 }
 
-/// Takes the lock of a ledger: `LEDGER.lock`, a file of its own, since closing the database would drop
-/// SQLite's.
-fn lock(path: &Path) -> Result<File, LedgerError> {
+/// Makes a ledger that stands under its name whole, or not at all.
+fn lay_out(path: &Path) -> Result<(), LedgerError> {
+    let mut other = path.to_owned().into_os_string();
+    other.push(".new");
+    let other = PathBuf::from(other);
+    let _ = std::fs::remove_file(&other);
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&other);
+    made.map_err(failed("making the file"))?;
+    let doing = failed("making the ledger");
+    let connection = Connection::open(&other).map_err(&doing)?;
+    connection
+        .execute_batch(&format!(
+            "BEGIN IMMEDIATE; {LAYOUT} PRAGMA application_id = {APPLICATION}; \
+             PRAGMA user_version = {VERSION}; COMMIT;"
+        ))
+        .map_err(&doing)?;
+    drop(connection);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::rename(&other, path)
+        .and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all())
+        .map_err(failed("putting the ledger under its name"))
+}
+
+/// The lock of a ledger: `LEDGER.lock`, a file of its own, since closing the database would drop SQLite's.
+fn lock_file(path: &Path) -> Result<File, LedgerError> {
     let mut beside = path.to_owned().into_os_string();
     beside.push(".lock");
-    let beside = PathBuf::from(beside);
-    let doing = failed("locking it");
     let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&beside);
-    let mut file = file.map_err(&doing)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = file.take(20).read_to_string(&mut holder);
-            let holder = holder.trim().to_owned();
-            return Err(LedgerError::InUse { path: path.to_owned(), holder });
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(PathBuf::from(beside)).map_err(failed("opening its lock"))
+}
+
+/// Takes the lock. Who only looks whether there is a sender holds it for an instant, and is waited for.
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let mut file = lock_file(path)?;
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Ok(()) => {
+                // For whoever meets the lock. That it cannot be written is no reason not to start.
+                let _ = file.set_len(0).and_then(|()| file.rewind());
+                let _ = writeln!(file, "{}", std::process::id());
+                return Ok(file);
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            Err(TryLockError::Error(error)) => return Err(failed("locking it")(error)),
         }
-        Err(TryLockError::Error(error)) => return Err(doing(error.into())),
     }
-    // For whoever meets the lock. That it cannot be written is no reason not to start.
-    let _ = file.set_len(0).and_then(|()| file.rewind());
-    let _ = writeln!(file, "{}", std::process::id());
-    Ok(file)
+    let mut holder = String::new();
+    let _ = file.take(20).read_to_string(&mut holder);
+    Err(LedgerError::InUse { path: path.to_owned(), holder: holder.trim().to_owned() })
 }
 
 fn failed<E>(doing: &'static str) -> impl Fn(E) -> LedgerError

@@ -37,7 +37,7 @@ mod identity;
 mod laws;
 mod ledger_conformance;
 #[cfg(feature = "mail")]
-mod mailing_engine;
+mod mailing;
 mod random;
 mod redis_failover;
 mod redis_faults;

@@ -209,39 +209,39 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         change: None,
         digest: None,
     };
-    if change.dry_run {
-        output.answer(&proposed)?;
-        return Ok(Exit::Ok);
-    }
     let rows = proposed.mailing.audience.rows;
     change.go_on(&format!("propose `{}` to {rows} recipients?", args.id), output)?;
-    let path = match &args.write {
-        Some(path) => path.clone(),
-        None => PathBuf::from(format!("{}.mailing.json", args.id)),
-    };
-    let text = serde_json::to_string_pretty(&proposed.mailing).map_err(super::settings::unreadable)?;
-    crate::jobs::write_file(&path, &(text + "\n")).map_err(failed)?;
+    if !change.dry_run {
+        let path = match &args.write {
+            Some(path) => path.clone(),
+            None => PathBuf::from(format!("{}.mailing.json", args.id)),
+        };
+        let text =
+            serde_json::to_string_pretty(&proposed.mailing).map_err(super::settings::unreadable)?;
+        crate::jobs::write_file(&path, &(text + "\n")).map_err(failed)?;
+        proposed.file = Some(path);
+    }
     let request = proto::ProposeMailingRequest {
         mailing: Some(signed_part(&proposed.mailing, &proposed.mailing_sha256)),
         reason: change.reason.clone(),
         ticket: change.ticket.clone(),
         request_id: change.request_id.clone(),
         author: change.author.clone(),
-        ..proto::ProposeMailingRequest::default()
+        expected_revision: None,
+        validate_only: change.dry_run,
     };
     let response = args.server.ask(output, async |client| {
         client.propose_mailing(request).await.map_err(server_failed("proposing the mailing"))
     })?;
-    let proposal = response.proposal.unwrap_or_default();
-    proposed.file = Some(path);
-    proposed.change = Some(proposal.id);
-    proposed.digest = Some(proposal.digest);
+    if let Some(proposal) = response.proposal {
+        output.note(format_args!(
+            "another person approves it: offergate approve {}{}",
+            proposal.id,
+            args.server.flag()
+        ));
+        (proposed.change, proposed.digest) = (Some(proposal.id), Some(proposal.digest));
+    }
     output.answer(&proposed)?;
-    output.note(format_args!(
-        "another person approves it: offergate approve {}{}",
-        proposal.id,
-        args.server.flag()
-    ));
     Ok(Exit::Ok)
 }
 

@@ -11,7 +11,7 @@ use super::settings::{Settings, unreadable};
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{Doing, Kind, Order, Plan, Signed, Standing, Wanted, read, write};
 use crate::ledger::sqlite::SqliteLedger;
-use crate::ledger::{Fact, Ledger};
+use crate::ledger::{Fact, Ledger, LedgerError, LedgerKey};
 use std::path::{Path, PathBuf};
 
 /// Largest frozen mailing.
@@ -83,13 +83,28 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let signed = runtime.block_on(signature(&client, &plan))?;
     let settings = args.settings.clone().absolute();
     settings.template()?.check(&settings.source()?.0.columns().map_err(failed)?, plan.kind).map_err(failed)?;
-    let (mut ledger, key) = SqliteLedger::create(&args.ledger)
-        .map_err(|error| failed(error.into()).help("`batch resume` goes on with a mailing that was begun"))?;
-    write(&mut ledger, Fact::Mailing, &signed).map_err(failed)?;
+    let (mut ledger, key) = new_ledger(&args.ledger)?;
+    // The mailing comes last: a ledger that has it was begun.
     write(&mut ledger, Fact::Settings, &settings).map_err(failed)?;
+    write(&mut ledger, Fact::Mailing, &signed).map_err(failed)?;
     let (path, server) = (args.ledger.clone(), &args.server);
     let sender = Sender { path, ledger, key, settings, signed, server, output };
     sender.run(Some(&client), &runtime)
+}
+
+/// A ledger in which nothing was begun: a new one, or one whose maker died right after.
+fn new_ledger(path: &Path) -> Result<(SqliteLedger, LedgerKey), Failure> {
+    let begun = |error: LedgerError| {
+        failed(error.into()).help("`batch resume` goes on with a mailing that was begun")
+    };
+    if !path.exists() {
+        return SqliteLedger::create(path).map_err(begun);
+    }
+    let (ledger, key) = SqliteLedger::open(path).map_err(begun)?;
+    match ledger.fact(Fact::Mailing).map_err(begun)? {
+        None => Ok((ledger, key)),
+        Some(_) => Err(begun(LedgerError::Exists(path.to_owned()))),
+    }
 }
 
 pub(super) fn resume(args: &ResumeArgs, output: &Output) -> Result<Exit, Failure> {

@@ -27,6 +27,7 @@ pub(super) const BLOCK: u64 = 4096;
 /// What the key names, so that no two things have one name.
 const RECIPIENT: u8 = 1;
 const PERSON: u8 = 2;
+const PROOF: u8 = 3;
 
 /// A file of customers, and how it is read.
 #[derive(Debug)]
@@ -56,8 +57,6 @@ enum Names {
 #[derive(Debug)]
 pub(super) struct Recipient {
     pub(super) place: Place,
-    /// Which row of the audience, from 0.
-    pub(super) position: u64,
     /// Line of the file, or row of Parquet.
     pub(super) line: u64,
     /// The customer's id; empty where the row has none.
@@ -240,14 +239,14 @@ impl Naming<'_> {
             }
         };
         let claim = (!claimed.is_empty()).then(|| self.key.name(PERSON, &[claimed.as_bytes()]));
-        let (at, block) = match self.is_proof {
-            true => (position, PROOFS),
-            false => (position, i64::try_from(position / BLOCK).unwrap_or(i64::MAX)),
+        let block = match self.is_proof {
+            true => PROOFS,
+            false => i64::try_from(position / BLOCK).unwrap_or(i64::MAX),
         };
-        let parts: [&[u8]; 3] = [&at.to_be_bytes(), id.as_bytes(), address.as_bytes()];
-        let kind = if self.is_proof { RECIPIENT + 2 } else { RECIPIENT };
+        let parts: [&[u8]; 3] = [&position.to_be_bytes(), id.as_bytes(), address.as_bytes()];
+        let kind = if self.is_proof { PROOF } else { RECIPIENT };
         let place = Place { block, tag: self.key.name(kind, &parts) };
-        Recipient { place, position, line, id, address, to, claim, values, attempts: 0 }
+        Recipient { place, line, id, address, to, claim, values, attempts: 0 }
     }
 }
 

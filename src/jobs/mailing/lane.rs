@@ -10,6 +10,7 @@ use crate::jobs::mailing::judge::{Denied, Judge};
 use crate::jobs::mailing::message::letter;
 use crate::jobs::mailing::plan::Kind;
 use crate::jobs::mailing::template::Template;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
@@ -62,7 +63,9 @@ impl Lane<'_> {
     }
 
     fn hand_over(&self, carrier: &mut dyn Carrier, recipient: Recipient) -> Done {
-        let (what, revision, leaked) = self.became(carrier, &recipient);
+        let became = catch_unwind(AssertUnwindSafe(|| self.became(carrier, &recipient)));
+        let unknown = Became::Handed(Handed::Unknown("SENDER_FAILED"));
+        let (what, revision, leaked) = became.unwrap_or((unknown, 0, false));
         Done { recipient, what, revision, leaked }
     }
 

@@ -25,13 +25,15 @@ mod quiet;
 mod report;
 mod send;
 mod sending;
+mod settling;
 mod smtp;
 mod suppressions;
+mod telling;
 mod template;
 
 pub use audience::Source;
 pub use control::{Began, Counted, Doing, Order, Standing, Wanted, read, write};
-pub use gate::{Gate, Pass, Rules};
+pub use gate::{Gate, Hold, Pass, Rules};
 pub use lists::{Lists, lists, preview};
 pub use plan::{Audience, Kind, Once, Plan, Schedule, sha256};
 pub use quiet::Quiet;

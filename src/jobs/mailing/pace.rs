@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn as_many_begin_as_the_rate_allows_and_no_more() {
         let mut pace = Pace::new(Some(50), None);
-        let at = |milli| Duration::from_millis(1_000_000 + milli);
+        let at = |milli: u64| Duration::from_millis(1_000_000 + milli);
         let begun = (0..10_000).filter(|milli| pace.begin(at(*milli)).is_ok()).count();
         assert!((495..=506).contains(&begun), "{begun} in ten seconds");
     }
@@ -90,7 +90,7 @@ mod tests {
     fn a_pause_is_followed_by_no_burst() {
         let mut pace = Pace::new(Some(10), None);
         assert!(pace.begin(Duration::from_secs(1)).is_ok());
-        let at = |milli| Duration::from_secs(3_600) + Duration::from_millis(milli);
+        let at = |milli: u64| Duration::from_secs(3_600) + Duration::from_millis(milli);
         let begun = (0..1_000).filter(|milli| pace.begin(at(*milli)).is_ok()).count();
         assert!(begun <= 11, "{begun} in the second after an hour's pause");
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// Longest name of a mailing.
-const MOST_NAME: usize = 64;
+const MOST_NAME: usize = 40;
 
 /// A mailing, as it is proposed and signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ impl Plan {
         let usage = |what: &str| Err(JobError::Usage(what.to_owned()));
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if self.name.is_empty() || MOST_NAME < self.name.len() || !self.name.bytes().all(fits) {
-            return usage("a mailing's name is 1 to 64 letters, digits, `-` or `_`");
+            return usage("a mailing's name is 1 to 40 letters, digits, `-` or `_`");
         }
         let schedule = &self.schedule;
         if !schedule.waves.is_sorted_by(|one, next| one < next) || schedule.waves.contains(&0) {

@@ -8,18 +8,17 @@
 use crate::domain::Timestamp;
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::audience::Recipient;
-use crate::jobs::mailing::carrier::Handed;
 use crate::jobs::mailing::control::{self, Counted, Doing, Order, Standing, Wanted};
-use crate::jobs::mailing::judge::{Denied, Judge};
-use crate::jobs::mailing::lane::{Became, Done};
+use crate::jobs::mailing::judge::Judge;
+use crate::jobs::mailing::lane::Done;
 use crate::jobs::mailing::later::{Later, PutOff};
 use crate::jobs::mailing::pace::Pace;
 use crate::jobs::mailing::plan::Kind;
-use crate::jobs::mailing::send::{Ending, Mailer, Out, Progress};
+use crate::jobs::mailing::send::{Ending, Mailer, Out};
 use crate::ledger::{Fact, Ledger, Place, State, Step, Tag, What, Why};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::Duration;
 
 /// How often orders are looked for.
@@ -34,13 +33,10 @@ const MOST_STEPS: usize = 8192;
 /// How many recipients of a dry run go to a thread at once.
 const HANDFUL: usize = 64;
 
-/// Longest wait after a mail server did not answer.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
 /// The state of the loop.
 pub(super) struct Sending<'s> {
-    mailer: &'s Mailer<'s>,
-    ledger: &'s mut dyn Ledger,
+    pub(super) mailer: &'s Mailer<'s>,
+    pub(super) ledger: &'s mut dyn Ledger,
     judge: &'s Judge<'s>,
     window: usize,
     pace: Pace,
@@ -48,25 +44,25 @@ pub(super) struct Sending<'s> {
     unread: std::vec::IntoIter<Recipient>,
     /// Looked at, and not allowed to begin yet.
     held: Option<Recipient>,
-    later: Later,
+    pub(super) later: Later,
     /// What the ledger knew of the block that is being read.
     block: (i64, HashMap<Tag, State>),
-    claims: HashSet<Tag>,
+    pub(super) claims: HashSet<Tag>,
     steps: Vec<Step>,
     ready: Vec<Recipient>,
-    in_hand: usize,
-    counts: HashMap<State, u64>,
-    counted: Counted,
-    order: Order,
-    standing: Standing,
+    pub(super) in_hand: usize,
+    pub(super) counts: HashMap<State, u64>,
+    pub(super) counted: Counted,
+    pub(super) order: Order,
+    pub(super) standing: Standing,
     /// Why nothing may begin now, and until when at the earliest.
-    waits: Option<(Doing, String, Duration)>,
+    pub(super) waits: Option<(Doing, String, Duration)>,
     /// How long a mail server has been waited for.
-    back_off: Duration,
-    closed: Option<(Duration, String)>,
-    failures: u32,
+    pub(super) back_off: Duration,
+    pub(super) closed: Option<(Duration, String)>,
+    pub(super) failures: u32,
     looked: Option<Duration>,
-    told: Duration,
+    pub(super) told: Duration,
 }
 
 impl<'s> Sending<'s> {
@@ -126,6 +122,12 @@ impl<'s> Sending<'s> {
                 has_moved = true;
                 self.settle(done, now)?;
             }
+            // A group of a dry run is worth waiting for.
+            while HANDFUL < self.window && self.window / 2 < self.in_hand {
+                let Ok(done) = became.recv_timeout(NAP) else { break };
+                has_moved = true;
+                done.into_iter().try_for_each(|done| self.settle(done, now))?;
+            }
             let is_ending = self.mailer.stop.load(Ordering::Relaxed);
             self.waits = None;
             if !is_ending {
@@ -144,9 +146,16 @@ impl<'s> Sending<'s> {
                 return self.finish();
             }
             self.tell(now)?;
-            if !has_moved && let Ok(done) = became.recv_timeout(self.nap(now)) {
-                let now = self.mailer.clock.boot();
-                done.into_iter().try_for_each(|done| self.settle(done, now))?;
+            if has_moved {
+                continue;
+            }
+            match became.recv_timeout(self.nap(now)) {
+                Ok(done) => {
+                    let now = self.mailer.clock.boot();
+                    done.into_iter().try_for_each(|done| self.settle(done, now))?;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(nobody()),
             }
         }
     }
@@ -176,7 +185,12 @@ impl<'s> Sending<'s> {
     }
 
     /// Gives an order of its own.
-    fn pause(&mut self, why: String) -> Result<(), JobError> {
+    pub(super) fn pause(&mut self, why: String) -> Result<(), JobError> {
+        let given: Option<Order> = control::read(self.ledger, Fact::Order)?;
+        if let Some(order) = given.filter(|order| order.wanted == Wanted::Cancel) {
+            self.order = order;
+            return Ok(());
+        }
         let at = self.mailer.clock.wall();
         self.order = Order { wanted: Wanted::Pause, by: why, at };
         control::write(self.ledger, Fact::Order, &self.order)
@@ -354,109 +368,16 @@ impl<'s> Sending<'s> {
         while !self.ready.is_empty() {
             let rest = self.ready.split_off(self.ready.len().min(most));
             let some = std::mem::replace(&mut self.ready, rest);
-            work.send(some).map_err(|_| JobError::Io {
-                doing: "handing over".to_owned(),
-                source: std::io::Error::other("every thread that hands over has died"),
-            })?;
+            work.send(some).map_err(|_| nobody())?;
         }
         Ok(())
     }
 
-    /// Notes what became of one hand-over.
-    fn settle(&mut self, done: Done, now: Duration) -> Result<(), JobError> {
-        let Done { mut recipient, what, revision, leaked } = done;
-        self.in_hand = self.in_hand.saturating_sub(1);
-        let wall = self.mailer.clock.wall();
-        if leaked {
-            self.counted.leaked += 1;
-            control::write(self.ledger, Fact::Counted, &self.counted)?;
-        }
-        let (state, reason) = match what {
-            Became::Handed(Handed::Taken) => (State::Sent, String::new()),
-            Became::Handed(Handed::Unknown(why)) => (State::InDoubt, why.to_owned()),
-            Became::Handed(Handed::Refused(why)) => (State::Failed, why),
-            Became::Handed(Handed::Again(why)) if self.mailer.retries.most <= recipient.attempts => {
-                (State::Failed, why)
-            }
-            Became::Handed(Handed::Again(_)) => {
-                let wait = self.mailer.retries.first * 2_u32.saturating_pow(recipient.attempts);
-                recipient.attempts += 1;
-                self.withdraw(recipient, now + wait, wall);
-                return Ok(());
-            }
-            Became::Handed(Handed::Closed(why)) => {
-                self.close(why, now);
-                self.withdraw(recipient, now, wall);
-                return Ok(());
-            }
-            Became::Shut => {
-                self.withdraw(recipient, now, wall);
-                return Ok(());
-            }
-            Became::Denied(denied) => {
-                self.note_rule(&denied)?;
-                self.release(&recipient);
-                (State::NotSent, denied.why.reason)
-            }
-            Became::Unfit(why) => {
-                self.release(&recipient);
-                (State::NotSent, why.to_owned())
-            }
-        };
-        self.step(recipient.place, What::End(state, Why { reason, revision }), wall);
-        self.count(&recipient, Some(State::Begun), Some(state));
-        match state {
-            State::Failed => self.failures += 1,
-            State::Sent => {
-                self.failures = 0;
-                (self.closed, self.back_off) = (None, Duration::ZERO);
-            }
-            State::Begun | State::NotSent | State::InDoubt => {}
-        }
-        if 0 < self.mailer.patience.0 && self.mailer.patience.0 <= self.failures {
-            self.failures = 0;
-            let many = self.mailer.patience.0;
-            self.pause(format!("{many} failures in a row: look at the reasons, then resume"))?;
-        }
-        Ok(())
-    }
-
-    /// It did not come about, for certain: pending again.
-    fn withdraw(&mut self, recipient: Recipient, due: Duration, wall: Timestamp) {
-        self.release(&recipient);
-        self.step(recipient.place, What::Withdraw, wall);
-        self.count(&recipient, Some(State::Begun), None);
-        self.later.put_off(recipient, due, PutOff::Retry);
-    }
-
-    fn release(&mut self, recipient: &Recipient) {
-        if let Some(claim) = &recipient.claim {
-            self.claims.remove(claim);
-        }
-    }
-
-    /// Nobody can be handed over for a while.
-    fn close(&mut self, why: String, now: Duration) {
-        if self.closed.as_ref().is_none_or(|(until, _)| *until <= now) {
-            let longer = (2 * self.back_off).min(LONGEST_WAIT);
-            self.back_off = longer.max(self.mailer.retries.first.min(Duration::from_secs(1)));
-            self.closed = Some((now + self.back_off, why));
-        }
-    }
-
-    fn note_rule(&mut self, denied: &Denied) -> Result<(), JobError> {
-        if denied.is_by_later_rule && self.counted.stopped_by.is_none() {
-            self.counted.stopped_by = Some(denied.why.revision);
-            control::write(self.ledger, Fact::Counted, &self.counted)?;
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, place: Place, what: What, wall: Timestamp) {
+    pub(super) fn step(&mut self, place: Place, what: What, wall: Timestamp) {
         self.steps.push(Step { place, what, at: wall.as_second() });
     }
 
-    fn count(&mut self, recipient: &Recipient, from: Option<State>, to: Option<State>) {
+    pub(super) fn count(&mut self, recipient: &Recipient, from: Option<State>, to: Option<State>) {
         if recipient.is_proof() {
             return;
         }
@@ -472,63 +393,10 @@ impl<'s> Sending<'s> {
         let states = [State::Begun, State::Sent, State::Failed, State::InDoubt];
         states.iter().filter_map(|state| self.counts.get(state)).sum()
     }
+}
 
-    /// Says where it stands, when that changed.
-    fn stand(&mut self, doing: Doing, why: String) -> Result<(), JobError> {
-        if (self.standing.doing, &self.standing.why) == (doing, &why) {
-            return Ok(());
-        }
-        self.standing = Standing { doing, why, since: self.mailer.clock.wall() };
-        control::write(self.ledger, Fact::Standing, &self.standing)?;
-        (self.mailer.watch)(&self.progress());
-        Ok(())
-    }
-
-    fn tell(&mut self, now: Duration) -> Result<(), JobError> {
-        let (doing, why) = match &self.waits {
-            Some((doing, why, _)) => (*doing, why.clone()),
-            None => (Doing::Sending, String::new()),
-        };
-        // What is still in hand ends first.
-        if doing != Doing::Paused || self.in_hand == 0 {
-            self.stand(doing, why)?;
-        }
-        if self.told + Duration::from_secs(1) <= now {
-            self.told = now;
-            (self.mailer.watch)(&self.progress());
-        }
-        Ok(())
-    }
-
-    fn progress(&self) -> Progress {
-        let count = |state| (state, self.counts.get(&state).copied().unwrap_or_default());
-        Progress {
-            by_state: State::ALL.map(count),
-            of: self.mailer.plan.audience.rows,
-            standing: self.standing.clone(),
-        }
-    }
-
-    /// Everybody has an outcome. The books must be even.
-    fn finish(mut self) -> Result<Ending, JobError> {
-        let all: u64 = self.ledger.totals()?.values().sum();
-        let rows = self.mailer.plan.audience.rows;
-        if all != rows {
-            return Err(JobError::Changed(format!(
-                "the ledger has an outcome for {all} recipients, and the audience {rows}"
-            )));
-        }
-        let doing = match (self.order.wanted, self.counted.stopped_by) {
-            (Wanted::Cancel, _) => Doing::Cancelled,
-            (Wanted::Go | Wanted::Pause, Some(_)) => Doing::StoppedByRule,
-            (Wanted::Go | Wanted::Pause, None) => Doing::Finished,
-        };
-        let why = match (doing, self.counted.stopped_by) {
-            (Doing::StoppedByRule, Some(revision)) => format!("a suspension of revision {revision}"),
-            (Doing::Cancelled, _) => self.order.by.clone(),
-            _ => String::new(),
-        };
-        self.stand(doing, why)?;
-        Ok(Ending::Over)
-    }
+/// Nobody is left to hand anything over.
+fn nobody() -> JobError {
+    let source = std::io::Error::other("every thread that hands over has died");
+    JobError::Io { doing: "handing over".to_owned(), source }
 }
