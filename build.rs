@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 8] = [
     "offergate/v1/audit.proto",
     "offergate/v1/catalog.proto",
     "offergate/v1/eligibility.proto",
     "offergate/v1/fleet.proto",
+    "offergate/v1/mailing.proto",
+    "offergate/v1/permit.proto",
     "offergate/v1/rules.proto",
     "offergate/v1/suspension.proto",
 ];

@@ -34,6 +34,7 @@ mod health;
 mod history;
 mod instants;
 mod lift;
+mod mailing_view;
 mod man;
 mod output;
 mod people;

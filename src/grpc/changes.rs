@@ -12,6 +12,7 @@ use crate::service::{
     Act, ChangeKind, Changed, Digest, Edited, Emergency, Proposal, Requester, ServiceError, Shown,
     Standing,
 };
+use crate::wire::mailing::write_mailing;
 use crate::wire::suspension::write_suspension;
 use crate::wire::{FieldErrors, proto, time};
 use tonic::{Request, Response, Status};
@@ -249,6 +250,7 @@ fn write_proposal(id: Revision, proposal: &Proposal, now: Timestamp) -> proto::P
         base_revision: proposal.base.0,
         digest: proposal.digest.to_string(),
         subjects: proposal.change.edits.iter().map(subject).collect(),
+        mailing: proposal.mailing.as_deref().map(write_mailing),
         void_because: moved.map_or_else(String::new, |(what, revision)| {
             format!("revision {revision} has changed `{what}` since it was made")
         }),
@@ -301,6 +303,7 @@ fn write_shown(shown: &Shown, now: Timestamp) -> proto::ProposedChange {
                 base_revision: record.revision.0.saturating_sub(1),
                 digest: content.digest.map(|digest| digest.to_string()).unwrap_or_default(),
                 subjects: content.change.edits.iter().map(subject).collect(),
+                mailing: content.mailing.as_deref().map(write_mailing),
                 decided_revision: revision.0,
                 ..<_>::default()
             }

@@ -5,6 +5,8 @@
 //! the file, and whoever calls it watches the rules and publishes the files ([`Finished::publish`]).
 //! A row goes through `input` (reads chunks), `row` (what its values say), `decide`, `encode` and `output`.
 //!
+//! `permit`: the right to act by a server's rules, which the barrier of a suspension waits for.
+//!
 //! Invariants: nothing half-written ever stands under an output's name; every row is in the output or
 //! among the rejects; equal input, revision and instant give equal bytes.
 
@@ -21,6 +23,7 @@ mod mapping;
 mod output;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod permit;
 mod pinned;
 mod row;
 mod run;
@@ -32,6 +35,7 @@ pub use error::JobError;
 pub use format::{Format, is_standard};
 pub use input::{Counters, InputFacts};
 pub use mapping::Mapping;
+pub use permit::{Guard, NoPermit, Permit};
 pub use pinned::Pinned;
 pub use run::{Finished, Job, Run, run};
 pub use shard::Shard;

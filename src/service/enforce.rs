@@ -8,7 +8,7 @@ use super::{Service, ServiceError};
 use crate::audit::{Act, RequestId};
 use crate::domain::{Revision, Token};
 use crate::replica::bugs::{self, Bug};
-use crate::replica::{Barrier, BootTime, Follower, Freshness, Terms, Verdict};
+use crate::replica::{Barrier, BootTime, Follower, Terms, Verdict};
 use crate::store::{
     Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting, Standing, StoreError,
 };
@@ -48,7 +48,7 @@ pub enum Reached {
     Committed,
     /// Every store node that could be promoted holds it on disk.
     Durable,
-    /// And no replica answers from before it any more.
+    /// And no replica answers from before it any more, and no holder of a permit acts from before it.
     Enforced,
 }
 
@@ -70,7 +70,7 @@ pub struct Enforcement {
     pub token: Token,
     /// How far it has got for certain; anything but [`Reached::Enforced`] is pending.
     pub reached: Reached,
-    /// Every replica, by name; none where this process alone writes.
+    /// Every replica, by name, and every holder of a permit; of replicas none where this process alone writes.
     pub replicas: Vec<(ReplicaName, Progress)>,
     /// How many store nodes hold it on disk.
     pub copies: u32,
@@ -96,7 +96,7 @@ impl Service {
         let _place = self.waits.try_acquire().map_err(|_| ServiceError::TooManyWaits)?;
         let place = in_time(limit, self.place_of(awaited)).await?;
         match &self.follower {
-            None => Ok(self.enforced_here(&place, began)),
+            None => Ok(self.enforced_here(&place, began, limit).await),
             Some(follower) => {
                 let wait = Wait {
                     boot: &|| self.clock.boot(),
@@ -143,16 +143,6 @@ impl Service {
         }
         Ok(place)
     }
-
-    /// Where this process alone writes, a change is enforced once it is held here.
-    fn enforced_here(&self, place: &Head, began: BootTime) -> Enforcement {
-        let now = self.clock.boot();
-        let held = self.replica.held().is_some_and(|held| place.revision <= held.head.revision);
-        let fresh = self.replica.freshness(now) == Freshness::Fresh;
-        let elapsed = now.saturating_sub(began);
-        let reached = if held && fresh { Reached::Enforced } else { Reached::Durable };
-        Enforcement { reached, copies: 1, nodes: 1, elapsed, ..Enforcement::committed(place) }
-    }
 }
 
 /// Gives up on a store that takes longer than the wait may: whoever waits is told in time.
@@ -167,7 +157,7 @@ async fn in_time<T>(
 }
 
 impl Enforcement {
-    fn committed(place: &Head) -> Self {
+    pub(super) fn committed(place: &Head) -> Self {
         Self {
             token: place.token(),
             reached: Reached::Committed,

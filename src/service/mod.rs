@@ -15,6 +15,7 @@ mod decisions;
 mod documents;
 mod emergency;
 mod enforce;
+mod enforce_here;
 mod error;
 mod escalation;
 mod explain;
@@ -22,7 +23,9 @@ mod exposures;
 mod fleet;
 mod history;
 mod instants;
+mod mailings;
 mod mend;
+mod permits;
 mod preview;
 mod record;
 mod refusal;
@@ -44,6 +47,8 @@ pub use explain::{Explanation, RulesAsked};
 pub use exposures::{DayCount, Exposure, Exposures};
 pub use fleet::{FleetView, Member};
 pub use history::Revised;
+pub use mailings::{MailingAsked, MailingStanding, SignedMailing};
+pub use permits::{PermitAnswer, Permitted};
 pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample};
 pub use refusal::Refusal;
 pub use replay::{NotReplayed, ReplayDifference, ReplayRules, key_version, replay};
@@ -58,17 +63,17 @@ pub use crate::audit::{
 pub use crate::decision::{CompileError, CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
 /// Why a decision could not be recorded.
 pub use crate::recorder::LogFull;
-/// The rules of one revision.
-pub use crate::replica::Held;
+/// The rules of one revision, and who holds a permit to act by them elsewhere.
+pub use crate::replica::{Held, Holder};
 /// What a rule file changes, and what is wrong with one.
 pub use crate::rules::{Difference, DifferenceKind, Plan, Problem};
 /// Why the store said no, and what its settings cost.
-pub use crate::store::{ReplicaName, Shortfall, StoreError};
+pub use crate::store::{Incarnation, ReplicaName, Shortfall, StoreError};
 
 use crate::clock::Clock;
 use crate::domain::{Outcome, ReasonCode, Revision, RuleSet, Timestamp};
 use crate::recorder::Recorder;
-use crate::replica::{Follower, InstallError, Replica};
+use crate::replica::{Follower, InstallError, MOST_PERMITS, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::Decisions;
 use instants::Floor;
@@ -93,6 +98,9 @@ pub struct Service {
     looks: fleet::Looks,
     /// Places for those who wait for a change to be enforced.
     waits: Semaphore,
+    /// Places for those who hold permits through this process, and the list of them.
+    holders: Arc<Semaphore>,
+    permit_list: permits::PermitList,
     clock: Arc<dyn Clock>,
     staleness_limit: Duration,
     decisions: Option<Arc<Decisions>>,
@@ -165,7 +173,8 @@ impl Service {
         // Compiling takes time, and room that goes back to the system with the thread.
         let installed = tokio::task::spawn_blocking(move || installing.install(loaded).map(drop));
         installed.await.map_err(StartError::BrokenOff)??;
-        Ok(Self::new(store, replica, None, clock, staleness_limit, decisions))
+        let permits = permits::PermitList::begin(&*store, clock.boot()).await?;
+        Ok(Self::new(store, replica, None, permits, clock, staleness_limit, decisions))
     }
 
     /// Serves as one of several replicas of a store, from whatever the replica holds by now.
@@ -178,13 +187,16 @@ impl Service {
         decisions: Option<Arc<Decisions>>,
     ) -> Arc<Self> {
         let limit = follower.terms().limit;
-        Self::new(store, replica, Some(follower), clock, limit, decisions)
+        // The store keeps the list.
+        let permits = permits::PermitList::default();
+        Self::new(store, replica, Some(follower), permits, clock, limit, decisions)
     }
 
     fn new(
         store: Arc<dyn RuleStore>,
         replica: Arc<Replica>,
         follower: Option<Arc<Follower>>,
+        permit_list: permits::PermitList,
         clock: Arc<dyn Clock>,
         staleness_limit: Duration,
         decisions: Option<Arc<Decisions>>,
@@ -196,6 +208,8 @@ impl Service {
             follower,
             looks: fleet::Looks::default(),
             waits: Semaphore::new(enforce::MOST_WAITS),
+            holders: Arc::new(Semaphore::new(MOST_PERMITS)),
+            permit_list,
             clock,
             staleness_limit,
             decisions,

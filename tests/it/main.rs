@@ -38,6 +38,8 @@ mod laws;
 mod ledger_conformance;
 #[cfg(feature = "mail")]
 mod mailing;
+mod mailings;
+mod permits;
 mod random;
 mod redis_failover;
 mod redis_faults;

@@ -3,6 +3,7 @@
 
 mod engine;
 mod mail_server;
+mod program;
 mod smtp;
 
 use offergate::clock::{Clock, SystemClock};
