@@ -18,6 +18,7 @@ pub(super) struct ZoneArgs {
 
 impl ZoneArgs {
     /// The zone's name, if one was given.
+    #[cfg(feature = "mail")]
     pub(super) fn name(&self) -> Option<&str> {
         self.zone.as_deref()
     }

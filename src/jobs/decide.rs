@@ -261,11 +261,12 @@ pub(super) fn cells<'r>(
     if record.len() != columns.len() {
         return Err(format!("has {} fields, and the header {}", record.len(), columns.len()));
     }
-    let cells = record.iter().zip(columns).map(|(bytes, column)| match std::str::from_utf8(bytes) {
-        Ok("") => Ok(Cell::Absent),
-        Ok(text) => Ok(Cell::Plain(text.into())),
-        Err(_) => Err(format!("`{column}` is not UTF-8")),
-    });
+    let cells =
+        record.iter().zip(columns).map(|(bytes, column)| match std::str::from_utf8(bytes) {
+            Ok("") => Ok(Cell::Absent),
+            Ok(text) => Ok(Cell::Plain(text.into())),
+            Err(_) => Err(format!("`{column}` is not UTF-8")),
+        });
     cells.collect()
 }
 

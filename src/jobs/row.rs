@@ -142,6 +142,7 @@ impl<'a> Row<'a> {
 
 impl<'a> Cell<'a> {
     /// The same value, for longer than the file's bytes are held.
+    #[cfg(feature = "mail")]
     pub(super) fn into_owned(self) -> Cell<'static> {
         let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
         match self {

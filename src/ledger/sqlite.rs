@@ -8,8 +8,12 @@
 //! Invariants: one sender at a time, by a lock on `LEDGER.lock` that dies with its process; anybody may look,
 //! and give orders. What [`Ledger::write`] has returned from is on disk.
 
-use super::{Fact, Ledger, LedgerError, LedgerKey, PROOFS, Place, State, Step, Tag, Totals, What, Why};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use super::{
+    Fact, Ledger, LedgerError, LedgerKey, PROOFS, Place, State, Step, Tag, Totals, What, Why,
+};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
+};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -110,11 +114,10 @@ impl SqliteLedger {
     fn with(path: &Path, lock: Option<File>) -> Result<Self, LedgerError> {
         let foreign = |_| LedgerError::Foreign(path.to_owned());
         let connection = connect(path)?;
-        let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
-        let (application, version): (i32, i32) = (
-            pragma("application_id").map_err(foreign)?,
-            pragma("user_version").map_err(foreign)?,
-        );
+        let pragma =
+            |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
+        let (application, version): (i32, i32) =
+            (pragma("application_id").map_err(foreign)?, pragma("user_version").map_err(foreign)?);
         if (application, version) != (APPLICATION, VERSION) {
             return Err(LedgerError::Foreign(path.to_owned()));
         }
@@ -179,7 +182,8 @@ impl Ledger for SqliteLedger {
         let places = {
             let sql = "SELECT block, tag FROM recipient WHERE state = 0";
             let mut rows = self.connection.prepare(sql).map_err(&doing)?;
-            let rows = rows.query_map([], |row| Ok(Place { block: row.get(0)?, tag: Tag(row.get(1)?) }));
+            let rows =
+                rows.query_map([], |row| Ok(Place { block: row.get(0)?, tag: Tag(row.get(1)?) }));
             rows.map_err(&doing)?.collect::<Result<Vec<_>, _>>().map_err(&doing)?
         };
         let why = Why { reason: "SENDER_DIED".to_owned(), revision: 0 };
@@ -207,7 +211,8 @@ impl Ledger for SqliteLedger {
         let doing = failed("reading who is in doubt");
         let sql = "SELECT block, tag FROM recipient WHERE state = 4 ORDER BY block, tag";
         let mut rows = self.connection.prepare(sql).map_err(&doing)?;
-        let rows = rows.query_map([], |row| Ok(Place { block: row.get(0)?, tag: Tag(row.get(1)?) }));
+        let rows =
+            rows.query_map([], |row| Ok(Place { block: row.get(0)?, tag: Tag(row.get(1)?) }));
         rows.map_err(&doing)?.collect::<Result<_, _>>().map_err(&doing)
     }
 

@@ -24,11 +24,11 @@ mod journal;
 mod lease;
 mod permits;
 
+pub use crate::clock::{BootTime, Terms};
 pub use barrier::{Barrier, Reigns, Verdict};
 pub use contact::{Contact, FollowError, Identity};
 pub use follower::Follower;
 pub use held::Held;
-pub use crate::clock::{BootTime, Terms};
 pub use lease::{AfterRenewal, Lease, after_renewal};
 pub use permits::{Holder, Listed, MOST_PERMITS, Permits, TooMany};
 

@@ -152,11 +152,7 @@ pub enum Edited {
 }
 
 /// The record that takes back the approval of a mailing.
-fn stopped(
-    requester: &Requester,
-    at: Timestamp,
-    id: Revision,
-) -> Result<NewRecord, ServiceError> {
+fn stopped(requester: &Requester, at: Timestamp, id: Revision) -> Result<NewRecord, ServiceError> {
     super::mailings::may_stop(requester)?;
     Ok(NewRecord {
         act: Act::Withdraw,

@@ -89,15 +89,16 @@ impl Service {
             true => held.head.revision,
             false => acts_by,
         };
-        acting.map(|holder| Member {
-            name: holder.name,
-            incarnation: holder.incarnation,
-            address: String::new(),
-            revision: counts_as(holder.acts_by),
-            answering: false,
-            holds_permit: true,
-        })
-        .collect()
+        acting
+            .map(|holder| Member {
+                name: holder.name,
+                incarnation: holder.incarnation,
+                address: String::new(),
+                revision: counts_as(holder.acts_by),
+                answering: false,
+                holds_permit: true,
+            })
+            .collect()
     }
 
     /// How long ago the rules held were last known to be the newest; `None` if they never were.
@@ -198,23 +199,22 @@ fn trouble(contact: &Contact) -> Option<String> {
 /// What is wrong where the store's history is not that which is held, in words.
 pub(super) fn apart(standing: &Standing) -> Option<String> {
     Some(match standing {
-            Standing::Forked { .. } => {
-                "the store's history has forked; nobody answers ELIGIBLE until people decide"
-                    .to_owned()
-            }
-            Standing::OtherLineage { lineage, .. } => {
-                format!("the store's history is another one ({lineage}) than that of the journal")
-            }
-            Standing::Empty => "the store holds no history".to_owned(),
-            Standing::LimitTooLong { allowed } => {
-                format!(
-                    "the staleness limit is longer than the {allowed:?} that this store's history allows"
-                )
-            }
-            Standing::NameTaken { address } => {
-                format!("another process reports under this replica's name, reached at {address}")
-            }
-            Standing::Newest | Standing::Behind => return None,
+        Standing::Forked { .. } => {
+            "the store's history has forked; nobody answers ELIGIBLE until people decide".to_owned()
+        }
+        Standing::OtherLineage { lineage, .. } => {
+            format!("the store's history is another one ({lineage}) than that of the journal")
+        }
+        Standing::Empty => "the store holds no history".to_owned(),
+        Standing::LimitTooLong { allowed } => {
+            format!(
+                "the staleness limit is longer than the {allowed:?} that this store's history allows"
+            )
+        }
+        Standing::NameTaken { address } => {
+            format!("another process reports under this replica's name, reached at {address}")
+        }
+        Standing::Newest | Standing::Behind => return None,
     })
 }
 

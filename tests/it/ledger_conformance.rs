@@ -124,7 +124,8 @@ fn a_step_that_does_not_follow_is_refused_with_its_whole_group() {
 fn who_was_in_hand_when_a_sender_died_is_in_doubt_until_a_person_says_otherwise() {
     each(|kind, folder| {
         let mut ledger = kind.create(folder);
-        let steps = [step(3, 1, What::Begin), step(0, 2, What::Begin), step(PROOFS, 3, What::Begin)];
+        let steps =
+            [step(3, 1, What::Begin), step(0, 2, What::Begin), step(PROOFS, 3, What::Begin)];
         ledger.write(&steps).unwrap();
         ledger.write(&[end(3, 1, State::Sent, "")]).unwrap();
         drop(ledger);

@@ -110,6 +110,9 @@ fn failed(error: JobError) -> Failure {
         JobError::Io { doing, source } => {
             Failure::new(exit, format_args!("{doing} failed")).because(source)
         }
+        JobError::Ledger(LedgerError::Failed { doing, source }) => {
+            Failure::new(exit, format_args!("the ledger failed while {doing}")).because(source)
+        }
         JobError::OfferUnknown { .. } => Failure::new(exit, error).help(
             "`offergate find TEXT` finds ids by name; --allow-unknown-offer decides OFFER_UNKNOWN",
         ),

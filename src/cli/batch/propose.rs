@@ -23,9 +23,6 @@ use std::sync::Arc;
 /// How many rows the template is tried with.
 const TRIED: usize = 10;
 
-/// How many messages are shown.
-const SHOWN: usize = 1;
-
 /// Freeze a mailing, show it, and ask for two people's signatures
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -159,7 +156,8 @@ struct Proposed {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let change = args.change.complete(&args.server)?;
-    let (source, mapping_sha256) = source(&args.audience, args.audience_format, args.map.as_deref())?;
+    let (source, mapping_sha256) =
+        source(&args.audience, args.audience_format, args.map.as_deref())?;
     let template = template(&args.template)?;
     let read = |flag, text: &String| args.zone.read(flag, text);
     let quiet = match (&args.quiet, args.zone.name()) {
@@ -194,21 +192,15 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     plan.check().map_err(failed)?;
     let now = SystemClock.wall();
     let messages = preview(&source, &plan, &template, now, TRIED).map_err(failed)?;
-    let Some(message) = messages.into_iter().take(SHOWN).next() else {
+    let Some(message) = messages.into_iter().next() else {
         return Err(Failure::usage(format_args!(
             "{} names nobody who can be written to",
             args.audience.display()
         )));
     };
     let mailing_sha256 = plan.digest().map_err(failed)?;
-    let mut proposed = Proposed {
-        mailing: plan,
-        mailing_sha256,
-        message,
-        file: None,
-        change: None,
-        digest: None,
-    };
+    let mut proposed =
+        Proposed { mailing: plan, mailing_sha256, message, file: None, change: None, digest: None };
     let rows = proposed.mailing.audience.rows;
     change.go_on(&format!("propose `{}` to {rows} recipients?", args.id), output)?;
     if !change.dry_run {
@@ -309,7 +301,10 @@ pub(super) fn plan_fields(plan: &Plan, hash: &str) -> Vec<(&'static str, String)
         ("audience", format!("{} rows, SHA-256 {}", plan.audience.rows, plan.audience.sha256)),
         ("template", format!("SHA-256 {}", plan.template_sha256)),
         ("once per", format!("{:?}", plan.once_per).to_lowercase()),
-        ("sent", format!("from {} until {}", instant(from, "its approval"), instant(until, "all are"))),
+        (
+            "sent",
+            format!("from {} until {}", instant(from, "its approval"), instant(until, "all are")),
+        ),
         ("rate", rate),
     ];
     if !waves.is_empty() {

@@ -110,7 +110,8 @@ pub(super) fn report(args: &ReportArgs, output: &Output) -> Result<Exit, Failure
     let ledger = look(path)?;
     let report = Report::read(&ledger).map_err(failed)?;
     if args.lists {
-        let key = LedgerKey::open(path).map_err(|error| failed(crate::ledger::LedgerError::from(error).into()))?;
+        let key = LedgerKey::open(path)
+            .map_err(|error| failed(crate::ledger::LedgerError::from(error).into()))?;
         let (source, _) = settings(&ledger)?.source()?;
         let lists = lists(&source, &report.signed.plan, &ledger, &key).map_err(failed)?;
         write_lists(path, &lists, output)?;
@@ -253,8 +254,14 @@ impl Answer for Told {
         text.table(
             &["OUTCOME", "REASON", "REVISION", "RECIPIENTS"],
             lines.iter().map(|line| {
-                let revision = if line.revision == 0 { String::new() } else { line.revision.to_string() };
-                [line.outcome.to_owned(), line.reason.clone(), revision, line.recipients.to_string()]
+                let revision =
+                    if line.revision == 0 { String::new() } else { line.revision.to_string() };
+                [
+                    line.outcome.to_owned(),
+                    line.reason.clone(),
+                    revision,
+                    line.recipients.to_string(),
+                ]
             }),
         );
         text.gap();

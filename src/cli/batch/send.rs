@@ -82,13 +82,16 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let client = connect(&args.server, &runtime)??;
     let signed = runtime.block_on(signature(&client, &plan))?;
     let settings = args.settings.clone().absolute();
-    settings.template()?.check(&settings.source()?.0.columns().map_err(failed)?, plan.kind).map_err(failed)?;
+    settings
+        .template()?
+        .check(&settings.source()?.0.columns().map_err(failed)?, plan.kind)
+        .map_err(failed)?;
     let (mut ledger, key) = new_ledger(&args.ledger)?;
     // The mailing comes last: a ledger that has it was begun.
     write(&mut ledger, Fact::Settings, &settings).map_err(failed)?;
     write(&mut ledger, Fact::Mailing, &signed).map_err(failed)?;
-    let (path, server) = (args.ledger.clone(), &args.server);
-    let sender = Sender { path, ledger, key, settings, signed, server, output };
+    let path = args.ledger.clone();
+    let sender = Sender { path, ledger, key, settings, signed, output };
     sender.run(Some(&client), &runtime)
 }
 
@@ -192,7 +195,7 @@ fn take_over(
         Err(failure) => return Err(failure),
     };
     let path = path.to_owned();
-    let sender = Sender { path, ledger, key, settings, signed, server, output };
+    let sender = Sender { path, ledger, key, settings, signed, output };
     sender.run(client.as_ref(), &runtime)
 }
 

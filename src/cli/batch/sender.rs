@@ -17,7 +17,7 @@ use crate::jobs::mailing::{
 };
 use crate::jobs::{Counters, JobError, Permit, Pinned};
 use crate::ledger::sqlite::SqliteLedger;
-use crate::ledger::{Fact, Ledger, LedgerKey, State};
+use crate::ledger::{Fact, LedgerKey, State};
 use crate::wire::{proto, time};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,7 +39,6 @@ pub(super) struct Sender<'s> {
     pub(super) key: LedgerKey,
     pub(super) settings: Settings,
     pub(super) signed: Signed,
-    pub(super) server: &'s ServerArgs,
     pub(super) output: &'s Output,
 }
 
@@ -64,7 +63,9 @@ pub(super) async fn signature(client: &Client, plan: &Plan) -> Result<Signed, Fa
         let number = found.number;
         let failure =
             Failure::new(Exit::Conflict, format_args!("mailing `{name}` is {state}, not approved"));
-        return Err(failure.help(format_args!("another person approves it: offergate approve {number}")));
+        return Err(
+            failure.help(format_args!("another person approves it: offergate approve {number}"))
+        );
     }
     if found.mailing.as_ref() != Some(&signed_part(plan, &plan_sha256)) {
         return Err(Failure::new(
@@ -101,7 +102,9 @@ impl Sender<'_> {
             if signed != given {
                 return Err(Failure::new(
                     Exit::Conflict,
-                    format_args!("the {what} is not the one that was signed: {given}, not {signed}"),
+                    format_args!(
+                        "the {what} is not the one that was signed: {given}, not {signed}"
+                    ),
                 )
                 .help("find the file that was signed, or propose a new mailing"));
             }
@@ -110,7 +113,11 @@ impl Sender<'_> {
     }
 
     /// Sends until it is over, or the process is to end.
-    pub(super) fn run(mut self, client: Option<&Client>, runtime: &Runtime) -> Result<Exit, Failure> {
+    pub(super) fn run(
+        mut self,
+        client: Option<&Client>,
+        runtime: &Runtime,
+    ) -> Result<Exit, Failure> {
         self.check_files()?;
         let began: Option<Began> = read(&self.ledger, Fact::Began).map_err(failed)?;
         let (plan, output) = (self.signed.plan.clone(), self.output);
@@ -195,7 +202,8 @@ impl Sender<'_> {
         }
         if ending == Ending::Interrupted {
             let ledger = self.path.display();
-            output.note(format_args!("paused; go on with: offergate batch resume --ledger {ledger}"));
+            output
+                .note(format_args!("paused; go on with: offergate batch resume --ledger {ledger}"));
             return Ok(Exit::Interrupted);
         }
         let (source, _) = self.settings.source()?;
@@ -219,9 +227,10 @@ impl Sender<'_> {
 
 /// Writes who is in doubt and who was rejected, where there is anybody.
 pub(super) fn write_lists(ledger: &Path, lists: &Lists, output: &Output) -> Result<(), Failure> {
-    for (name, what, text) in
-        [("in-doubt", "in doubt", &lists.in_doubt), ("rejects", "cannot be written to", &lists.rejects)]
-    {
+    for (name, what, text) in [
+        ("in-doubt", "in doubt", &lists.in_doubt),
+        ("rejects", "cannot be written to", &lists.rejects),
+    ] {
         let many = text.lines().count().saturating_sub(1);
         if many == 0 {
             continue;

@@ -176,10 +176,8 @@ pub(super) struct Naming<'n> {
 impl Naming<'_> {
     fn recipients(&self, chunk: Chunk, columns: &Arc<[String]>) -> Vec<Recipient> {
         let first = chunk.first;
-        let table = |cells: Vec<Cell<'static>>| Values {
-            names: Names::Table(Arc::clone(columns)),
-            cells,
-        };
+        let table =
+            |cells: Vec<Cell<'static>>| Values { names: Names::Table(Arc::clone(columns)), cells };
         let owned = |cells: Vec<Cell<'_>>| cells.into_iter().map(Cell::into_owned).collect();
         let rows: Vec<(u64, Result<Values, String>)> = match &chunk.rows {
             Rows::Csv(rows) => {

@@ -1,13 +1,13 @@
 //! Passes over an audience that send nothing: the first messages, for people to look at; and who is in doubt
 //! or was not readable, which only the audience and the ledger together can tell.
 
+use crate::domain::Timestamp;
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::audience::{Naming, Recipient, Source, has_column};
 use crate::jobs::mailing::message::letter;
 use crate::jobs::mailing::plan::Plan;
 use crate::jobs::mailing::template::Template;
 use crate::ledger::{Ledger, LedgerKey, PROOFS};
-use crate::domain::Timestamp;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::mpsc::sync_channel;

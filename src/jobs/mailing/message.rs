@@ -6,9 +6,9 @@
 use crate::domain::Timestamp;
 use crate::jobs::mailing::template::{Rendered, Template};
 use crate::ledger::Tag;
+use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
-use lettre::Address;
 
 /// A message that can be handed over.
 pub(super) struct Letter {

@@ -74,7 +74,7 @@ impl Gate for PermitGate {
         match self.permit.begin() {
             Ok(_) => String::new(),
             Err(NoPermit::RulesMoving) => "they are moving".to_owned(),
-            Err(NoPermit::RunOut { why }) => why.to_string(),
+            Err(NoPermit::RunOut { why }) => why,
         }
     }
 }

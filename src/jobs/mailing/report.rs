@@ -108,14 +108,14 @@ impl Report {
     /// # Errors
     /// When the ledger cannot be read, or was never begun.
     pub fn read(ledger: &dyn Ledger) -> Result<Self, JobError> {
-        let signed: Signed = control::read(ledger, Fact::Mailing)?
-            .ok_or_else(|| JobError::Usage("no mailing was ever begun in this ledger".to_owned()))?;
+        let signed: Signed = control::read(ledger, Fact::Mailing)?.ok_or_else(|| {
+            JobError::Usage("no mailing was ever begun in this ledger".to_owned())
+        })?;
         let totals = ledger.totals()?;
         let mut recipients = Tally { audience: signed.plan.audience.rows, ..Tally::default() };
         totals.iter().for_each(|((state, _), many)| recipients.add(*state, *many));
         let Tally { audience, sent, not_sent, failed, in_doubt, begun, .. } = recipients;
-        recipients.pending =
-            audience.saturating_sub(sent + not_sent + failed + in_doubt + begun);
+        recipients.pending = audience.saturating_sub(sent + not_sent + failed + in_doubt + begun);
         let mut proofs = Tally::default();
         for (_, state) in ledger.block(PROOFS)? {
             proofs.audience += 1;

@@ -121,7 +121,8 @@ impl Mailer<'_> {
             Out::Smtp(..) => carriers.len(),
             Out::Folder(..) => GROUP,
         };
-        let lane = Lane { template: self.template, judge: &judge, gate: self.gate, clock: self.clock };
+        let lane =
+            Lane { template: self.template, judge: &judge, gate: self.gate, clock: self.clock };
         std::thread::scope(|scope| {
             let (work, taken) = sync_channel(window);
             let (done, became) = channel();
@@ -135,7 +136,10 @@ impl Mailer<'_> {
             drop(taken);
             let reading = scope.spawn(move || {
                 let read = |source: &Source, is_proof| {
-                    source.read(&Naming { key, plan: self.plan, mapping: &source.mapping, is_proof }, &rows)
+                    source.read(
+                        &Naming { key, plan: self.plan, mapping: &source.mapping, is_proof },
+                        &rows,
+                    )
                 };
                 if let Some(proofs) = self.proofs
                     && read(proofs, true)?.is_none()
@@ -151,10 +155,9 @@ impl Mailer<'_> {
             });
             let (ending, read) = (ending?, read?);
             match read {
-                Some(audience) if audience != self.plan.audience => Err(JobError::Changed(format!(
-                    "{} changed while the mailing was sent",
-                    self.source.path.display()
-                ))),
+                Some(audience) if audience != self.plan.audience => Err(JobError::Changed(
+                    format!("{} changed while the mailing was sent", self.source.path.display()),
+                )),
                 _ => Ok(ending),
             }
         })

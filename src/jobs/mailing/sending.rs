@@ -331,9 +331,11 @@ impl<'s> Sending<'s> {
         wall: Timestamp,
     ) -> Result<bool, JobError> {
         let waves = &self.mailer.plan.schedule.waves;
-        if let Some(wave) = waves.get(self.counted.waves).filter(|wave| **wave <= self.handed_over())
+        if let Some(wave) =
+            waves.get(self.counted.waves).filter(|wave| **wave <= self.handed_over())
         {
-            let why = format!("wave {} of {wave} is out: look, then resume", self.counted.waves + 1);
+            let why =
+                format!("wave {} of {wave} is out: look, then resume", self.counted.waves + 1);
             self.held = Some(recipient);
             self.counted.waves += 1;
             control::write(self.ledger, Fact::Counted, &self.counted)?;

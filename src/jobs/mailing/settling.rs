@@ -31,7 +31,9 @@ impl Sending<'_> {
             Became::Handed(Handed::Taken) => (State::Sent, String::new()),
             Became::Handed(Handed::Unknown(why)) => (State::InDoubt, why.to_owned()),
             Became::Handed(Handed::Refused(why)) => (State::Failed, why),
-            Became::Handed(Handed::Again(why)) if self.mailer.retries.most <= recipient.attempts => {
+            Became::Handed(Handed::Again(why))
+                if self.mailer.retries.most <= recipient.attempts =>
+            {
                 (State::Failed, why)
             }
             Became::Handed(Handed::Again(_)) => {

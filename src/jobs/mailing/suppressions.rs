@@ -62,7 +62,8 @@ fn read(path: &Path) -> Result<Named, JobError> {
         address if address.contains('@') => Some(address.to_lowercase().into()),
         id => Some(id.into()),
     };
-    let named: Vec<Box<str>> = text.trim_start_matches('\u{feff}').lines().filter_map(line).collect();
+    let named: Vec<Box<str>> =
+        text.trim_start_matches('\u{feff}').lines().filter_map(line).collect();
     let facts = (path.to_owned(), sha256(&bytes), named.len());
     Ok((named, facts))
 }

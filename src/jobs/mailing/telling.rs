@@ -61,7 +61,9 @@ impl Sending<'_> {
             (Wanted::Go | Wanted::Pause, None) => Doing::Finished,
         };
         let why = match (doing, self.counted.stopped_by) {
-            (Doing::StoppedByRule, Some(revision)) => format!("a suspension of revision {revision}"),
+            (Doing::StoppedByRule, Some(revision)) => {
+                format!("a suspension of revision {revision}")
+            }
             (Doing::Cancelled, _) => self.order.by.clone(),
             _ => String::new(),
         };

@@ -71,8 +71,7 @@ impl Template {
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, JobError> {
         let wrong = |what: String| JobError::Input { place: name.to_owned(), what };
         let text = std::str::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".to_owned()))?;
-        let file: File =
-            serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let file: File = serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
         let mailbox = |field: &str, text: &str| {
             text.parse::<Mailbox>()
                 .map_err(|error| wrong(format!("`{field}`: `{text}` is no address: {error}")))
@@ -131,10 +130,7 @@ impl Template {
     ///
     /// # Errors
     /// When it uses what this recipient has not, or costs too much. Tells no value.
-    pub(super) fn render(
-        &self,
-        value: impl Fn(&str) -> Option<Value>,
-    ) -> Result<Rendered, String> {
+    pub(super) fn render(&self, value: impl Fn(&str) -> Option<Value>) -> Result<Rendered, String> {
         let context = context(self.uses.iter().map(String::as_str), &value);
         let part = |name: &str| match self.parts.contains(&name) {
             false => Ok(None),
@@ -228,9 +224,10 @@ mod tests {
 
     #[test]
     fn values_are_escaped_in_html_alone_and_dotted_names_are_nested() {
-        let template =
-            template("text: 'Dear {{ first_name }} ({{ customer.id }})'\nhtml: '<p>{{ first_name }}'")
-                .unwrap();
+        let template = template(
+            "text: 'Dear {{ first_name }} ({{ customer.id }})'\nhtml: '<p>{{ first_name }}'",
+        )
+        .unwrap();
         let rendered = template.render(look).unwrap();
         assert_eq!(rendered.text, "Dear Zoë <b> (c-1)");
         assert_eq!(rendered.html.as_deref(), Some("<p>Zoë &lt;b&gt;"));
@@ -271,7 +268,10 @@ mod tests {
         for (text, expected) in [
             ("text: '{{ missing }}'", "undefined"),
             ("text: x\nunsubscribe: '{{ evil }}'", "one line"),
-            ("text: '{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}'", "fuel"),
+            (
+                "text: '{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}'",
+                "fuel",
+            ),
         ] {
             let told = template(text).unwrap().render(look).unwrap_err();
             assert!(told.contains(expected) && !told.contains("Bcc"), "{told}");

@@ -48,7 +48,13 @@ c-10,IE,NONE,Zoë,zoe@y.example,h6
         ),
         (
             Kind::Notify,
-            vec!["ann@x.example", "fr@x.example", "gap@x.example", "left@x.example", "zoe@y.example"],
+            vec![
+                "ann@x.example",
+                "fr@x.example",
+                "gap@x.example",
+                "left@x.example",
+                "zoe@y.example",
+            ],
             expected(&[
                 ("SENT @1", 5),
                 ("NOT_SENT DUPLICATE", 1),
@@ -116,7 +122,9 @@ fn marketing_stops_when_a_suspension_comes_and_a_service_message_goes_on() {
         assert_eq!(case.received().len() as u64, sent);
         let denied = case.reasons().get("NOT_SENT VENDOR_SUSPENDED@2").copied().unwrap_or_default();
         match kind {
-            Kind::Offer => assert!(20 <= sent && sent < 200 && sent + denied == 200, "{sent} {denied}"),
+            Kind::Offer => {
+                assert!(20 <= sent && sent < 200 && sent + denied == 200, "{sent} {denied}")
+            }
             Kind::Notify => assert_eq!((sent, denied), (200, 0)),
         }
     }

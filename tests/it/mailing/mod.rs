@@ -266,7 +266,8 @@ impl Case {
     pub(crate) fn reasons(&self) -> BTreeMap<String, u64> {
         let totals = self.looked().unwrap().totals().unwrap();
         let named = totals.into_iter().map(|((state, why), many)| {
-            let revision = if why.revision == 0 { String::new() } else { format!("@{}", why.revision) };
+            let revision =
+                if why.revision == 0 { String::new() } else { format!("@{}", why.revision) };
             (format!("{} {}{revision}", state.name(), why.reason), many)
         });
         named.collect()
@@ -291,4 +292,3 @@ pub(crate) fn received_in(folder: &Path) -> Vec<String> {
     all.sort();
     all
 }
-

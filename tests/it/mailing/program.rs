@@ -238,8 +238,11 @@ fn nothing_is_sent_that_is_not_what_two_people_signed() {
     fs::write(it.path("in.t.yaml"), template.replace("Dear", "Hello")).unwrap();
     refused("the template is not the one that was signed", 4);
     fs::write(it.path("in.t.yaml"), template).unwrap();
-    fs::write(it.path("m-1.mailing.json"), plan.replace("\"per_second\": 50", "\"per_second\": 5000"))
-        .unwrap();
+    fs::write(
+        it.path("m-1.mailing.json"),
+        plan.replace("\"per_second\": 50", "\"per_second\": 5000"),
+    )
+    .unwrap();
     refused("is not what was signed", 4);
     fs::write(it.path("m-1.mailing.json"), plan.replace("m-1", "m-2")).unwrap();
     refused("m-2", 3);
@@ -253,7 +256,11 @@ fn a_template_that_cannot_be_rendered_is_not_even_proposed() {
         (TEMPLATE.replace("first_name", "frist_name"), 2, "the audience has no such column"),
         (format!("{TEMPLATE}unsubscribe: https://x.example\n"), 2, "nobody can unsubscribe"),
         (TEMPLATE.replace("text: |", "body: |"), 1, "body"),
-        (TEMPLATE.replace("Dear {{ first_name }}", "{{ first_name / 2 }}"), 1, "cannot be rendered"),
+        (
+            TEMPLATE.replace("Dear {{ first_name }}", "{{ first_name / 2 }}"),
+            1,
+            "cannot be rendered",
+        ),
     ] {
         fs::write(it.path("in.t.yaml"), template).unwrap();
         let output = it.batch(&[
@@ -268,7 +275,10 @@ fn a_template_that_cannot_be_rendered_is_not_even_proposed() {
             "--ticket=T-1",
         ]);
         let told = stderr(&output);
-        assert!(told.contains(expected) && output.status.code() == Some(code), "{expected}: {told}");
+        assert!(
+            told.contains(expected) && output.status.code() == Some(code),
+            "{expected}: {told}"
+        );
     }
 }
 
@@ -320,7 +330,8 @@ fn who_is_in_doubt_is_written_to_again_by_choice_alone() {
     until("some are sent", || 4 <= mail.received().len());
     running.kill();
     // Nobody needs the server of the rules for a service message that was signed.
-    let output = it.batch(&["resume", "--ledger=l.db", "--retry-in-doubt", "--server=http://127.0.0.1:1"]);
+    let output =
+        it.batch(&["resume", "--ledger=l.db", "--retry-in-doubt", "--server=http://127.0.0.1:1"]);
     let told = stderr(&output);
     assert!(output.status.success() && told.contains("in doubt are tried again"), "{told}");
     assert_eq!((it.recipients("sent"), it.recipients("in_doubt")), (40, 0));
@@ -366,7 +377,7 @@ fn once_a_suspension_is_enforced_no_marketing_leaves_any_more() {
     let mut running = it.start(&it.sending(&[&way, "--smtp-plaintext"]));
     until("some are sent", || 20 <= mail.received().len());
     let told = it.server.by_two_waiting(
-        &["suspend", "offer", "kis-12m", "--reason=r", "--ticket=T-2", "--actions=OFFER"],
+        &["suspend", "offer", "kis-12m", "--reason=r", "--ticket=T-2", "--author=ann"],
         &["--wait=20s"],
     );
     assert_eq!(told["enforcement"]["state"], "ENFORCED", "{told}");

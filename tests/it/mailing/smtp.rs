@@ -37,7 +37,8 @@ fn named(names: &[&str]) -> String {
 
 #[test]
 fn each_answer_of_the_server_is_an_outcome_and_nobody_is_asked_twice() {
-    let names = ["ann", "once-1", "again-1", "gone-1", "full-1", "dropped-1", "cut-1", "slow-1", "zoe"];
+    let names =
+        ["ann", "once-1", "again-1", "gone-1", "full-1", "dropped-1", "cut-1", "slow-1", "zoe"];
     let mut case = Case::new(&named(&names), Kind::Offer);
     let server = MailServer::start(case.folder.path(), &[]);
     by_smtp(&mut case, &server, 2);
@@ -51,7 +52,8 @@ fn each_answer_of_the_server_is_an_outcome_and_nobody_is_asked_twice() {
     ];
     let expected: BTreeMap<_, _> = expected.map(|(name, many)| (name.to_owned(), many)).into();
     assert_eq!(case.reasons(), expected);
-    let got = ["ann", "dropped-1", "once-1", "slow-1", "zoe"].map(|name| (format!("{name}@x.example"), 1));
+    let got = ["ann", "dropped-1", "once-1", "slow-1", "zoe"]
+        .map(|name| (format!("{name}@x.example"), 1));
     assert_eq!(server.by_addressee(), got.into());
     let (ledger, key) = case.ledger();
     let lists = lists(&case.source, &case.plan, &ledger, &key).unwrap();
@@ -82,7 +84,8 @@ fn a_server_that_dies_is_waited_for_and_whoever_was_in_hand_is_in_doubt() {
 #[test]
 fn a_mailing_pauses_when_too_many_are_refused_in_a_row() {
     let names: Vec<_> = (0..10).map(|n| format!("gone-{n}")).collect();
-    let mut case = Case::new(&named(&names.iter().map(String::as_str).collect::<Vec<_>>()), Kind::Notify);
+    let mut case =
+        Case::new(&named(&names.iter().map(String::as_str).collect::<Vec<_>>()), Kind::Notify);
     let server = MailServer::start(case.folder.path(), &[]);
     by_smtp(&mut case, &server, 1);
     case.patience = Patience(4);
@@ -95,7 +98,9 @@ fn a_mailing_pauses_when_too_many_are_refused_in_a_row() {
 
 #[test]
 fn one_domain_is_written_to_no_faster_than_was_signed() {
-    let row = |n: usize| format!("c-{n},GB,NONE,N,n{n}@{}.example,\n", if n < 6 { "slow" } else { "fast" });
+    let row = |n: usize| {
+        format!("c-{n},GB,NONE,N,n{n}@{}.example,\n", if n < 6 { "slow" } else { "fast" })
+    };
     let mut case = Case::new(&(0..40).map(row).collect::<String>(), Kind::Notify);
     let server = MailServer::start(case.folder.path(), &[]);
     by_smtp(&mut case, &server, 2);
@@ -115,12 +120,8 @@ fn mail_leaves_over_tls_or_not_at_all() {
     let (certificate_file, key_file) = (folder.join("c.pem"), folder.join("k.pem"));
     fs::write(&certificate_file, certificate.cert.pem()).unwrap();
     fs::write(&key_file, certificate.signing_key.serialize_pem()).unwrap();
-    let tls = [
-        "--certificate",
-        certificate_file.to_str().unwrap(),
-        "--key",
-        key_file.to_str().unwrap(),
-    ];
+    let tls =
+        ["--certificate", certificate_file.to_str().unwrap(), "--key", key_file.to_str().unwrap()];
     let server = MailServer::start(&folder, &tls);
     // Who does not trust the certificate sends nothing, and waits.
     let strange = way(&server, Privacy::StartTls);
@@ -162,7 +163,11 @@ fn a_message_has_one_id_however_often_it_is_made_and_a_way_to_unsubscribe() {
     assert_eq!(case.send(), Ending::Over);
     let received = server.received();
     let [message] = received.as_slice() else { panic!("{received:?}") };
-    assert!(message.id.ends_with("@bank.example>") && message.id.len() == 2 + 32 + 13, "{}", message.id);
+    assert!(
+        message.id.ends_with("@bank.example>") && message.id.len() == 2 + 32 + 13,
+        "{}",
+        message.id
+    );
     let now = *case.clock.0.lock().unwrap();
     let messages = preview(&case.source, &case.plan, &case.template, now, 1).unwrap();
     let text = &messages[0];
