@@ -11,7 +11,7 @@ build: ## Build the release binary, target/release/offergate.
 	cargo build --locked --release
 
 test: ## Install what the tests need, if it is missing, and run all of them.
-	@tests/tools/setup.sh python buf strace redis oidc promtool
+	@tests/tools/setup.sh python buf strace redis oidc promtool smtp
 	@tests/tools/test.sh
 
 model: ## Try everything that can happen to the barrier, in a small world.

@@ -138,20 +138,7 @@ impl Question<'_> {
 
 impl Work<'_, '_> {
     fn csv(&mut self, record: &ByteRecord, place: usize) -> Result<(), String> {
-        let columns = self.question.columns;
-        if record.len() != columns.len() {
-            return Err(format!("has {} fields, and the header {}", record.len(), columns.len()));
-        }
-        let cells: Result<Vec<_>, String> = record
-            .iter()
-            .zip(columns)
-            .map(|(bytes, column)| match std::str::from_utf8(bytes) {
-                Ok("") => Ok(Cell::Absent),
-                Ok(text) => Ok(Cell::Plain(text.into())),
-                Err(_) => Err(format!("`{column}` is not UTF-8")),
-            })
-            .collect();
-        self.table(&cells?, place)
+        self.table(&cells(record, self.question.columns)?, place)
     }
 
     /// A row of a file that has columns.
@@ -266,8 +253,25 @@ impl Work<'_, '_> {
     }
 }
 
+/// The cells of a row of CSV.
+pub(super) fn cells<'r>(
+    record: &'r ByteRecord,
+    columns: &[String],
+) -> Result<Vec<Cell<'r>>, String> {
+    if record.len() != columns.len() {
+        return Err(format!("has {} fields, and the header {}", record.len(), columns.len()));
+    }
+    let cells =
+        record.iter().zip(columns).map(|(bytes, column)| match std::str::from_utf8(bytes) {
+            Ok("") => Ok(Cell::Absent),
+            Ok(text) => Ok(Cell::Plain(text.into())),
+            Err(_) => Err(format!("`{column}` is not UTF-8")),
+        });
+    cells.collect()
+}
+
 /// Reads a row, with what the mapping says of every row.
-fn row<'r>(
+pub(super) fn row<'r>(
     given: impl Iterator<Item = (&'r str, &'r Cell<'r>)>,
     constants: &'r [(&'r str, Cell<'r>)],
 ) -> Result<Row<'r>, String> {

@@ -1,4 +1,5 @@
-//! Batch jobs: many decisions over a file, by the same `decide` and the same rules as every check.
+//! Batch jobs: many decisions over a file, by the same `decide` and the same rules as every check; and
+//! mailings ([`mailing`]), which decide each send when it is sent.
 //!
 //! `decide` for a file: [`Pinned`] takes the rules of one revision from a server, [`run()`] goes once over
 //! the file, and whoever calls it watches the rules and publishes the files ([`Finished::publish`]).
@@ -16,6 +17,8 @@ mod field;
 mod format;
 mod input;
 mod json;
+#[cfg(feature = "mail")]
+pub mod mailing;
 mod mapping;
 mod output;
 #[cfg(feature = "parquet")]

@@ -141,6 +141,21 @@ impl<'a> Row<'a> {
 }
 
 impl<'a> Cell<'a> {
+    /// The same value, for longer than the file's bytes are held.
+    #[cfg(feature = "mail")]
+    pub(super) fn into_owned(self) -> Cell<'static> {
+        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        match self {
+            Self::Absent => Cell::Absent,
+            Self::Null => Cell::Null,
+            Self::Plain(text) => Cell::Plain(owned(text)),
+            Self::Text(text) => Cell::Text(owned(text)),
+            Self::Number(number, text) => Cell::Number(number, owned(text)),
+            Self::Bool(value) => Cell::Bool(value),
+            Self::Other(text) => Cell::Other(owned(text)),
+        }
+    }
+
     fn is_said(&self) -> bool {
         !matches!(self, Self::Absent | Self::Null)
     }

@@ -39,8 +39,11 @@ mod footprints;
 mod hot;
 mod identity;
 mod laws;
-mod operations;
+mod ledger_conformance;
+#[cfg(feature = "mail")]
+mod mailing;
 mod mailings;
+mod operations;
 mod permits;
 mod random;
 mod redis_failover;

@@ -2,8 +2,8 @@
 # Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
 # into a folder of its own below target/, so that nothing outside this clone is touched.
 #
-#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc] [deploy] [promtool]
-#       [sbom]
+#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc] [smtp] [deploy]
+#       [promtool] [sbom]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -55,6 +55,10 @@ setup_python() { # A client that this project did not write.
 
 setup_oidc() { # An issuer of tokens that this project did not write.
     pip_install oidc-provider-mock==0.3.4
+}
+
+setup_smtp() { # A mail server that this project did not write.
+    pip_install aiosmtpd==1.4.6
 }
 
 setup_linters() {
