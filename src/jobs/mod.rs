@@ -2,11 +2,14 @@
 //!
 //! `decide` for a file: [`Pinned`] takes the rules of one revision from a server, [`run()`] goes once over
 //! the file, and whoever calls it watches the rules and publishes the files ([`Finished::publish`]).
-//! A row goes through `input` (reads chunks), `row` (what its values say), `decide`, `encode` and `output`.
+//! A row goes through `input` (reads chunks), `memo` (was the same decided already?), `row` (what its values
+//! say), `decide`, `encode` and `output`. [`sample()`] makes a file of people who do not exist.
 //!
 //! Invariants: nothing half-written ever stands under an output's name; every row is in the output or
 //! among the rejects; equal input, revision and instant give equal bytes.
 
+mod answer;
+mod csv_blocks;
 mod decide;
 mod encode;
 mod error;
@@ -15,15 +18,23 @@ mod format;
 mod input;
 mod json;
 mod mapping;
+mod memo;
 mod output;
 #[cfg(feature = "parquet")]
 mod parquet;
+#[cfg(feature = "parquet")]
+mod parquet_rows;
+#[cfg(feature = "parquet")]
+mod parquet_write;
 mod pinned;
+mod question;
 mod row;
 mod run;
+mod sample;
 mod shard;
 mod summary;
 mod target;
+mod turns;
 
 pub use error::JobError;
 pub use format::{Format, is_standard};
@@ -31,6 +42,7 @@ pub use input::{Counters, InputFacts};
 pub use mapping::Mapping;
 pub use pinned::Pinned;
 pub use run::{Finished, Job, Run, run};
+pub use sample::{Sample, SampleSummary, rates as sample_rates, run as sample};
 pub use shard::Shard;
 pub use summary::{OfferCounts, Summary, merge};
 pub use target::write_file;
