@@ -17,6 +17,7 @@ mod audit_tampering;
 mod bank;
 mod batch;
 mod batch_moves;
+mod batch_sample;
 #[path = "../chaos/tested.rs"]
 mod chaos;
 mod cli;
