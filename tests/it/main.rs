@@ -25,6 +25,7 @@ mod cli_fleet;
 mod cli_kill;
 mod cli_serve;
 mod cli_two_people;
+mod clients;
 mod decision_asking;
 mod decision_log;
 mod decision_replay;
