@@ -31,6 +31,7 @@ mod decision_log;
 mod decision_replay;
 mod decision_tampering;
 mod directions;
+mod drill;
 mod emergencies;
 mod faults;
 mod hot;
