@@ -37,6 +37,11 @@ MOST_KEPT = 10_000
 LONGEST_PAUSE = 5.0
 
 
+def now():
+    """Seconds on a clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Answer(NamedTuple):
     """Whether to show an offer, why, and who said so: `server`, `cache` or `nobody`."""
 
@@ -87,13 +92,13 @@ class Offers:
             with self._lock:
                 kept = self._kept.get(key)
             # The clock is read after the entry: an answer is never used past its end.
-            if kept and time.monotonic() < kept.until:
+            if kept and now() < kept.until:
                 return kept.answer._replace(source="cache")
-        if time.monotonic() < self._pause_until:
+        if now() < self._pause_until:
             return self._told(offer, Answer(False, "RESOURCE_EXHAUSTED", "nobody"))
         # Before the call: however long it takes, and whatever this machine's clock shows, the answer
         # is not kept for longer than the server meant.
-        sent = time.monotonic()
+        sent = now()
         try:
             decision = self._stub.CheckEligibility(request, timeout=DEADLINE).decision
         except grpc.RpcError as error:
@@ -128,7 +133,7 @@ class Offers:
             info = error_details_pb2.RetryInfo()
             if detail.Unpack(info):
                 pause = info.retry_delay.ToNanoseconds() / 1e9
-                self._pause_until = time.monotonic() + min(pause, LONGEST_PAUSE)
+                self._pause_until = now() + min(pause, LONGEST_PAUSE)
 
     def _told(self, offer, answer, decision=None):
         # The decision's id leads to everything about it, the customer included, for those who may see it.

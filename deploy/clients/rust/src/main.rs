@@ -6,6 +6,7 @@
 //! The header `Offergate-Token` of a request asks for rules that are at least as new as that token. It
 //! answers 200 whatever happens to Offergate: a page without an offer is a page, an error is none.
 
+mod clock;
 mod offers;
 mod proto;
 mod retry;

@@ -3,6 +3,7 @@
 //! What must stay true: only `ELIGIBLE` shows an offer. An error, a deadline, an answer that cannot tell
 //! and an answer that has run out all hide it. No customer's id is in a log line.
 
+use crate::clock;
 use crate::proto::eligibility_service_client::EligibilityServiceClient;
 use crate::proto::{
     Action, CheckEligibilityRequest, Consistency, Customer, Decision, Outcome, consistency,
@@ -12,7 +13,7 @@ use prost::Message as _;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -36,8 +37,8 @@ pub(crate) struct Answer {
 /// An answer that still holds, and when its question was sent.
 #[derive(Debug)]
 struct Kept {
-    sent: Instant,
-    until: Instant,
+    sent: Duration,
+    until: Duration,
     answer: Answer,
 }
 
@@ -46,7 +47,7 @@ struct Kept {
 pub(crate) struct Offers {
     retries: Retries,
     kept: Mutex<HashMap<Vec<u8>, Kept>>,
-    pause_until: Mutex<Option<Instant>>,
+    pause_until: Mutex<Duration>,
 }
 
 impl Offers {
@@ -83,12 +84,12 @@ impl Offers {
                 }
             }
         }
-        if lock(&self.pause_until).is_some_and(|until| Instant::now() < until) {
+        if clock::now() < *lock(&self.pause_until) {
             return told(offer, hidden(Code::ResourceExhausted), None);
         }
         // Before the call: however long it takes, and whatever this machine's clock shows, the answer is
         // not kept for longer than the server meant.
-        let sent = Instant::now();
+        let sent = clock::now();
         let asked = self.retries.call(&request, DEADLINE, |server, request| async move {
             EligibilityServiceClient::new(server).check_eligibility(request).await
         });
@@ -107,11 +108,11 @@ impl Offers {
 
     fn kept(&self, key: &[u8]) -> Option<Answer> {
         let kept = lock(&self.kept);
-        let found = kept.get(key).filter(|kept| Instant::now() < kept.until)?;
+        let found = kept.get(key).filter(|kept| clock::now() < kept.until)?;
         Some(Answer { source: "cache", ..found.answer.clone() })
     }
 
-    fn read(&self, key: Vec<u8>, sent: Instant, decision: &Decision) -> Answer {
+    fn read(&self, key: Vec<u8>, sent: Duration, decision: &Decision) -> Answer {
         let bare = |name: &str, prefix: &str| name.trim_start_matches(prefix).to_owned();
         let outcome = decision.outcome();
         let reasons =
@@ -140,7 +141,7 @@ impl Offers {
     fn note_pause(&self, status: &Status) {
         let pause = status.get_details_retry_info().and_then(|info| info.retry_delay);
         if let (Code::ResourceExhausted, Some(pause)) = (status.code(), pause) {
-            *lock(&self.pause_until) = Some(Instant::now() + pause.min(LONGEST_PAUSE));
+            *lock(&self.pause_until) = clock::now() + pause.min(LONGEST_PAUSE);
         }
     }
 }
