@@ -9,9 +9,9 @@ const PROMISES: [&str; 8] = [
     "the copy has all that was in effect",
     "nothing in it was altered",
     "the store stands where the replica stood",
-    "it is intact, and signed",
     "what was enforced before the loss holds on every replica",
     "a change is enforced on all three",
+    "it is intact, and signed",
     "what is suspended was never answered ELIGIBLE",
     "nothing was, while nobody knew the newest rules",
 ];
