@@ -34,6 +34,7 @@ mod directions;
 mod drill;
 mod emergencies;
 mod faults;
+mod formats;
 mod hot;
 mod identity;
 mod laws;
