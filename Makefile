@@ -1,7 +1,7 @@
 # Thin: what a target does is in the script it calls, or in cargo.
 # `make help` lists the targets.
 
-.PHONY: help build test model model-large chaos chaos-bugs attacks check bench fuzz demo-cluster proto-image clean
+.PHONY: help build test model model-large chaos chaos-bugs attacks check bench fuzz demo-cluster drill proto-image clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -48,6 +48,11 @@ demo-cluster: ## Three replicas, a suspension, and a store whose primary is kill
 	@tests/tools/setup.sh redis
 	cargo build --locked
 	@deploy/demo/cluster.sh
+
+drill: ## Lose a Redis whole, restore it from a journal: a timeline. DRILL_RECORDS=100000: a long history.
+	@tests/tools/setup.sh redis
+	cargo build --locked
+	@python3 deploy/demo/drill.py
 
 .PHONY: reproducible sbom advisories
 

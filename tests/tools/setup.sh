@@ -50,7 +50,7 @@ pip_install() {
 }
 
 setup_python() { # A client that this project did not write.
-    pip_install grpcio==1.85.1 grpcio-tools==1.85.1
+    pip_install grpcio==1.85.1 grpcio-tools==1.85.1 grpcio-status==1.85.1
 }
 
 setup_oidc() { # An issuer of tokens that this project did not write.
