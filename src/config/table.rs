@@ -6,8 +6,8 @@ use super::read::{
 };
 use super::setting::{DefaultValue, Setting};
 use super::{
-    Anonymous, DecisionLogSettings, EventSettings, IdentitySettings, LoadSettings, LogFormat, Secret,
-    Settings, StoreLocation, decision_log, events, limits,
+    Anonymous, DecisionLogSettings, EventSettings, IdentitySettings, LoadSettings, LogFormat,
+    Secret, Settings, StoreLocation, decision_log, events, limits,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

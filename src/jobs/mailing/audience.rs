@@ -127,7 +127,8 @@ impl Source {
     /// # Errors
     /// When it cannot be read.
     pub fn columns(&self) -> Result<Vec<String>, JobError> {
-        let columns = Input::open(&self.path, self.format, true, Size::OF_TEXT, &Arc::default())?.columns;
+        let columns =
+            Input::open(&self.path, self.format, true, Size::OF_TEXT, &Arc::default())?.columns;
         self.mapping.check_fields(&columns)?;
         Ok(columns)
     }
@@ -153,7 +154,8 @@ impl Source {
         naming: &Naming<'_>,
         to: &SyncSender<Vec<Recipient>>,
     ) -> Result<Option<Audience>, JobError> {
-        let mut input = Input::open(&self.path, self.format, false, Size::OF_TEXT, &Arc::default())?;
+        let mut input =
+            Input::open(&self.path, self.format, false, Size::OF_TEXT, &Arc::default())?;
         let columns: Arc<[String]> = input.columns.clone().into();
         while let Some(chunk) = input.next()? {
             if to.send(naming.recipients(chunk, &columns)).is_err() {
