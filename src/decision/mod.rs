@@ -21,6 +21,7 @@ mod facts;
 mod findings;
 mod footprint;
 mod ownership;
+mod rows;
 mod scope;
 mod snapshot;
 mod terms;
