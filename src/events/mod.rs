@@ -210,7 +210,7 @@ impl Events {
             Err(error) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 // One line for the first failure of an event, and then for every tenth.
-                if attempts % 10 == 0 {
+                if attempts.is_multiple_of(10) {
                     let (attempts, why) = (attempts + 1, &error);
                     tracing::warn!(id, attempts, %why, "The receiver did not take an event; it stays");
                 }

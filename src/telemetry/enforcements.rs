@@ -19,8 +19,7 @@ pub struct Enforcements {
 }
 
 impl Enforcements {
-    /// Shows `offergate_enforcement_duration_seconds{reached}`, all of `reached` from zero on where it can
-    /// be said beforehand, and `offergate_enforcement_pending`.
+    /// Shows `offergate_enforcement_duration_seconds{reached}` and `offergate_enforcement_pending`.
     pub(super) fn register(meter: &Meter) -> Self {
         let durations = meter
             .f64_histogram("offergate.enforcement.duration")
