@@ -110,7 +110,7 @@ pub(super) struct Args {
 
     /// Send nothing in these hours, such as 21:00-08:00, in the time zone of --zone
     #[arg(long, value_name = "HH:MM-HH:MM", help_heading = "Schedule", requires = "zone")]
-    quiet: Option<String>,
+    quiet_hours: Option<String>,
 
     /// Where the frozen mailing is written, for `batch send` [default: NAME.mailing.json]
     #[arg(long, value_name = "FILE")]
@@ -160,7 +160,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         source(&args.audience, args.audience_format, args.map.as_deref())?;
     let template = template(&args.template)?;
     let read = |flag, text: &String| args.zone.read(flag, text);
-    let quiet = match (&args.quiet, args.zone.name()) {
+    let quiet = match (&args.quiet_hours, args.zone.name()) {
         (Some(hours), Some(zone)) => Some(Quiet::parse(hours, zone).map_err(Failure::usage)?),
         _ => None,
     };

@@ -42,23 +42,24 @@ impl Judge<'_> {
         };
         let Ok(values) = &recipient.values else { return Err(unreadable()) };
         let constants = self.mapping.constants();
+        // Why not, and by which suspensions; nothing for who may be written to.
         let asked = |rules: &Rules, at| {
             let request = self.request(values, &constants, rules)?;
             let decision = decide(&request, &rules.snapshot, at);
+            if decision.outcome == Outcome::Eligible {
+                return Ok(None);
+            }
             let names = decision.suspensions.iter();
             let names: Vec<_> = names.map(|it| it.suspension.id.to_string()).collect();
             let reasons: Vec<_> = decision.reasons.iter().map(ToString::to_string).collect();
-            Ok::<_, String>((decision.outcome, reasons.join(" "), names))
+            Ok::<_, String>(Some((reasons.join(" "), names)))
         };
-        let Ok((outcome, reason, suspensions)) = asked(rules, now) else {
-            return Err(unreadable());
-        };
-        if outcome == Outcome::Eligible {
-            return Ok(());
-        }
+        let Ok(answer) = asked(rules, now) else { return Err(unreadable()) };
+        let Some((reason, suspensions)) = answer else { return Ok(()) };
         let was_suspended = match &self.start {
             Some((start, at)) if !suspensions.is_empty() => match asked(start, *at) {
-                Ok((_, _, before)) => suspensions.iter().all(|name| before.contains(name)),
+                Ok(Some((_, before))) => suspensions.iter().all(|name| before.contains(name)),
+                Ok(None) => false,
                 Err(_) => true,
             },
             _ => true,

@@ -177,7 +177,8 @@ fn context<'u>(
                 return self.value;
             }
             let inner = self.inner.into_iter();
-            Some(inner.filter_map(|(name, node)| Some((name, node.into_value()?))).collect())
+            let pairs = inner.filter_map(|(name, node)| Some((name, node.into_value()?)));
+            Some(Value::from_pairs(pairs))
         }
     }
     let mut root = Node::default();
@@ -188,7 +189,7 @@ fn context<'u>(
         }
         node.value = value(name);
     }
-    root.into_value().unwrap_or_else(|| Value::from_iter(std::iter::empty::<(String, Value)>()))
+    root.into_value().unwrap_or_else(|| Value::from_pairs(std::iter::empty::<(String, Value)>()))
 }
 
 /// What is wrong, and on which line; never a value.

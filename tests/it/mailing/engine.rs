@@ -38,7 +38,7 @@ c-10,IE,NONE,Zoë,zoe@y.example,h6
                 ("SENT @1", 2),
                 ("NOT_SENT DUPLICATE", 1),
                 ("NOT_SENT COUNTRY_NOT_SERVED@1", 1),
-                ("NOT_SENT ATTRIBUTE_MISSING:holding.status@1", 1),
+                ("NOT_SENT ATTRIBUTE_MISSING:holding@1", 1),
                 ("NOT_SENT BOUNCED", 1),
                 ("NOT_SENT UNSUBSCRIBED", 1),
                 ("NOT_SENT ADDRESS_MISSING", 1),
