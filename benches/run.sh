@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Measures decisions, what telemetry costs, the server under load, the suspension barrier, fail-overs,
-# mutual TLS, the decision log, the verifying of a log, batch jobs, and mailings. Takes some minutes, and means
-# something only on a machine that does nothing else.
+# mutual TLS, the decision log, the verifying of a log, batch jobs, mailings, overload and attacks. Takes some
+# minutes, and means something only on a machine that does nothing else.
 #
 #   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [verify] [batch] [mailing]
+#       [overload] [attacks]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -55,7 +56,17 @@ measure_mailing() {
     python3 benches/mailing.py
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions verify batch mailing
+measure_overload() {
+    cargo build --locked --release --bin offergate
+    python3 benches/overload.py
+}
+
+measure_attacks() {
+    cargo build --locked --release --bin offergate
+    python3 benches/attacks.py
+}
+
+[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions verify batch mailing overload attacks
 for part in "$@"; do
     "measure_$part"
 done

@@ -12,6 +12,7 @@
 //! - [`replica`]: the newest snapshot, and how fresh it is.
 //! - [`recorder`]: writes decisions down, without holding up a check.
 //! - [`service`]: the use cases.
+//! - [`events`]: what people must hear of, sent to their own systems.
 //! - [`identity`]: who calls: certificates, tokens, and the table of principals.
 //! - [`wire`]: generated protobuf types and their conversion to and from the domain.
 //! - [`client`]: a typed client of a running server.
@@ -28,6 +29,7 @@ pub mod clock;
 pub mod config;
 pub mod decision;
 pub mod domain;
+pub mod events;
 pub mod grpc;
 pub mod http;
 pub mod identity;

@@ -27,8 +27,7 @@ pub(super) enum Exit {
     Unreachable = 5,
     /// The change was made, and was not known to be enforced when time ran out.
     NotEnforced = 6,
-    /// A signal ended it, in order.
-    #[cfg_attr(not(feature = "mail"), expect(dead_code, reason = "a mailing can be interrupted"))]
+    /// It was told to stop by SIGINT or SIGTERM, and did.
     Interrupted = 130,
 }
 

@@ -169,7 +169,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    fn read<T>(&'a self, parse: impl FnOnce(&'a str) -> Option<T>) -> Attribute<T> {
+    pub(super) fn read<T>(&'a self, parse: impl FnOnce(&'a str) -> Option<T>) -> Attribute<T> {
         if !self.is_said() {
             return Attribute::Missing;
         }
@@ -259,10 +259,12 @@ fn set_part<'a>(holding: &mut Holding<'a>, part: Part, cell: &'a Cell<'a>) {
     }
 }
 
-fn day(text: &str) -> Option<Date> {
+/// A day, as a request spells it.
+pub(super) fn day(text: &str) -> Option<Date> {
     instant::parse_day(text).ok()
 }
 
-fn time(text: &str) -> Option<Timestamp> {
+/// An instant, as a request spells it.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
     instant::parse(text, None).ok()
 }

@@ -12,6 +12,7 @@ use crate::replica::{Barrier, BootTime, Follower, Terms, Verdict};
 use crate::store::{
     Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting, Standing, StoreError,
 };
+use crate::telemetry::Enforcements;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -50,6 +51,16 @@ pub enum Reached {
     Durable,
     /// And no replica answers from before it any more, and no holder of a permit acts from before it.
     Enforced,
+}
+
+impl Reached {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Committed => "COMMITTED",
+            Self::Durable => "DURABLE",
+            Self::Enforced => "ENFORCED",
+        }
+    }
 }
 
 /// How far one replica is with a change.
@@ -94,6 +105,21 @@ impl Service {
     ) -> Result<Enforcement, ServiceError> {
         let began = self.clock.boot();
         let _place = self.waits.try_acquire().map_err(|_| ServiceError::TooManyWaits)?;
+        let measured = self.enforcements.get().map(Enforcements::begin);
+        let ended = self.wait_for(awaited, began, limit).await;
+        if let Some(measured) = measured {
+            let reached = ended.as_ref().map_or("FAILED", |ended| ended.reached.name());
+            measured.ended(reached, self.clock.boot().saturating_sub(began));
+        }
+        ended
+    }
+
+    async fn wait_for(
+        &self,
+        awaited: Awaited,
+        began: BootTime,
+        limit: Duration,
+    ) -> Result<Enforcement, ServiceError> {
         let place = in_time(limit, self.place_of(awaited)).await?;
         match &self.follower {
             None => Ok(self.enforced_here(&place, began, limit).await),

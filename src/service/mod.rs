@@ -32,6 +32,7 @@ mod refusal;
 mod refused;
 mod replay;
 mod sentences;
+mod standing;
 mod suspend;
 
 pub use answer::Answer;
@@ -75,7 +76,7 @@ use crate::domain::{Outcome, ReasonCode, Revision, RuleSet, Timestamp};
 use crate::recorder::Recorder;
 use crate::replica::{Follower, InstallError, MOST_PERMITS, Replica};
 use crate::store::RuleStore;
-use crate::telemetry::Decisions;
+use crate::telemetry::{Decisions, Enforcements};
 use instants::Floor;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -122,6 +123,8 @@ pub struct Service {
     recorder: OnceLock<Arc<Recorder>>,
     /// A place for one who reads the decision log.
     readings: Semaphore,
+    /// What measures waits, if they are.
+    enforcements: OnceLock<Enforcements>,
 }
 
 /// Why a service cannot start.
@@ -222,12 +225,18 @@ impl Service {
             audit: audit::AuditLog::default(),
             recorder: OnceLock::new(),
             readings: Semaphore::new(1),
+            enforcements: OnceLock::new(),
         })
     }
 
     /// Hands every decision to this recorder from now on. The first one given stays.
     pub fn record_with(&self, recorder: Arc<Recorder>) {
         let _ = self.recorder.set(recorder);
+    }
+
+    /// Measures with this how long changes take to be enforced. The first one given stays.
+    pub fn measure_with(&self, enforcements: Enforcements) {
+        let _ = self.enforcements.set(enforcements);
     }
 
     /// The rules held now.

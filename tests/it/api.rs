@@ -2,10 +2,11 @@
 
 mod checks;
 mod doubt;
-mod frames;
+pub(crate) mod frames;
 mod limits;
 mod messages;
 mod outage;
 mod people;
+mod rates;
 mod roles;
 mod server;

@@ -35,6 +35,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    // What people must hear of is in the records, and in what the rules hit.
+    ("events", &["service", "decision", "clock", "domain", "telemetry"]),
     ("identity", &["clock", "domain", "telemetry"]),
     ("wire", &["domain"]),
     ("client", &["wire", "domain"]),
@@ -55,6 +57,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "decision",
             "domain",
+            "events",
             "grpc",
             "http",
             "identity",

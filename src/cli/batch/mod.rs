@@ -3,12 +3,14 @@
 mod decide;
 #[cfg(feature = "mail")]
 mod files;
+mod interrupt;
 mod merge;
 mod progress;
 #[cfg(feature = "mail")]
 mod propose;
 #[cfg(feature = "mail")]
 mod report;
+mod sample;
 #[cfg(feature = "mail")]
 mod send;
 #[cfg(feature = "mail")]
@@ -18,9 +20,10 @@ mod settings;
 
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use crate::jobs::JobError;
+use crate::jobs::{Format, JobError};
 use crate::ledger::LedgerError;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// Decide for whole files of customers, and write to each of them once
 #[derive(Debug, clap::Args)]
@@ -49,6 +52,15 @@ enum BatchCommand {
     Report(report::ReportArgs),
     #[cfg(feature = "mail")]
     Erase(report::EraseArgs),
+    Sample(sample::Args),
+}
+
+/// The form of a file.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum FormatArg {
+    Csv,
+    Jsonl,
+    Parquet,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
@@ -71,13 +83,19 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         BatchCommand::Report(args) => report::report(args, output),
         #[cfg(feature = "mail")]
         BatchCommand::Erase(args) => report::erase(args, output),
+        BatchCommand::Sample(args) => sample::run(args, output),
     }
 }
 
-/// Lets `batch decide` have its file named by `--output`, as a batch job's users expect, where every other
+/// The jobs whose file is named by `--output`.
+const WRITE_FILES: [&str; 2] = ["decide", "sample"];
+
+/// Lets a job that writes a file have it named by `--output`, as a batch job's users expect, where every other
 /// command means the form of what it prints: there it is `--to`, and nothing is printed.
 pub(super) fn spelled(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let start = arguments.windows(2).position(|two| two == ["batch", "decide"]);
+    let start = arguments.array_windows().position(|[batch, job]| {
+        batch == "batch" && WRITE_FILES.iter().any(|writes| job == writes)
+    });
     for argument in arguments.iter_mut().skip(start.unwrap_or(usize::MAX)) {
         let Some(text) = argument.to_str() else { continue };
         match text.strip_prefix("--output") {
@@ -87,6 +105,21 @@ pub(super) fn spelled(mut arguments: Vec<OsString>) -> Vec<OsString> {
         }
     }
     arguments
+}
+
+/// A file and its form, by its name where nobody said.
+fn form(path: &Path, stated: Option<FormatArg>) -> Result<(PathBuf, Format), Failure> {
+    let stated = stated.map(|stated| match stated {
+        FormatArg::Csv => Format::Csv,
+        FormatArg::Jsonl => Format::Jsonl,
+        FormatArg::Parquet => Format::Parquet,
+    });
+    Format::of(path, stated).map(|format| (path.to_owned(), format)).map_err(failed)
+}
+
+/// How many threads work, unless somebody says otherwise.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// How a job's error ends the command.
@@ -137,6 +170,7 @@ mod tests {
                 "offergate batch decide --output-format csv",
                 "offergate batch decide --output-format csv",
             ),
+            ("offergate batch sample --output -", "offergate batch sample --to -"),
             ("offergate batch merge --output json", "offergate batch merge --output json"),
             ("offergate status --output json", "offergate status --output json"),
         ] {

@@ -6,14 +6,15 @@
 //! Invariant: the same file and key give the same recipients, at the same places. An audience is used only
 //! if it is the very file that was signed.
 
-use crate::jobs::decide::{cells, row};
+use crate::jobs::csv_blocks::{Record, Records};
 use crate::jobs::error::JobError;
 use crate::jobs::format::Format;
-use crate::jobs::input::{Chunk, Counters, Input, Rows};
+use crate::jobs::input::{Chunk, Counters, Input, Rows, Size};
 use crate::jobs::json::Members;
 use crate::jobs::mailing::plan::{Audience, Once, Plan};
 use crate::jobs::mailing::template::is;
 use crate::jobs::mapping::Mapping;
+use crate::jobs::question::row;
 use crate::jobs::row::{Cell, Row};
 use crate::ledger::{LedgerKey, PROOFS, Place, Tag};
 use lettre::Address;
@@ -126,7 +127,8 @@ impl Source {
     /// # Errors
     /// When it cannot be read.
     pub fn columns(&self) -> Result<Vec<String>, JobError> {
-        let columns = Input::open(&self.path, self.format, true, &Arc::default())?.columns;
+        let columns =
+            Input::open(&self.path, self.format, true, Size::OF_TEXT, &Arc::default())?.columns;
         self.mapping.check_fields(&columns)?;
         Ok(columns)
     }
@@ -139,7 +141,7 @@ impl Source {
         if crate::jobs::format::is_standard(&self.path) {
             return Err(JobError::Usage("an audience is a file, which is read again".to_owned()));
         }
-        let mut input = Input::open(&self.path, self.format, false, counters)?;
+        let mut input = Input::open(&self.path, self.format, false, Size::OF_TEXT, counters)?;
         while input.next()?.is_some() {}
         let facts = input.facts()?;
         Ok(Audience { sha256: facts.sha256, bytes: facts.bytes, rows: facts.rows })
@@ -152,7 +154,8 @@ impl Source {
         naming: &Naming<'_>,
         to: &SyncSender<Vec<Recipient>>,
     ) -> Result<Option<Audience>, JobError> {
-        let mut input = Input::open(&self.path, self.format, false, &Arc::default())?;
+        let mut input =
+            Input::open(&self.path, self.format, false, Size::OF_TEXT, &Arc::default())?;
         let columns: Arc<[String]> = input.columns.clone().into();
         while let Some(chunk) = input.next()? {
             if to.send(naming.recipients(chunk, &columns)).is_err() {
@@ -180,9 +183,12 @@ impl Naming<'_> {
             |cells: Vec<Cell<'static>>| Values { names: Names::Table(Arc::clone(columns)), cells };
         let owned = |cells: Vec<Cell<'_>>| cells.into_iter().map(Cell::into_owned).collect();
         let rows: Vec<(u64, Result<Values, String>)> = match &chunk.rows {
-            Rows::Csv(rows) => {
-                let read = |record| cells(record, columns).map(|cells| table(owned(cells)));
-                rows.iter().map(|(line, record)| (*line, read(record))).collect()
+            Rows::Csv(block) => {
+                let (mut rows, mut records) = (Vec::new(), Records::of(block));
+                while let Some((line, record)) = records.next() {
+                    rows.push((line, cells(&record, columns).map(|cells| table(owned(cells)))));
+                }
+                rows
             }
             Rows::Json(rows) => {
                 let read = |text: &Option<Vec<u8>>| {
@@ -246,6 +252,21 @@ impl Naming<'_> {
         let place = Place { block, tag: self.key.name(kind, &parts) };
         Recipient { place, line, id, address, to, claim, values, attempts: 0 }
     }
+}
+
+/// The cells of a row of CSV.
+fn cells<'r>(record: &Record<'r>, columns: &[String]) -> Result<Vec<Cell<'r>>, String> {
+    if record.len() != columns.len() {
+        return Err(format!("has {} fields, and the header {}", record.len(), columns.len()));
+    }
+    let cells = columns.iter().enumerate().map(|(place, column)| {
+        match std::str::from_utf8(record.field(place)) {
+            Ok("") => Ok(Cell::Absent),
+            Ok(text) => Ok(Cell::Plain(text.into())),
+            Err(_) => Err(format!("`{column}` is not UTF-8")),
+        }
+    });
+    cells.collect()
 }
 
 /// Whether a file has a column; the columns otherwise.
