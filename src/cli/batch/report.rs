@@ -229,11 +229,11 @@ impl Answer for Told {
 
     fn text(&self, text: &mut Text) {
         let Report { signed, began, recipients, lines, .. } = &self.report;
-        text.fields(&plan_fields(&signed.plan, &signed.plan_sha256));
+        let mut fields = plan_fields(&signed.plan, &signed.plan_sha256);
         let by = format!("{} and {}, at {}", signed.author, signed.approver, signed.approved_at);
         let revisions: Vec<_> = self.report.revisions.iter().map(ToString::to_string).collect();
         let began = began.as_ref().map(|began| began.at.to_string()).unwrap_or_default();
-        text.fields(&[
+        fields.extend([
             ("signed by", by),
             ("as change", format!("{}, digest {}", signed.number, signed.digest)),
             ("began", began),
@@ -243,6 +243,7 @@ impl Answer for Told {
             ("senders", self.report.senders.to_string()),
             ("erased", self.report.erased.clone().unwrap_or_default()),
         ]);
+        text.fields(&fields);
         text.gap();
         tally(text, recipients);
         if self.report.proofs.audience != 0 {

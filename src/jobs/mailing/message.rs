@@ -7,7 +7,7 @@ use crate::domain::Timestamp;
 use crate::jobs::mailing::template::{Rendered, Template};
 use crate::ledger::Tag;
 use lettre::Address;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 
 /// A message that can be handed over.
@@ -47,7 +47,10 @@ pub(super) fn letter(
         }
     }
     let message = match rendered.html {
-        None => builder.header(ContentType::TEXT_PLAIN).body(rendered.text),
+        None => {
+            let builder = builder.header(MIME_VERSION_1_0).header(ContentType::TEXT_PLAIN);
+            builder.body(rendered.text)
+        }
         Some(html) => builder.multipart(
             MultiPart::alternative()
                 .boundary(format!("part-{tag}"))
