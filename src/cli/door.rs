@@ -10,7 +10,8 @@ use crate::config::{Anonymous, IdentitySettings, Settings};
 use crate::domain::Role;
 use crate::grpc::Door;
 use crate::identity::{
-    ClientProof, Expected, Gate, Issuer, IssuerSettings, ServerTls, TlsFiles, Tokens, Unusable,
+    ClientProof, Expected, Gate, Issuer, IssuerSettings, ServerTls, Strength, TlsFiles, Tokens,
+    Unusable,
 };
 use crate::telemetry::Incidents;
 use std::sync::Arc;
@@ -159,8 +160,13 @@ fn issuer(
             issuer: issuer.clone(),
             audience: audience.clone(),
             roles_claim: identity.oidc_roles_claim.clone(),
+            emergency: Strength {
+                acr: identity.break_glass_acr.clone(),
+                amr: identity.break_glass_amr.clone(),
+            },
         },
         jwks_url: identity.oidc_jwks_url.clone(),
+        authorities: identity.oidc_ca_file.clone(),
     };
     let issuer = Issuer::new(settings, Arc::clone(clock));
     issuer

@@ -233,7 +233,7 @@ impl Answer for EnforcementView {
 }
 
 /// How long something took, as people say it.
-fn took(millis: u64) -> String {
+pub(super) fn took(millis: u64) -> String {
     match millis {
         0..1000 => format!("{millis} ms"),
         _ => format!("{:.1} s", Duration::from_millis(millis).as_secs_f64()),

@@ -14,6 +14,7 @@ mod change_args;
 mod change_view;
 mod changes;
 mod check;
+mod clear_args;
 mod completions;
 mod config;
 mod confirm;
@@ -24,6 +25,7 @@ mod decision_log;
 mod decision_view;
 mod demo;
 mod door;
+mod edit;
 mod enforcement;
 mod enforcement_view;
 mod events;
@@ -34,6 +36,7 @@ mod export;
 mod find;
 mod health;
 mod history;
+mod history_view;
 mod instants;
 mod lift;
 mod mailing_view;
@@ -104,6 +107,7 @@ enum Command {
     Lift(lift::Args),
     Exempt(Box<exempt::Args>),
     Approve(approve::Args),
+    Edit(Box<edit::Args>),
     Reject(reject::Args),
     Ratify(ratify::Args),
     Changes(changes::Args),
@@ -164,6 +168,7 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Lift(args) => lift::run(args, output)?,
         Command::Exempt(args) => exempt::run(args, output)?,
         Command::Approve(args) => approve::run(args, output)?,
+        Command::Edit(args) => edit::run(args, output)?,
         Command::Reject(args) => reject::run(args, output)?,
         Command::Ratify(args) => ratify::run(args, output)?,
         Command::Changes(args) => changes::run(args, output)?,

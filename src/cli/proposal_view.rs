@@ -31,7 +31,7 @@ pub(super) struct ProposalView {
     void_because: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<PlanLine>,
-    offers_changed: u64,
+    pub(super) offers_changed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,6 +71,16 @@ impl ProposalView {
         format!(
             "proposed as change {id} ({direction}); another person approves it: \
              offergate approve {id}{}",
+            server.flag()
+        )
+    }
+
+    /// What is told to whoever has just edited it.
+    pub(super) fn edited(&self, server: &ServerArgs) -> String {
+        let Self { id, direction, .. } = self;
+        format!(
+            "change {id} is another one now ({direction}); a person who neither asked for nor edited it \
+             approves it: offergate approve {id}{}",
             server.flag()
         )
     }

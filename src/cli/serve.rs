@@ -288,6 +288,7 @@ impl Server {
             let mut managed = self.start_management(management)?;
             let Opened { service, follower, broken } = opened;
             let mut mended = tokio::spawn(Arc::clone(&service).mend());
+            tokio::spawn(Arc::clone(&service).watch_enforcement());
             if signs {
                 // That proofs lag is told to those who ask for them, and stops no check. Where nothing is
                 // signed, the log is read when somebody asks: it takes room.

@@ -1,7 +1,7 @@
 //! The table of settings: the one place that names them.
 
 use super::read::{
-    address, choice, count, default_store, duration, namespace, store, text, trust_domain,
+    address, choice, count, default_store, duration, namespace, store, text, texts, trust_domain,
     yes_or_no,
 };
 use super::setting::{DefaultValue, Setting};
@@ -246,6 +246,33 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: DefaultValue::Fixed("roles"),
         secret: false,
         read: |settings, given| text(given).map(|it| settings.identity.oidc_roles_claim = it),
+    },
+    Setting {
+        name: "oidc_ca_file",
+        effect: "The authorities of the issuer's own certificate, and of that of `oidc_jwks_url`, in the \
+                 place of those whom this machine trusts. Read at the start.",
+        form: "path of a PEM file",
+        default: DefaultValue::Unset("those whom this machine trusts"),
+        secret: false,
+        read: |settings, text| path(&mut settings.identity.oidc_ca_file, text),
+    },
+    Setting {
+        name: "break_glass_acr",
+        effect: "How a person must have signed in to suspend alone in an emergency: the token's `acr` is \
+                 one of these.",
+        form: "values, separated by commas",
+        default: DefaultValue::Unset("however they have"),
+        secret: false,
+        read: |settings, given| texts(given).map(|it| settings.identity.break_glass_acr = it),
+    },
+    Setting {
+        name: "break_glass_amr",
+        effect: "By what a person must have signed in for that: the token's `amr` holds all of these, such \
+                 as hwk for a key in hardware.",
+        form: "values, separated by commas",
+        default: DefaultValue::Unset("by whatever they have"),
+        secret: false,
+        read: |settings, given| texts(given).map(|it| settings.identity.break_glass_amr = it),
     },
     Setting {
         name: "staleness_limit",

@@ -1,10 +1,10 @@
 //! Adapts `RuleService`.
 
 use super::api::Api;
-use super::changes::{self, act, direction, kind};
 use super::deadline;
 use super::eligibility::rule_file;
 use super::paging::{self, Page};
+use super::proposals::{act, direction, kind, waits};
 use super::requester::{Hand, Why, asked};
 use super::status::{invalid, status_of};
 
@@ -48,7 +48,7 @@ impl RuleService for Api {
             asked!(message).read(&hand, why, errors).map_err(|errors| invalid(&errors))?;
         let file = rule_file(message.document.ok_or_else(no_document)?);
         let (changed, plan) = self.service.apply(requester, file).await.map_err(status_of)?;
-        let proposal = changes::waits(&changed, self.service.now());
+        let proposal = waits(&self.service, &changed, false).await;
         let revision = match changed.revised {
             Some(revised) => revision(&revised),
             None => self.newest().await?,

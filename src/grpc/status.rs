@@ -199,6 +199,10 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("id", id.to_string())];
             failed(Code::FailedPrecondition, "CHANGE_PROPOSED", &message, about, None)
         }
+        ServiceError::EditedSince { id } => {
+            let about = [("id", id.to_string())];
+            failed(Code::Aborted, "CHANGE_EDITED", &message, about, None)
+        }
         ServiceError::OtherKind { kind, .. } => {
             let about = [("kind", kind.to_owned())];
             failed(Code::FailedPrecondition, "CHANGE_OF_OTHER_KIND", &message, about, None)
@@ -225,6 +229,7 @@ fn refused(refusal: &Refusal) -> Status {
     let code = match refusal {
         Refusal::NotAuthorised { .. }
         | Refusal::NotAPerson { .. }
+        | Refusal::TooWeakSignIn { .. }
         | Refusal::SelfApproval { .. }
         | Refusal::TwoPersonsRequired
         | Refusal::TooWide { .. } => Code::PermissionDenied,

@@ -27,4 +27,4 @@ pub use issuer::{Issuer, IssuerSettings};
 pub use keys::KeySet;
 pub use table::{Quota, Table};
 pub use tls::{ClientProof, ServerTls, TlsFiles};
-pub use token::{Expected, Unproven, verify};
+pub use token::{Expected, Strength, Unproven, verify};

@@ -52,6 +52,7 @@ impl Table {
                 kind: PrincipalKind::Service,
                 owner: row.owner.map(PersonId::into_id),
                 roles: row.roles.into_iter().map(|role| role.0).collect(),
+                lacks: None,
             };
             (path.0.into_boxed_str(), Arc::new(principal))
         });

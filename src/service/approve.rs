@@ -71,12 +71,14 @@ impl Service {
     /// approves it no more.
     ///
     /// # Errors
-    /// When there is no such proposal, and as for [`Service::change`].
+    /// When there is no such proposal, when it is not what `read` says any more, and as for
+    /// [`Service::change`].
     pub async fn edit(
         self: &Arc<Self>,
         requester: Requester,
         id: Revision,
         edited: Edited,
+        read: Option<Digest>,
     ) -> Result<Changed, ServiceError> {
         let kind = self.needs_rules()?.waiting.proposals.get(&id).map(|proposal| proposal.kind);
         let change = match edited {
@@ -91,6 +93,9 @@ impl Service {
             let proposal = proposal(before, id)?;
             if proposal.kind != change.kind {
                 return Err(ServiceError::OtherKind { id, kind: proposal.kind.name() });
+            }
+            if read.is_some_and(|read| read != proposal.digest) {
+                return Err(ServiceError::EditedSince { id });
             }
             change.proposed(before, requester, at, Some(id))
         };

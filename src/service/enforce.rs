@@ -1,7 +1,7 @@
 //! Waits until a change is enforced: in the store, on every node of it, and on every replica.
 //!
-//! Nothing is remembered of a wait: it can be broken off, and begun again on any replica with the
-//! change's token, revision or request id. What cannot be shown in time is pending, with what is
+//! A wait can be broken off, and begun again on any replica with the change's token, revision or request id:
+//! nothing of it is needed later. That a change was seen enforced is noted beside it (`watched`). What cannot be shown in time is pending, with what is
 //! missing; it is never called done early, nor failed.
 
 use super::{Service, ServiceError};
@@ -14,6 +14,7 @@ use crate::store::{
 };
 use crate::telemetry::Enforcements;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long nodes get to confirm a change, each time they are asked.
@@ -99,14 +100,14 @@ impl Service {
     /// # Errors
     /// When there is no such change, or it was lost; when the store cannot be asked even once.
     pub async fn await_enforcement(
-        &self,
+        self: &Arc<Self>,
         awaited: Awaited,
         limit: Duration,
     ) -> Result<Enforcement, ServiceError> {
         let began = self.clock.boot();
         let _place = self.waits.try_acquire().map_err(|_| ServiceError::TooManyWaits)?;
         let measured = self.enforcements.get().map(Enforcements::begin);
-        let ended = self.wait_for(awaited, began, limit).await;
+        let ended = self.wait_and_note(awaited, began, limit).await;
         if let Some(measured) = measured {
             let reached = ended.as_ref().map_or("FAILED", |ended| ended.reached.name());
             measured.ended(reached, self.clock.boot().saturating_sub(began));
@@ -114,13 +115,29 @@ impl Service {
         ended
     }
 
-    async fn wait_for(
-        &self,
+    async fn wait_and_note(
+        self: &Arc<Self>,
         awaited: Awaited,
         began: BootTime,
         limit: Duration,
     ) -> Result<Enforcement, ServiceError> {
-        let place = in_time(limit, self.place_of(awaited)).await?;
+        let (place, alters_rules) = in_time(limit, self.place_of(awaited)).await?;
+        let enforcement = self.wait_for(place.clone(), began, limit, true).await?;
+        if alters_rules {
+            self.note_asked(place, &enforcement);
+        }
+        Ok(enforcement)
+    }
+
+    /// The same of a place in history, counted from `began`. Who `forgets` takes replicas off the list that
+    /// are gone, once it is over.
+    pub(super) async fn wait_for(
+        &self,
+        place: Head,
+        began: BootTime,
+        limit: Duration,
+        forgets: bool,
+    ) -> Result<Enforcement, ServiceError> {
         match &self.follower {
             None => Ok(self.enforced_here(&place, began, limit).await),
             Some(follower) => {
@@ -130,6 +147,7 @@ impl Service {
                     store: follower.store().as_ref(),
                     began,
                     limit,
+                    forgets,
                     seen: BTreeMap::new(),
                     beats: BTreeMap::new(),
                     so_far: Enforcement::committed(&place),
@@ -139,7 +157,8 @@ impl Service {
         }
     }
 
-    async fn place_of(&self, awaited: Awaited) -> Result<Head, ServiceError> {
+    /// Where a change is in history, and whether it alters rules.
+    async fn place_of(&self, awaited: Awaited) -> Result<(Head, bool), ServiceError> {
         let none = |kind, id: String| ServiceError::NotFound { kind, id };
         let (revision, token, request) = match awaited {
             Awaited::Token(token) => (token.revision, Some(token), None),
@@ -167,7 +186,7 @@ impl Service {
             let id = record.content.proposal.unwrap_or(record.revision);
             return Err(ServiceError::OnlyProposed { id });
         }
-        Ok(place)
+        Ok((place, record.content.effect().is_some()))
     }
 }
 
@@ -223,6 +242,7 @@ struct Wait<'a> {
     store: &'a dyn SharedStore,
     began: BootTime,
     limit: Duration,
+    forgets: bool,
     /// When each replica was first seen to have the change in effect.
     seen: BTreeMap<Incarnation, Duration>,
     /// How often each had reported when leases began to be waited for.
@@ -338,7 +358,7 @@ impl Wait<'_> {
         let reigns = self.follower.reigns();
         let verdict = barrier.look(&fleet, &reigns, now, &Terms::of(fleet.limit));
         self.note_replicas(&fleet, &verdict, barrier.place().revision);
-        if let Verdict::Enforced { .. } = verdict {
+        if let (Verdict::Enforced { .. }, true) = (&verdict, self.forgets) {
             self.forget_the_dead(&fleet, barrier.place().revision).await;
         }
         Ok(verdict)

@@ -147,6 +147,12 @@ pub enum ServiceError {
         id: Revision,
     },
 
+    /// Somebody has edited the proposal since it was read. Read it again.
+    #[error("change {id} was edited since it was read: read it again")]
+    EditedSince {
+        /// The change.
+        id: Revision,
+    },
     /// A proposal stays what kind of change it is. Withdraw it, and propose the other.
     #[error("change {id} is of the kind {kind}, and stays one")]
     OtherKind {

@@ -12,6 +12,7 @@ mod change;
 mod changes;
 mod check;
 mod decisions;
+mod denied;
 mod documents;
 mod emergency;
 mod enforce;
@@ -34,13 +35,15 @@ mod replay;
 mod sentences;
 mod standing;
 mod suspend;
+mod watched;
 
 pub use answer::Answer;
 pub use approve::Edited;
 pub use audit::{ConsistencyProof, InclusionProof};
 pub use change::{Change, Changed, Requester};
-pub use changes::{Shown, Standing};
+pub use changes::{Shown, Standing, SuspensionHistory};
 pub use check::{OfferAnswer, View};
+pub use denied::{DenialCount, Denials, count as count_denied};
 pub use documents::RuleFile;
 pub use enforce::{Awaited, Enforcement, Progress, Reached};
 pub use error::ServiceError;
@@ -69,7 +72,9 @@ pub use crate::replica::{Held, Holder};
 /// What a rule file changes, and what is wrong with one.
 pub use crate::rules::{Difference, DifferenceKind, Plan, Problem};
 /// Why the store said no, and what its settings cost.
-pub use crate::store::{Incarnation, ReplicaName, Shortfall, StoreError};
+pub use crate::store::{
+    CountedFrom, Incarnation, ReplicaName, SeenEnforced, Shortfall, StoreError,
+};
 
 use crate::clock::Clock;
 use crate::domain::{Outcome, ReasonCode, Revision, RuleSet, Timestamp};
@@ -125,6 +130,8 @@ pub struct Service {
     readings: Semaphore,
     /// What measures waits, if they are.
     enforcements: OnceLock<Enforcements>,
+    /// What this server sees of changes being enforced.
+    watched: watched::Watched,
 }
 
 /// Why a service cannot start.
@@ -226,6 +233,7 @@ impl Service {
             recorder: OnceLock::new(),
             readings: Semaphore::new(1),
             enforcements: OnceLock::new(),
+            watched: watched::Watched::default(),
         })
     }
 

@@ -6,8 +6,10 @@
 pub mod embedded;
 pub mod memory;
 pub mod redis;
+mod seen;
 mod shared;
 
+pub use seen::{CountedFrom, Seen, SeenEnforced};
 pub use shared::{
     Confirmation, Fleet, Incarnation, Journal, Reign, Renewal, ReplicaName, Report, SharedStore,
     Shortfall, Sighting, Standing,

@@ -3,6 +3,7 @@
 mod checks;
 mod doubt;
 pub(crate) mod frames;
+mod hostile_changes;
 mod limits;
 mod messages;
 mod outage;

@@ -12,6 +12,7 @@
 //! - `permits`: that others may act by the rules, remembered beside the file.
 //! - `worker`: a thread that owns a connection.
 //! - `stored`: the log as it stands, for auditors.
+//! - `seen`: what this server saw of changes being enforced, which is no part of the log.
 //! - `copy`: backup and restore. `journal`: the same file as a replica of a shared store keeps it.
 //!
 //! Invariants: a change is on disk before anybody can see it. An I/O error of the writer breaks the
@@ -27,6 +28,7 @@ mod log;
 mod origin;
 mod permits;
 mod schema;
+mod seen;
 mod stored;
 mod trust;
 mod worker;
@@ -37,9 +39,9 @@ pub use error::OpenError;
 pub use journal::FileJournal;
 pub use stored::{StoredRow, each_stored};
 
-use super::{Applied, Head, Loaded, RuleStore, StoreError};
+use super::{Applied, Head, Loaded, RuleStore, Seen, SeenEnforced, StoreError};
 use crate::audit::{NewRecord, Record, RequestId};
-use crate::domain::{Lineage, Revision};
+use crate::domain::{ChainHash, Lineage, Revision};
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -177,5 +179,20 @@ impl RuleStore for EmbeddedStore {
 
     fn noted_permits(&self) -> BoxFuture<'_, Result<Option<Duration>, StoreError>> {
         Box::pin(permits::noted(self.path.clone()))
+    }
+}
+
+impl Seen for EmbeddedStore {
+    fn note(&self, seen: SeenEnforced) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.writer.run("noting an enforcement", move |writer| writer.note(&seen)))
+    }
+
+    fn noted(
+        &self,
+        changes: Vec<ChainHash>,
+    ) -> BoxFuture<'_, Result<Vec<SeenEnforced>, StoreError>> {
+        Box::pin(self.reader.run("reading enforcements", move |connection| {
+            seen::select(&*log::snapshot(connection)?, &changes)
+        }))
     }
 }

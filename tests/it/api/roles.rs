@@ -87,7 +87,7 @@ fn methods() -> Vec<String> {
 fn person(name: &str, roles: Roles) -> (String, Arc<Principal>) {
     let id = PrincipalId { issuer: "test".into(), subject: name.into() };
     let kind = PrincipalKind::Person;
-    let principal = Principal { id, name: name.into(), kind, owner: None, roles };
+    let principal = Principal { id, name: name.into(), kind, owner: None, roles, lacks: None };
     (name.to_owned(), Arc::new(principal))
 }
 
