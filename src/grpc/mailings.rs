@@ -1,8 +1,8 @@
 //! Adapts `MailingService`.
 
 use super::api::Api;
-use super::changes;
 use super::eligibility::both;
+use super::proposals;
 use super::requester::{Hand, Why, asked};
 use super::rules::revision;
 use super::status::{invalid, status_of};
@@ -29,7 +29,7 @@ impl MailingService for Api {
         let (mailing, requester) = both(mailing, requester).map_err(|errors| invalid(&errors))?;
         let changed = self.service.propose_mailing(requester, mailing).await.map_err(status_of)?;
         Ok(Response::new(proto::ProposeMailingResponse {
-            proposal: changes::waits(&changed, self.service.now()),
+            proposal: proposals::waits(&self.service, &changed, true).await,
             revision: changed.revised.as_ref().map(revision),
         }))
     }
