@@ -28,9 +28,10 @@ impl Kind for Sqlite {
 
 /// Runs a test on every kind of ledger.
 fn each(test: impl Fn(&dyn Kind, &Path)) {
-    for kind in [&Sqlite as &dyn Kind] {
+    const KINDS: &[&dyn Kind] = &[&Sqlite];
+    for kind in KINDS {
         let folder = TempDir::new().unwrap();
-        test(kind, folder.path());
+        test(*kind, folder.path());
     }
 }
 

@@ -123,7 +123,7 @@ fn marketing_stops_when_a_suspension_comes_and_a_service_message_goes_on() {
         let denied = case.reasons().get("NOT_SENT VENDOR_SUSPENDED@2").copied().unwrap_or_default();
         match kind {
             Kind::Offer => {
-                assert!(20 <= sent && sent < 200 && sent + denied == 200, "{sent} {denied}")
+                assert!((20..200).contains(&sent) && sent + denied == 200, "{sent} {denied}")
             }
             Kind::Notify => assert_eq!((sent, denied), (200, 0)),
         }
