@@ -315,10 +315,10 @@ fn reach_event(id: String, moved: &Moved, revision: Option<Revision>) -> Event {
     }
 }
 
-/// The first thing that a change touches, as `suspensions/ID`.
+/// The last thing that a change touches, as `suspensions/ID`: what comes before it is what it names.
 fn subject_of(change: &crate::domain::RuleChange) -> String {
-    let subjects = change.edits.iter().map(|edit| edit.subject());
-    let (section, id) = subjects.last().unwrap_or(("rules", ""));
+    let mut subjects = change.edits.iter().map(|edit| edit.subject());
+    let (section, id) = subjects.next_back().unwrap_or(("rules", ""));
     format!("{section}/{id}")
 }
 
