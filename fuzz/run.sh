@@ -12,6 +12,6 @@ fi
 mkdir -p fuzz/corpus/rule_file
 cp tests/history/*.rules.yaml fuzz/corpus/rule_file/
 
-for target in rule_file check; do
+for target in rule_file check token segment; do
     cargo +nightly fuzz run "$target" -- -max_total_time="${FUZZ_SECONDS:-60}"
 done

@@ -16,6 +16,7 @@
 //! - [`identity`]: who calls: certificates, tokens, and the table of principals.
 //! - [`wire`]: generated protobuf types and their conversion to and from the domain.
 //! - [`client`]: a typed client of a running server.
+//! - [`ledger`]: who was written to by a mailing.
 //! - [`jobs`]: batch jobs over files.
 //! - [`grpc`], [`http`]: serve one protocol each.
 //! - [`telemetry`], [`config`]: what is measured, what can be set.
@@ -33,6 +34,7 @@ pub mod grpc;
 pub mod http;
 pub mod identity;
 pub mod jobs;
+pub mod ledger;
 pub mod recorder;
 pub mod replica;
 pub mod rules;

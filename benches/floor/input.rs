@@ -1,5 +1,6 @@
 //! Writes what the load comparison needs into a folder: two stores, with 10 and with 10,000
-//! suspensions, and the body of one check, framed as gRPC wants it, that is eligible in both.
+//! suspensions, the body of one check, framed as gRPC wants it, that is eligible in both, and batches of a
+//! thousand different ones.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may panic")]
 
@@ -18,6 +19,9 @@ use world::Ask;
 
 const SIZES: [usize; 2] = [10, 10_000];
 
+/// How many checks a batch may have.
+const BATCH: usize = 1_000;
+
 fn main() {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap());
     let worlds = SIZES.map(world::rules);
@@ -32,11 +36,21 @@ fn main() {
         snapshots.iter().all(|snapshot| outcome(snapshot) == Outcome::Eligible)
     };
     let ask = asks.iter().find(eligible).unwrap();
-    let message = message(ask).encode_to_vec();
+    std::fs::write(folder.join("body.bin"), framed(&message(ask))).unwrap();
+    for (number, batch) in asks.chunks(BATCH).enumerate() {
+        let requests = batch.iter().map(message).collect();
+        let batch = framed(&proto::BatchCheckEligibilityRequest { requests });
+        std::fs::write(folder.join(format!("batch-{number:02}.bin")), batch).unwrap();
+    }
+}
+
+/// A message as gRPC frames it.
+fn framed(message: &impl Message) -> Vec<u8> {
+    let message = message.encode_to_vec();
     let mut body = vec![0];
     body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
     body.extend(message);
-    std::fs::write(folder.join("body.bin"), body).unwrap();
+    body
 }
 
 fn write_store(path: &Path, rules: &RuleSet) {

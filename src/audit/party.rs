@@ -52,7 +52,7 @@ impl Party {
 
 impl From<&Principal> for Party {
     fn from(principal: &Principal) -> Self {
-        let Principal { id, name, kind, owner, roles: _ } = principal;
+        let Principal { id, name, kind, owner, roles: _, lacks: _ } = principal;
         Self { id: id.clone(), name: Arc::clone(name), kind: *kind, owner: owner.clone() }
     }
 }

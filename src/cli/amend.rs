@@ -5,6 +5,7 @@
 
 use super::change_args::ChangeArgs;
 use super::change_view::ChangeView;
+use super::clear_args::{Clear, clear_suspension};
 use super::connection::{ServerArgs, failed};
 use super::enforcement::Followed;
 use super::exit::{Exit, Failure};
@@ -43,25 +44,6 @@ pub(super) struct Args {
     server: ServerArgs,
 }
 
-/// What can be left unstated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Clear {
-    Until,
-    ReviewBy,
-    Message,
-    Advisory,
-    Grandfather,
-    Country,
-    PersonNexus,
-    Segment,
-    Holder,
-    Relationship,
-    Device,
-    Channel,
-    ProductClass,
-    Customer,
-}
-
 #[derive(Debug, Serialize)]
 struct Amended {
     before: SuspensionView,
@@ -81,7 +63,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         let read = client.get_suspension(request).await.map_err(failed("the suspension"))?;
         let mut suspension = read.suspension.unwrap_or_default();
         let before = SuspensionView::of(suspension.clone())?;
-        clear(&mut suspension, &args.clear);
+        clear_suspension(&mut suspension, &args.clear);
         args.suspension.put_into(&mut suspension)?;
         suspension.lifted_at = None; // The server keeps it, and takes none from a caller.
         change.go_on(&format!("propose to amend {}?", args.id), output)?;
@@ -109,29 +91,6 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     })?;
     output.answer(&amended)?;
     Ok(Exit::Ok)
-}
-
-fn clear(suspension: &mut proto::Suspension, fields: &[Clear]) {
-    let mut scope = suspension.scope.take().unwrap_or_default();
-    for field in fields {
-        match field {
-            Clear::Until => suspension.until_time = None,
-            Clear::ReviewBy => suspension.review_by = None,
-            Clear::Message => suspension.customer_message = None,
-            Clear::Advisory => suspension.advisories.clear(),
-            Clear::Grandfather => suspension.grandfather = None,
-            Clear::Country => scope.countries.clear(),
-            Clear::PersonNexus => scope.person_nexus.clear(),
-            Clear::Segment => scope.segments.clear(),
-            Clear::Holder => scope.holders.clear(),
-            Clear::Relationship => scope.relationships.clear(),
-            Clear::Device => scope.devices.clear(),
-            Clear::Channel => scope.channels.clear(),
-            Clear::ProductClass => scope.product_classes.clear(),
-            Clear::Customer => scope.customers.clear(),
-        }
-    }
-    suspension.scope = Some(scope);
 }
 
 impl Answer for Amended {

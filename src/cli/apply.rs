@@ -110,6 +110,8 @@ impl Answer for AppliedRules {
             (false, 0) => text.line("nothing differs: nothing was proposed"),
             (false, _) => text.line(format_args!("{}: {}", counted(changes, "change"), self.said)),
         }
-        text.fields(&[("revision", number), ("token", token)]);
+        let touches = self.proposal.as_ref().map(|it| counted(it.offers_changed, "offer"));
+        let touches = touches.unwrap_or_default();
+        text.fields(&[("touches", touches), ("revision", number), ("token", token)]);
     }
 }

@@ -5,7 +5,7 @@ use super::output::Answer as _;
 use super::preview::Preview;
 use super::proposal_view::ProposalView;
 use super::revision_view::RevisionView;
-use super::text::{Text, to_the_second};
+use super::text::{Text, counted, to_the_second};
 
 /// What is told of a change beside the thing that it made.
 pub(super) struct ChangeView<'a> {
@@ -38,7 +38,13 @@ impl ChangeView<'_> {
         if let Some((proposal, said)) = &self.proposal {
             text.gap();
             text.line(said);
+            // Where offers were listed, they were counted too.
+            let touches = match self.touched {
+                Some(_) => String::new(),
+                None => counted(proposal.offers_changed, "offer"),
+            };
             text.fields(&[
+                ("touches", touches),
                 ("due", to_the_second(proposal.due_time.as_ref())),
                 ("digest", proposal.digest.clone()),
             ]);

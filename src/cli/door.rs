@@ -10,7 +10,8 @@ use crate::config::{Anonymous, IdentitySettings, Settings};
 use crate::domain::Role;
 use crate::grpc::Door;
 use crate::identity::{
-    ClientProof, Expected, Gate, Issuer, IssuerSettings, ServerTls, TlsFiles, Tokens, Unusable,
+    ClientProof, Expected, Gate, Issuer, IssuerSettings, ServerTls, Strength, TlsFiles, Tokens,
+    Unusable,
 };
 use crate::telemetry::Incidents;
 use std::sync::Arc;
@@ -20,6 +21,19 @@ pub(super) struct Way {
     gate: Arc<Gate>,
     tls: Option<Arc<ServerTls>>,
     issuer: Option<Arc<Issuer>>,
+}
+
+/// The files of certificates and principals, to be read when somebody asks for it.
+pub(super) struct Files {
+    gate: Arc<Gate>,
+    tls: Option<Arc<ServerTls>>,
+}
+
+impl Files {
+    /// Reads them now; says whether there were new certificates, and a new table of principals.
+    pub(super) fn refresh(&self) -> (bool, bool) {
+        (self.tls.as_ref().is_some_and(|tls| tls.refresh()), self.gate.refresh())
+    }
 }
 
 /// Refuses settings that a server would not start with.
@@ -103,6 +117,10 @@ impl Way {
         Door::new(Arc::clone(&self.gate), self.tls.clone(), incidents)
     }
 
+    pub(super) fn files(&self) -> Files {
+        Files { gate: Arc::clone(&self.gate), tls: self.tls.clone() }
+    }
+
     /// Until when certificates are good, in seconds since 1970, as the files say whenever it is asked.
     pub(super) fn ends(&self) -> impl Fn() -> Vec<(&'static str, i64)> + Send + Sync + use<> {
         let tls = self.tls.clone();
@@ -142,8 +160,13 @@ fn issuer(
             issuer: issuer.clone(),
             audience: audience.clone(),
             roles_claim: identity.oidc_roles_claim.clone(),
+            emergency: Strength {
+                acr: identity.break_glass_acr.clone(),
+                amr: identity.break_glass_amr.clone(),
+            },
         },
         jwks_url: identity.oidc_jwks_url.clone(),
+        authorities: identity.oidc_ca_file.clone(),
     };
     let issuer = Issuer::new(settings, Arc::clone(clock));
     issuer

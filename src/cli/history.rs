@@ -2,11 +2,16 @@
 
 use super::connection::{ServerArgs, failed};
 use super::exit::{Exit, Failure};
+use super::history_view::{DeniedView, HistoryView};
 use super::output::{Answer, Output};
 use super::revision_view::RevisionView;
 use super::text::Text;
+use crate::audit::decisions::Denied;
+use crate::domain::{SuspensionId, Timestamp};
+use crate::service::count_denied;
 use crate::wire::proto;
 use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// Show who changed the rules, when and why, newest first
 #[derive(Debug, clap::Args)]
@@ -26,10 +31,15 @@ pub(super) struct Args {
 /// Of what.
 #[derive(Debug, clap::Subcommand)]
 enum Of {
-    /// Show all that ever happened to one suspension, oldest first: proposals, edits, decisions, refusals
+    /// Show all that ever happened to one suspension: proposals, edits, decisions, refusals, oldest first;
+    /// when each change was seen enforced; and how many recorded decisions it took part in denying
     Suspension {
         /// Its id
         id: String,
+
+        /// Count in this folder of a decision log, all of it, rather than in the server's for a few seconds
+        #[arg(long, value_name = "DIR")]
+        log: Option<PathBuf>,
 
         #[command(flatten)]
         server: ServerArgs,
@@ -45,8 +55,8 @@ struct History(Vec<RevisionView>);
 const PAGE: usize = 1_000;
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    if let Some(Of::Suspension { id, server }) = &args.of {
-        return of_suspension(id, server, output);
+    if let Some(Of::Suspension { id, log, server }) = &args.of {
+        return of_suspension(id, log.as_deref(), server, output);
     }
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let history = args.server.ask(output, async |client| {
@@ -73,15 +83,38 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn of_suspension(id: &str, server: &ServerArgs, output: &Output) -> Result<Exit, Failure> {
-    let history = server.ask(output, async |client| {
+fn of_suspension(
+    id: &str,
+    log: Option<&Path>,
+    server: &ServerArgs,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let mut history = server.ask(output, async |client| {
         let request = proto::HistoryOfSuspensionRequest { id: id.to_owned() };
         let found = client.history_of_suspension(request).await;
-        let revisions = found.map_err(failed("the history"))?.revisions;
-        revisions.into_iter().map(RevisionView::of).collect::<Result<Vec<_>, _>>()
+        HistoryView::of(found.map_err(failed("the history"))?)
     })?;
-    output.answer(&History(history))?;
+    if let Some(folder) = log {
+        let denied = denied_in(folder, id, &history)?;
+        history = history.counted_here(denied);
+    }
+    output.answer(&history)?;
     Ok(Exit::Ok)
+}
+
+/// What a folder of a decision log says of a suspension.
+fn denied_in(folder: &Path, id: &str, history: &HistoryView) -> Result<DeniedView, Failure> {
+    let id = SuspensionId::parse(id)
+        .map_err(|error| Failure::usage(format_args!("`{id}` is no id")).because(error))?;
+    // Of one that was never in force there is nothing; then all of the log says so.
+    let since = history.first_enforced().and_then(|text| text.parse().ok());
+    let since = since.unwrap_or(Timestamp::MIN);
+    let counted = count_denied(folder, Denied::by(&id, since), since, || false);
+    let shown = folder.display().to_string();
+    let denials = counted.map_err(|error| {
+        Failure::new(Exit::Failure, format_args!("`{shown}` cannot be read")).because(error)
+    })?;
+    DeniedView::of_log(shown, &denials)
 }
 
 impl Answer for History {

@@ -72,6 +72,7 @@ pub(super) fn of_the_demo(settings: &Settings) -> Result<Vec<(String, Arc<Princi
                 kind: PrincipalKind::Person,
                 owner: None,
                 roles: roles.iter().copied().collect::<Roles>(),
+                lacks: None,
             };
             Ok((token.clone(), Arc::new(principal)))
         })

@@ -59,10 +59,12 @@ async fn alone(
     let store = opened.map_err(store_failure)?;
     let broken = store.broken().boxed();
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
+    let seen = Arc::clone(&store);
     let started = Service::start(store, clock, settings.staleness_limit, Some(decisions)).await;
     let service = started.map_err(|error| {
         Failure::new(Exit::Failure, "the rules in the store cannot be served").because(error)
     })?;
+    service.note_with(seen);
     Ok(Opened { service, follower: None, broken })
 }
 
@@ -82,6 +84,7 @@ async fn join(
     })?;
     let journal_broken = journal.broken();
     let journal = Arc::new(journal);
+    let seen = Arc::clone(&journal);
     let location = shared_store::location(settings, url)
         .ok_or_else(|| Failure::usage("the namespace of the store does not read"))?;
     let store = RedisStore::open(location)
@@ -117,6 +120,7 @@ async fn join(
     };
     let broken = broken.boxed();
     let service = Service::join(store, replica, Arc::clone(&follower), clock, Some(decisions));
+    service.note_with(seen);
     Ok(Opened { service, follower: Some(follower), broken })
 }
 
@@ -174,7 +178,12 @@ async fn inspect(store: &dyn SharedStore) -> Result<(), Failure> {
     for Shortfall { setting, found, wanted, cost, .. } in &shortfalls {
         tracing::warn!(setting, found, wanted, "The store is set up so that {cost}");
     }
-    match forbidding(&shortfalls) {
+    refuse_forbidding(&shortfalls)
+}
+
+/// Refuses a store that would lose rules.
+pub(super) fn refuse_forbidding(shortfalls: &[Shortfall]) -> Result<(), Failure> {
+    match forbidding(shortfalls) {
         None => Ok(()),
         Some(Shortfall { setting, found, wanted, cost, .. }) => Err(Failure::new(
             Exit::Failure,

@@ -1,4 +1,4 @@
-//! Flags for what a suspension states, shared by `suspend`, `amend` and `preview`.
+//! Flags for what a suspension states, shared by `suspend`, `amend`, `edit` and `preview`.
 
 use super::exit::Failure;
 use super::instants::{ZoneArgs, day};
@@ -120,6 +120,33 @@ impl SuspensionArgs {
         let given = scope::write(&self.scope.scope(self.actions.clone()));
         let stated = suspension.scope.get_or_insert_default();
         replace_given(stated, given);
+        Ok(())
+    }
+
+    /// The same into an exemption, of what that has in common with a suspension.
+    pub(super) fn put_into_exemption(
+        &self,
+        exemption: &mut proto::Exemption,
+    ) -> Result<(), Failure> {
+        for (flag, is_given) in [
+            ("--reach", self.reach.is_some()),
+            ("--components", self.components.is_some()),
+            ("--review-by", self.review_by.is_some()),
+            ("--advisory", !self.advisories.is_empty()),
+            ("--message", self.message.is_some()),
+        ] {
+            if is_given {
+                return Err(Failure::usage(format_args!("{flag} is for suspensions")));
+            }
+        }
+        if let Some(from) = self.zone.read_wire("--from", self.from.as_ref())? {
+            exemption.from_time = Some(from);
+        }
+        if let Some(until) = self.zone.read_wire("--until", self.until.as_ref())? {
+            exemption.until_time = Some(until);
+        }
+        let given = scope::write(&self.scope.scope(self.actions.clone()));
+        replace_given(exemption.scope.get_or_insert_default(), given);
         Ok(())
     }
 

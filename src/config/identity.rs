@@ -53,6 +53,12 @@ pub struct IdentitySettings {
     pub oidc_jwks_url: Option<String>,
     /// The claim with roles.
     pub oidc_roles_claim: String,
+    /// Who vouches for the issuer's own certificate.
+    pub oidc_ca_file: Option<PathBuf>,
+    /// One of which a token's `acr` must be for an emergency.
+    pub break_glass_acr: Vec<String>,
+    /// All of which a token's `amr` must hold for an emergency.
+    pub break_glass_amr: Vec<String>,
 }
 
 impl IdentitySettings {
@@ -75,6 +81,9 @@ impl IdentitySettings {
         let issuer = ("oidc_issuer", self.oidc_issuer.is_some());
         let audience = ("oidc_audience", self.oidc_audience.is_some());
         let keys = ("oidc_jwks_url", self.oidc_jwks_url.is_some());
+        let vouches = ("oidc_ca_file", self.oidc_ca_file.is_some());
+        let level = ("break_glass_acr", !self.break_glass_acr.is_empty());
+        let methods = ("break_glass_amr", !self.break_glass_amr.is_empty());
         let a_proof = ("client_ca_file` or `oidc_issuer", authority.1 || issuer.1);
         let needs = [
             (certificate, key),
@@ -88,6 +97,9 @@ impl IdentitySettings {
             (issuer, audience),
             (audience, issuer),
             (keys, issuer),
+            (vouches, issuer),
+            (level, issuer),
+            (methods, issuer),
         ];
         for ((name, is_set), (other, other_is_set)) in needs {
             if is_set && !other_is_set {

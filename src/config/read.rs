@@ -140,6 +140,16 @@ pub(super) fn text(text: &str) -> Result<String, String> {
     }
 }
 
+/// Texts, separated by commas.
+pub(super) fn texts(given: &str) -> Result<Vec<String>, String> {
+    let parts = given.split(',').map(str::trim);
+    let read = parts.map(|part| match part {
+        "" => Err(format!("`{}` has an empty value in it", given.escape_debug())),
+        part => text(part),
+    });
+    read.collect()
+}
+
 fn is_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'+'
 }

@@ -1,8 +1,8 @@
 //! Shows settings: the values in force with their origins, and the reference of all there are.
 
-use super::Settings;
 use super::setting::Setting;
 use super::table::SETTINGS;
+use super::{Settings, is_reloadable};
 use std::fmt::Write;
 
 /// How settings are printed.
@@ -87,9 +87,12 @@ pub fn reference() -> String {
             false => (format!("`--{}`", setting.flag()), format!("`{variable}`")),
             true => ("none".to_owned(), format!("`{variable}`, `{variable}_FILE`")),
         };
+        let anew = if is_reloadable(name) { " SIGHUP reads it anew." } else { "" };
         let default = setting.default_in_words();
-        let _ =
-            writeln!(page, "| `{name}` | {flag} | {variable} | {effect} | {form} | {default} |");
+        let _ = writeln!(
+            page,
+            "| `{name}` | {flag} | {variable} | {effect}{anew} | {form} | {default} |"
+        );
     }
     page
 }

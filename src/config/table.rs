@@ -1,13 +1,13 @@
 //! The table of settings: the one place that names them.
 
 use super::read::{
-    address, choice, count, default_store, duration, namespace, store, text, trust_domain,
+    address, choice, count, default_store, duration, namespace, store, text, texts, trust_domain,
     yes_or_no,
 };
 use super::setting::{DefaultValue, Setting};
 use super::{
-    Anonymous, DecisionLogSettings, EventSettings, IdentitySettings, LogFormat, Secret, Settings,
-    StoreLocation, decision_log, events,
+    Anonymous, DecisionLogSettings, EventSettings, IdentitySettings, LoadSettings, LogFormat,
+    Secret, Settings, StoreLocation, decision_log, events, limits,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -248,6 +248,33 @@ pub(super) const SETTINGS: &[Setting] = &[
         read: |settings, given| text(given).map(|it| settings.identity.oidc_roles_claim = it),
     },
     Setting {
+        name: "oidc_ca_file",
+        effect: "The authorities of the issuer's own certificate, and of that of `oidc_jwks_url`, in the \
+                 place of those whom this machine trusts. Read at the start.",
+        form: "path of a PEM file",
+        default: DefaultValue::Unset("those whom this machine trusts"),
+        secret: false,
+        read: |settings, text| path(&mut settings.identity.oidc_ca_file, text),
+    },
+    Setting {
+        name: "break_glass_acr",
+        effect: "How a person must have signed in to suspend alone in an emergency: the token's `acr` is \
+                 one of these.",
+        form: "values, separated by commas",
+        default: DefaultValue::Unset("however they have"),
+        secret: false,
+        read: |settings, given| texts(given).map(|it| settings.identity.break_glass_acr = it),
+    },
+    Setting {
+        name: "break_glass_amr",
+        effect: "By what a person must have signed in for that: the token's `amr` holds all of these, such \
+                 as hwk for a key in hardware.",
+        form: "values, separated by commas",
+        default: DefaultValue::Unset("by whatever they have"),
+        secret: false,
+        read: |settings, given| texts(given).map(|it| settings.identity.break_glass_amr = it),
+    },
+    Setting {
         name: "staleness_limit",
         effect: "How old proof of knowing all rules may be while ELIGIBLE is still answered.",
         form: "duration, 500ms to 30s",
@@ -288,6 +315,9 @@ pub(super) const SETTINGS: &[Setting] = &[
             count(text, 1, 1_000_000).map(|value| settings.max_concurrent_checks = value)
         },
     },
+    limits::CHECKS_PER_SECOND,
+    limits::QUOTA_PER_SECOND,
+    limits::QUOTA_BURST,
     Setting {
         name: "max_streams",
         effect: "How many streams of checks, and how many watchers, may be open at once; more are \
@@ -317,6 +347,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             count(text, 1, 1_000_000).map(|value| settings.max_connections_per_peer = value)
         },
     },
+    limits::CONNECTION_AGE,
     Setting {
         name: "check_timeout",
         effect: "How long a check may take when its caller sets no earlier deadline.",
@@ -337,6 +368,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             duration(text, millis(100), millis(600_000)).map(|value| settings.admin_timeout = value)
         },
     },
+    limits::DRAIN_DELAY,
     Setting {
         name: "drain_timeout",
         effect: "How long calls in work may take to finish once the server is told to stop.",
@@ -360,6 +392,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             choice(text, &formats).map(|value| settings.log_format = value)
         },
     },
+    limits::LOG_FILTER,
     events::URL,
     events::SECRET,
     decision_log::MODE,
@@ -403,6 +436,7 @@ impl Settings {
             admin_timeout: Duration::ZERO,
             drain_timeout: Duration::ZERO,
             log_format: LogFormat::Auto,
+            load: LoadSettings::default(),
             events: EventSettings::default(),
             decision_log: DecisionLogSettings::default(),
             origins: Vec::new(),

@@ -9,8 +9,10 @@
 //! conclude from the [`findings`]. [`twin`] does the same slowly and obviously, and the two must
 //! agree.
 //!
-//! [`direction()`] says of a change whether it can make anything eligible.
+//! [`direction()`] says of a change whether it can make anything eligible; [`Alike`] says of customers
+//! whether they are decided the same.
 
+mod alike;
 mod candidates;
 mod compile;
 mod condition;
@@ -29,6 +31,7 @@ mod trace;
 mod truth;
 pub mod twin;
 
+pub use alike::Alike;
 pub use compile::CompileError;
 pub use decide::decide;
 pub use direction::direction;

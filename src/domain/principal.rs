@@ -55,6 +55,9 @@ pub struct Principal {
     pub owner: Option<PrincipalId>,
     /// What it may do.
     pub roles: Roles,
+    /// What the proof of who it is lacks for an emergency, in words; `None` when nothing does, or nothing
+    /// more is asked for.
+    pub lacks: Option<Arc<str>>,
 }
 
 impl Principal {
@@ -67,6 +70,7 @@ impl Principal {
             kind: PrincipalKind::Person,
             owner: None,
             roles: Roles::ALL,
+            lacks: None,
         }
     }
 

@@ -168,7 +168,7 @@ impl Sources {
                 data: json!({
                     "change": number.0,
                     "subject": subject,
-                    "author": content.author.name,
+                    "author": &*content.author.name,
                     "ticket": content.ticket,
                 }),
                 subject,
@@ -265,7 +265,7 @@ fn overdue(held: &Held, now: Timestamp, events: &mut Vec<Event>) {
             data: json!({
                 "change": number.0,
                 "subject": subject,
-                "author": emergency.author.name,
+                "author": &*emergency.author.name,
                 "ticket": emergency.ticket,
                 "in_force_since": emergency.at.to_string(),
             }),

@@ -3,15 +3,13 @@
 use super::api::Api;
 use super::eligibility::{both, rule_file};
 use super::paging;
+use super::proposals::{waits, write_emergency, write_proposal, write_shown, write_thing};
 use super::requester::{Asked, Hand, Why, because};
-use super::rules::{lines, revision, subject};
+use super::rules::revision;
 use super::status::{invalid, status_of, status_of_rule};
-use super::suspensions::{read_exemption, read_suspension, suspension_id};
-use crate::domain::{Direction, Revision, Timestamp};
-use crate::service::{
-    Act, ChangeKind, Changed, Digest, Edited, Emergency, Proposal, Requester, ServiceError, Shown,
-    Standing,
-};
+use super::suspensions::{read_exemption, read_suspension};
+use crate::domain::Revision;
+use crate::service::{Changed, Digest, Edited, Emergency, Requester, ServiceError};
 use crate::wire::suspension::write_suspension;
 use crate::wire::{FieldErrors, proto, time};
 use tonic::{Request, Response, Status};
@@ -82,6 +80,10 @@ impl Api {
         let (hand, mut message) = Hand::of(request);
         let mut errors = FieldErrors::default();
         let id = number(message.id, &mut errors);
+        let digest = Digest::parse(&message.digest);
+        if digest.is_none() && !message.digest.is_empty() {
+            errors.add("digest", "is not the 64 hexadecimal digits that came with the change");
+        }
         let change = message.change.take();
         let (edited, why) = self.edited(change, &message).map_err(|it| invalid(&it))?;
         let requester = hand_of!(message).read(&hand, why, errors).map_err(|it| invalid(&it))?;
@@ -92,11 +94,10 @@ impl Api {
             Edited::Exemption(it, _) => because(requester, &it.reason, &it.ticket),
             Edited::Suspension(..) | Edited::Document(_) => requester,
         };
-        let changed = self.service.edit(requester, id, edited).await.map_err(status_of)?;
-        let now = self.service.now();
+        let changed = self.service.edit(requester, id, edited, digest).await.map_err(status_of)?;
         Ok(Response::new(proto::EditChangeResponse {
             revision: changed.revised.as_ref().map(revision),
-            proposal: waits(&changed, now),
+            proposal: waits(&self.service, &changed, true).await,
         }))
     }
 
@@ -175,8 +176,10 @@ impl Api {
         let id = number(request.get_ref().id, &mut errors);
         errors.or(|| ()).map_err(|errors| invalid(&errors))?;
         let shown = self.service.shown(id).await.map_err(status_of)?;
-        let change = Some(write_shown(&shown, self.service.now()));
-        Ok(Response::new(proto::GetChangeResponse { change }))
+        let now = self.service.now();
+        let change = Some(write_shown(&shown, now));
+        let (suspension, exemption) = write_thing(&shown, now);
+        Ok(Response::new(proto::GetChangeResponse { change, suspension, exemption }))
     }
 
     pub(super) fn changes(
@@ -198,25 +201,6 @@ impl Api {
         let revision = held.head.revision.0;
         Ok(Response::new(proto::ListChangesResponse { changes, next_page_token, revision }))
     }
-
-    pub(super) async fn history_of(
-        &self,
-        request: Request<proto::HistoryOfSuspensionRequest>,
-    ) -> Result<Response<proto::HistoryOfSuspensionResponse>, Status> {
-        let text = &request.get_ref().id;
-        let id = suspension_id("id", text).map_err(|errors| invalid(&errors))?;
-        let found = self.service.history_of(&id).await.map_err(status_of)?;
-        if found.is_empty() {
-            return Err(super::suspensions::none("suspension", text));
-        }
-        let revisions = found.iter().map(revision).collect();
-        Ok(Response::new(proto::HistoryOfSuspensionResponse { revisions }))
-    }
-}
-
-/// What waits after a request, if anything does.
-pub(super) fn waits(changed: &Changed, now: Timestamp) -> Option<proto::ProposedChange> {
-    changed.proposal.as_ref().map(|(id, proposal)| write_proposal(*id, proposal, now))
 }
 
 fn made(changed: Result<Changed, ServiceError>) -> Result<Option<proto::Revision>, Status> {
@@ -228,103 +212,4 @@ fn number(given: u64, errors: &mut FieldErrors) -> Revision {
         errors.add("id", "is required: the number of a change, such as `offergate changes` lists");
     }
     Revision(given)
-}
-
-fn write_proposal(id: Revision, proposal: &Proposal, now: Timestamp) -> proto::ProposedChange {
-    use proto::ChangeState::{Lapsed, Proposed};
-    let state = if proposal.has_lapsed(now) { Lapsed } else { Proposed };
-    let moved = proposal.moved.as_ref();
-    proto::ProposedChange {
-        id: id.0,
-        state: state.into(),
-        kind: kind(Some(proposal.kind)).into(),
-        direction: direction(Some(proposal.direction)).into(),
-        author: proposal.author.name.to_string(),
-        editors: proposal.editors.iter().map(|editor| editor.name.to_string()).collect(),
-        reason: proposal.reason.clone(),
-        ticket: proposal.ticket.clone(),
-        create_time: Some(time::write(proposal.proposed_at)),
-        edit_time: Some(time::write(proposal.edited_at)),
-        due_time: Some(time::write(proposal.lapses_at())),
-        base_revision: proposal.base.0,
-        digest: proposal.digest.to_string(),
-        subjects: proposal.change.edits.iter().map(subject).collect(),
-        void_because: moved.map_or_else(String::new, |(what, revision)| {
-            format!("revision {revision} has changed `{what}` since it was made")
-        }),
-        ..<_>::default()
-    }
-}
-
-fn write_emergency(id: Revision, emergency: &Emergency) -> proto::ProposedChange {
-    proto::ProposedChange {
-        id: id.0,
-        state: proto::ChangeState::Unratified.into(),
-        kind: kind(Some(emergency.kind)).into(),
-        direction: proto::Direction::Tightening.into(),
-        author: emergency.author.name.to_string(),
-        reason: emergency.reason.clone(),
-        ticket: emergency.ticket.clone(),
-        create_time: Some(time::write(emergency.at)),
-        edit_time: Some(time::write(emergency.at)),
-        due_time: Some(time::write(emergency.due_at())),
-        base_revision: id.0.saturating_sub(1),
-        subjects: emergency.change.edits.iter().map(subject).collect(),
-        ..<_>::default()
-    }
-}
-
-fn write_shown(shown: &Shown, now: Timestamp) -> proto::ProposedChange {
-    let mut written = match &shown.standing {
-        Standing::Proposed(proposal) => write_proposal(shown.id, proposal, now),
-        Standing::Unratified(emergency) => write_emergency(shown.id, emergency),
-        Standing::Decided(act, revision, record) => {
-            use proto::ChangeState::{Approved, Ratified, Rejected, Unspecified, Withdrawn};
-            let state = match act {
-                Act::Approve => Approved,
-                Act::Reject => Rejected,
-                Act::Withdraw => Withdrawn,
-                Act::Ratify => Ratified,
-                Act::Make | Act::Propose | Act::Edit | Act::Emergency | Act::Refuse => Unspecified,
-            };
-            let content = &record.content;
-            proto::ProposedChange {
-                id: shown.id.0,
-                state: state.into(),
-                kind: kind(content.kind).into(),
-                direction: direction(content.direction).into(),
-                author: content.author.name.to_string(),
-                reason: content.reason.clone(),
-                ticket: content.ticket.clone(),
-                create_time: Some(time::write(content.at)),
-                edit_time: Some(time::write(content.at)),
-                base_revision: record.revision.0.saturating_sub(1),
-                digest: content.digest.map(|digest| digest.to_string()).unwrap_or_default(),
-                subjects: content.change.edits.iter().map(subject).collect(),
-                decided_revision: revision.0,
-                ..<_>::default()
-            }
-        }
-    };
-    written.lines = lines(&shown.plan.differences);
-    written.offers_changed = shown.offers_changed as u64;
-    if let Some(why) = &shown.void_because {
-        written.void_because.clone_from(why);
-    }
-    written
-}
-
-/// By name, so that what the proto does not know is visible as unspecified and nothing else.
-pub(super) fn kind(kind: Option<ChangeKind>) -> proto::RevisionKind {
-    let name = kind.map(|kind| format!("REVISION_KIND_{}", kind.name()));
-    name.and_then(|name| proto::RevisionKind::from_str_name(&name)).unwrap_or_default()
-}
-
-pub(super) fn act(act: Act) -> proto::RevisionAct {
-    proto::RevisionAct::from_str_name(&format!("REVISION_ACT_{}", act.name())).unwrap_or_default()
-}
-
-pub(super) fn direction(direction: Option<Direction>) -> proto::Direction {
-    let name = direction.map(|direction| format!("DIRECTION_{}", direction.name()));
-    name.and_then(|name| proto::Direction::from_str_name(&name)).unwrap_or_default()
 }

@@ -1,15 +1,16 @@
 //! Adapts `RuleService`.
 
 use super::api::Api;
-use super::changes::{self, act, direction, kind};
 use super::deadline;
 use super::eligibility::rule_file;
 use super::paging::{self, Page};
+use super::proposals::{act, direction, kind, waits};
 use super::requester::{Hand, Why, asked};
 use super::status::{invalid, status_of};
 
 use crate::domain::{Revision, Token};
 use crate::service::{Difference, DifferenceKind, Plan, Revised};
+use crate::wire::mailing::write_mailing;
 use crate::wire::{FieldErrors, proto, time};
 use futures_util::{Stream, StreamExt};
 use proto::rule_service_server::RuleService;
@@ -47,7 +48,7 @@ impl RuleService for Api {
             asked!(message).read(&hand, why, errors).map_err(|errors| invalid(&errors))?;
         let file = rule_file(message.document.ok_or_else(no_document)?);
         let (changed, plan) = self.service.apply(requester, file).await.map_err(status_of)?;
-        let proposal = changes::waits(&changed, self.service.now());
+        let proposal = waits(&self.service, &changed, false).await;
         let revision = match changed.revised {
             Some(revised) => revision(&revised),
             None => self.newest().await?,
@@ -201,6 +202,7 @@ pub(super) fn revision(revised: &Revised) -> proto::Revision {
         refused_asked: refused.map(|it| it.asked.clone()).unwrap_or_default(),
         refused_unwritten: refused.map_or(0, |it| it.unwritten),
         address: content.address.map(|it| it.to_string()).unwrap_or_default(),
+        mailing: content.mailing.as_deref().map(write_mailing),
     }
 }
 

@@ -160,6 +160,10 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)
         }
         ServiceError::Overloaded { .. } | ServiceError::TooManyWaits => too_busy(&message),
+        ServiceError::TooManyPermits => {
+            let after = Some(RETRY_AFTER);
+            failed(Code::ResourceExhausted, "TOO_MANY_PERMITS", &message, [], after)
+        }
         ServiceError::NotLoaded => {
             failed(Code::Unavailable, "RULES_UNAVAILABLE", &message, [], Some(RETRY_AFTER))
         }
@@ -195,6 +199,10 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("id", id.to_string())];
             failed(Code::FailedPrecondition, "CHANGE_PROPOSED", &message, about, None)
         }
+        ServiceError::EditedSince { id } => {
+            let about = [("id", id.to_string())];
+            failed(Code::Aborted, "CHANGE_EDITED", &message, about, None)
+        }
         ServiceError::OtherKind { kind, .. } => {
             let about = [("kind", kind.to_owned())];
             failed(Code::FailedPrecondition, "CHANGE_OF_OTHER_KIND", &message, about, None)
@@ -221,6 +229,7 @@ fn refused(refusal: &Refusal) -> Status {
     let code = match refusal {
         Refusal::NotAuthorised { .. }
         | Refusal::NotAPerson { .. }
+        | Refusal::TooWeakSignIn { .. }
         | Refusal::SelfApproval { .. }
         | Refusal::TwoPersonsRequired
         | Refusal::TooWide { .. } => Code::PermissionDenied,

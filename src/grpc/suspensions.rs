@@ -2,14 +2,15 @@
 
 use super::api::Api;
 use super::eligibility::both;
+use super::proposals::{as_proposed, waits};
 use super::requester::{Hand, Why, asked, because};
 use super::rules::revision;
 use super::status::{invalid, status_of, status_of_rule};
-use super::{changes, paging, preview};
+use super::{paging, preview};
 use crate::domain::{
     Exemption, OfferId, ProductId, Suspension, SuspensionId, Target, Timestamp, VendorId,
 };
-use crate::service::{ChangeKind, Changed, Proposal, ServiceError};
+use crate::service::{Changed, ServiceError};
 use crate::wire::suspension::{self, write_exemption, write_suspension};
 use crate::wire::{FieldErrors, proto};
 use proto::suspension_service_server::SuspensionService;
@@ -31,7 +32,7 @@ impl SuspensionService for Api {
         let requester = because(requester, &suspension.reason, &suspension.ticket);
         let id = suspension.id.clone();
         let changed = self.service.suspend(requester, suspension, starts_now).await;
-        let (suspension, revision, proposal) = self.outcome(&id, changed)?;
+        let (suspension, revision, proposal) = self.outcome(&id, changed).await?;
         Ok(Response::new(proto::CreateSuspensionResponse { suspension, revision, proposal }))
     }
 
@@ -57,7 +58,7 @@ impl SuspensionService for Api {
             .map_err(|errors| invalid(&errors))?;
         let id = suspension.id.clone();
         let changed = self.service.amend(requester, suspension).await;
-        let (suspension, revision, proposal) = self.outcome(&id, changed)?;
+        let (suspension, revision, proposal) = self.outcome(&id, changed).await?;
         Ok(Response::new(proto::AmendSuspensionResponse { suspension, revision, proposal }))
     }
 
@@ -71,7 +72,7 @@ impl SuspensionService for Api {
         let (id, requester) =
             both(suspension_id("id", &message.id), requester).map_err(|errors| invalid(&errors))?;
         let changed = self.service.lift(requester, id.clone()).await;
-        let (suspension, revision, proposal) = self.outcome(&id, changed)?;
+        let (suspension, revision, proposal) = self.outcome(&id, changed).await?;
         Ok(Response::new(proto::LiftSuspensionResponse { suspension, revision, proposal }))
     }
 
@@ -98,7 +99,7 @@ impl SuspensionService for Api {
                 ..it
             }),
             revision: changed.revised.as_ref().map(revision),
-            proposal: changes::waits(&changed, self.service.now()),
+            proposal: waits(&self.service, &changed, true).await,
         }))
     }
 
@@ -217,7 +218,7 @@ impl Api {
 
     /// A suspension as it would be after a change to it, and what the change has become: a record, and
     /// something that waits.
-    fn outcome(
+    async fn outcome(
         &self,
         id: &SuspensionId,
         changed: Result<Changed, ServiceError>,
@@ -228,22 +229,10 @@ impl Api {
         let now = self.service.now();
         let suspension = found.map(|found| {
             let written = write_suspension(found, now);
-            changed.proposal.as_ref().map_or(written.clone(), |(_, it)| proposed(written, it))
+            changed.proposal.as_ref().map_or(written.clone(), |(_, it)| as_proposed(written, it))
         });
         let revision = changed.revised.as_ref().map(revision);
-        Ok((suspension, revision, changes::waits(&changed, now)))
-    }
-}
-
-/// A suspension as it is only proposed: not in force, whatever it says of instants, and without those that
-/// the approval brings.
-fn proposed(would_be: proto::Suspension, proposal: &Proposal) -> proto::Suspension {
-    let lifts = proposal.kind == ChangeKind::LiftSuspension;
-    proto::Suspension {
-        state: proto::SuspensionState::Proposed.into(),
-        from_time: would_be.from_time.filter(|_| !proposal.starts_now),
-        lifted_at: would_be.lifted_at.filter(|_| !lifts),
-        ..would_be
+        Ok((suspension, revision, waits(&self.service, &changed, true).await))
     }
 }
 

@@ -5,8 +5,9 @@
 
 use super::keys::KeySet;
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode};
+use reqwest::{Certificate, Client, StatusCode};
 use serde::Deserialize;
+use std::path::Path;
 use std::time::Duration;
 
 /// Largest answer that is read.
@@ -34,8 +35,11 @@ struct Discovery {
     jwks_uri: String,
 }
 
-/// A client for nothing but this.
-pub(super) fn client(issuer: &str) -> Result<Client, reqwest::Error> {
+/// A client for nothing but this. With a file of `authorities` it trusts those and no others.
+///
+/// # Errors
+/// In words, for a file that holds none.
+pub(super) fn client(issuer: &str, authorities: Option<&Path>) -> Result<Client, String> {
     // It finds the process's provider only where one was named; the one that is there already stays.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let builder = Client::builder()
@@ -44,7 +48,21 @@ pub(super) fn client(issuer: &str) -> Result<Client, reqwest::Error> {
         .user_agent(concat!("offergate/", env!("CARGO_PKG_VERSION")));
     // A server on this machine is not asked through a proxy elsewhere.
     let builder = if issuer.starts_with("https://") { builder } else { builder.no_proxy() };
-    builder.build()
+    let builder = match authorities {
+        Some(path) => builder.tls_certs_only(read_authorities(path)?),
+        None => builder,
+    };
+    builder.build().map_err(|error| format!("no HTTP client can be made: {error}"))
+}
+
+fn read_authorities(path: &Path) -> Result<Vec<Certificate>, String> {
+    let unusable = |why: &dyn std::fmt::Display| format!("`{}` {why}", path.display());
+    let pem = std::fs::read(path).map_err(|error| unusable(&format!("cannot be read: {error}")))?;
+    let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    match found.is_empty() {
+        true => Err(unusable(&"holds no certificate in PEM")),
+        false => Ok(found),
+    }
 }
 
 /// Whether something may be fetched from there.

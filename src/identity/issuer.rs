@@ -10,6 +10,7 @@ use super::keys::KeySet;
 use super::token::{Expected, Proven, Unproven, verify};
 use crate::clock::Clock;
 use arc_swap::ArcSwapOption;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -34,6 +35,8 @@ pub struct IssuerSettings {
     pub expected: Expected,
     /// Where its keys are; `None` to ask the issuer.
     pub jwks_url: Option<String>,
+    /// Who vouches for the issuer's own certificate; `None` for those whom this machine trusts.
+    pub authorities: Option<PathBuf>,
 }
 
 /// An issuer, and its keys as they were last fetched.
@@ -82,8 +85,7 @@ impl Issuer {
                 ));
             }
         }
-        let client = fetch::client(issuer)
-            .map_err(|error| format!("no HTTP client can be made: {error}"))?;
+        let client = fetch::client(issuer, settings.authorities.as_deref())?;
         let (keys, asking, wanted) =
             (ArcSwapOption::empty(), watch::Sender::default(), Notify::new());
         Ok(Self { settings, client, clock, keys, asking, wanted })

@@ -4,7 +4,7 @@
 //! authorities and revocations of that moment; files that cannot be used leave the held ones in place.
 
 use super::ends;
-use super::files::{Content, LOOK_EVERY, Reloaded, Unusable};
+use super::files::{Content, LOOK_EVERY, Reloaded, Unusable, is_open_to_others};
 use crate::domain::Timestamp;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -195,7 +195,7 @@ fn revocation_lists(
 }
 
 fn private_key(content: &Content) -> Result<PrivateKeyDer<'static>, Unusable> {
-    if content.mode & 0o077 != 0 {
+    if is_open_to_others(content.mode, content.owner) {
         let what = format!("has mode {:04o}: others may use the key; make it 0600", content.mode);
         return Err(Unusable::new(&content.path, what));
     }

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// Longest token that is looked at.
 pub(super) const LONGEST: usize = 8 * 1024;
@@ -31,6 +32,34 @@ pub struct Expected {
     pub audience: String,
     /// The claim that holds roles.
     pub roles_claim: String,
+    /// How its owner must have signed in to act alone in an emergency.
+    pub emergency: Strength,
+}
+
+/// How somebody must have signed in. Empty lists ask for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Strength {
+    /// Its `acr` must be one of these.
+    pub acr: Vec<String>,
+    /// Its `amr` must hold all of these.
+    pub amr: Vec<String>,
+}
+
+impl Strength {
+    /// What a token's claims lack of it, in words. A claim of another form says nothing.
+    fn lacking(&self, claims: &Map<String, Value>) -> Option<Arc<str>> {
+        let acr = claims.get("acr").and_then(Value::as_str);
+        let level = !self.acr.is_empty() && !self.acr.iter().any(|it| acr == Some(it.as_str()));
+        let level = level.then(|| format!("an `acr` of {}", self.acr.join(" or ")));
+        let methods = claims.get("amr").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let is_there =
+            |method: &&String| methods.iter().any(|it| it.as_str() == Some(method.as_str()));
+        let missing: Vec<_> = self.amr.iter().filter(|method| !is_there(method)).cloned().collect();
+        let methods =
+            (!missing.is_empty()).then(|| format!("`amr` with {}", missing.join(" and ")));
+        let lacking: Vec<_> = level.into_iter().chain(methods).collect();
+        (!lacking.is_empty()).then(|| lacking.join(", and ").into())
+    }
 }
 
 /// Why a token proves nothing.
@@ -161,6 +190,7 @@ fn claims(
         kind: PrincipalKind::Person,
         owner: None,
         roles: roles(claims.get(&expected.roles_claim)),
+        lacks: expected.emergency.lacking(claims),
     };
     let until = Timestamp::from_second(until).unwrap_or(Timestamp::MAX);
     Ok(Proven { principal, until })

@@ -35,7 +35,8 @@ impl Service {
         self.decide_on(requester, id, "approve", build).await
     }
 
-    /// Turns a proposal down, or takes it back, if the requester asked for it.
+    /// Turns a proposal down, or takes it back, if the requester asked for it; stops a mailing that was
+    /// approved.
     ///
     /// # Errors
     /// When there is no such proposal, and as for [`Service::change`].
@@ -45,6 +46,9 @@ impl Service {
         id: Revision,
     ) -> Result<Changed, ServiceError> {
         let build = move |before: &Loaded, requester: &Requester, at| {
+            if before.waiting.mailings.contains_key(&id) {
+                return stopped(requester, at, id).map(Some);
+            }
             let proposal = proposal(before, id)?;
             let is_own = proposal.author.is_same_hand(&requester.party());
             if !is_own {
@@ -67,12 +71,14 @@ impl Service {
     /// approves it no more.
     ///
     /// # Errors
-    /// When there is no such proposal, and as for [`Service::change`].
+    /// When there is no such proposal, when it is not what `read` says any more, and as for
+    /// [`Service::change`].
     pub async fn edit(
         self: &Arc<Self>,
         requester: Requester,
         id: Revision,
         edited: Edited,
+        read: Option<Digest>,
     ) -> Result<Changed, ServiceError> {
         let kind = self.needs_rules()?.waiting.proposals.get(&id).map(|proposal| proposal.kind);
         let change = match edited {
@@ -87,6 +93,9 @@ impl Service {
             let proposal = proposal(before, id)?;
             if proposal.kind != change.kind {
                 return Err(ServiceError::OtherKind { id, kind: proposal.kind.name() });
+            }
+            if read.is_some_and(|read| read != proposal.digest) {
+                return Err(ServiceError::EditedSince { id });
             }
             change.proposed(before, requester, at, Some(id))
         };
@@ -147,6 +156,18 @@ pub enum Edited {
     Document(RuleFile),
 }
 
+/// The record that takes back the approval of a mailing.
+fn stopped(requester: &Requester, at: Timestamp, id: Revision) -> Result<NewRecord, ServiceError> {
+    super::mailings::may_stop(requester)?;
+    Ok(NewRecord {
+        act: Act::Withdraw,
+        address: requester.address,
+        reason: requester.reason.clone(),
+        proposal: Some(id),
+        ..nothing(requester, ChangeKind::SendMailing, requester.party(), at)
+    })
+}
+
 /// The record that puts a proposal in force.
 fn approved(
     before: &Loaded,
@@ -181,6 +202,7 @@ fn approved(
         digest: Some(digest),
         starts_now: proposal.starts_now,
         change,
+        mailing: proposal.mailing.clone(),
         ..nothing(requester, proposal.kind, proposal.author.clone(), at)
     })
 }
@@ -209,6 +231,7 @@ fn still_good(before: &Loaded, proposal: &Proposal, at: Timestamp) -> Result<Rul
         change: &proposal.change,
         kind: proposal.kind,
         lineage: &before.head.lineage,
+        mailing: proposal.mailing.clone(),
         reason: &proposal.reason,
         starts_now: proposal.starts_now,
         ticket: &proposal.ticket,

@@ -3,14 +3,15 @@
 
 use super::approve::why_void;
 use super::change::{compile, on_another_thread};
+use super::denied::DenialCount;
 use super::history::Revised;
 use super::preview::touched;
 use super::{Service, ServiceError};
 use crate::audit::{Act, Emergency, Proposal, Record};
-use crate::domain::{Revision, RuleChange, SuspensionId};
+use crate::domain::{Revision, RuleChange, RuleEdit, SuspensionId, Timestamp};
 use crate::replica::Held;
 use crate::rules::{self, Plan};
-use crate::store::Loaded;
+use crate::store::{Loaded, ReplicaName, SeenEnforced};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -47,6 +48,19 @@ pub struct Shown {
     pub void_because: Option<String>,
 }
 
+/// What happened to a suspension, and what it did.
+#[derive(Debug)]
+pub struct SuspensionHistory {
+    /// The records about it, oldest first.
+    pub revised: Vec<Revised>,
+    /// Which of them this server saw enforced, and when.
+    pub enforced: Vec<SeenEnforced>,
+    /// In how many decisions of this server's log it stood in the way.
+    pub denied: DenialCount,
+    /// Which server says so, where there are several.
+    pub server: Option<ReplicaName>,
+}
+
 impl Service {
     /// One change that waits, or was decided on of late.
     ///
@@ -56,8 +70,7 @@ impl Service {
         let held = self.needs_rules()?;
         let waiting = &held.waiting;
         if let Some(proposal) = waiting.proposals.get(&id).cloned() {
-            let at = self.instants_after(held.changed_at).now;
-            return on_another_thread(move || Ok(proposed(&held, id, proposal, at))).await;
+            return self.shown_of(id, proposal).await;
         }
         let standing = match (waiting.emergencies.get(&id), waiting.decided.get(&id)) {
             (Some(emergency), _) => Standing::Unratified(emergency.clone()),
@@ -89,11 +102,32 @@ impl Service {
         .await
     }
 
-    /// All records about one suspension, oldest first.
+    /// What a proposal would do, as it was asked for.
     ///
     /// # Errors
-    /// When the store does not answer.
-    pub async fn history_of(&self, id: &SuspensionId) -> Result<Vec<Revised>, ServiceError> {
+    /// When no rules are held.
+    pub async fn shown_of(&self, id: Revision, proposal: Proposal) -> Result<Shown, ServiceError> {
+        let held = self.needs_rules()?;
+        let at = self.instants_after(held.changed_at).now;
+        on_another_thread(move || Ok(proposed(&held, id, proposal, at))).await
+    }
+
+    /// What happened to one suspension; without a record if there never was one of this id.
+    ///
+    /// # Errors
+    /// When the store does not answer, or what this server saw does not read.
+    pub async fn history_of(&self, id: &SuspensionId) -> Result<SuspensionHistory, ServiceError> {
+        let revised = self.records_about(id).await?;
+        let in_force = revised.iter().filter(|it| it.record.content.effect().is_some());
+        let since = in_force.clone().map(|it| it.record.content.at).next();
+        let enforced = self.seen_of(in_force.map(|it| it.record.chain).collect()).await?;
+        let denied = self.denied_by(id, since).await;
+        let server = self.follower.as_ref().map(|it| it.identity().name.clone());
+        Ok(SuspensionHistory { revised, enforced, denied, server })
+    }
+
+    /// All records about one suspension, oldest first.
+    async fn records_about(&self, id: &SuspensionId) -> Result<Vec<Revised>, ServiceError> {
         let head = self.head()?;
         let (mut found, mut changes) = (Vec::new(), BTreeSet::new());
         let mut after = Revision::ZERO;
@@ -123,16 +157,26 @@ impl Service {
     }
 }
 
-fn proposed(held: &Held, id: Revision, proposal: Proposal, at: crate::domain::Timestamp) -> Shown {
+fn proposed(held: &Held, id: Revision, proposal: Proposal, at: Timestamp) -> Shown {
     let now: Loaded = held.loaded();
     let after = now.rules.after(&proposal.change);
     let plan = rules::plan(&now.rules, &after);
     let compiled = compile(&after, now.head.revision);
+    let as_of = at.max(starts(&proposal).unwrap_or(at));
     let offers_changed = compiled.map_or(0, |snapshot| {
-        touched(held, &Held::new(Loaded { rules: after, ..now.clone() }, snapshot), at).len()
+        touched(held, &Held::new(Loaded { rules: after, ..now.clone() }, snapshot), as_of).len()
     });
     let void_because = why_void(&now, &proposal, at);
     Shown { id, standing: Standing::Proposed(proposal), plan, offers_changed, void_because }
+}
+
+/// The first instant of the one suspension or exemption that a proposal is about.
+fn starts(proposal: &Proposal) -> Option<Timestamp> {
+    match proposal.change.edits.as_slice() {
+        [RuleEdit::PutSuspension(found)] => Some(found.from),
+        [RuleEdit::PutExemption(found)] => Some(found.from),
+        _ => None,
+    }
 }
 
 fn touches(change: &RuleChange, id: &SuspensionId) -> bool {

@@ -48,6 +48,9 @@ fn emergency(
     if requester.author.kind != PrincipalKind::Person {
         return Err(Refusal::NotAPerson { what: "an emergency" }.into());
     }
+    if let Some(lacks) = &requester.author.lacks {
+        return Err(Refusal::TooWeakSignIn { lacks: Arc::clone(lacks) }.into());
+    }
     if requester.ticket.trim().is_empty() {
         return Err(Refusal::TicketRequired.into());
     }

@@ -1,19 +1,20 @@
 //! Waits until a change is enforced: in the store, on every node of it, and on every replica.
 //!
-//! Nothing is remembered of a wait: it can be broken off, and begun again on any replica with the
-//! change's token, revision or request id. What cannot be shown in time is pending, with what is
+//! A wait can be broken off, and begun again on any replica with the change's token, revision or request id:
+//! nothing of it is needed later. That a change was seen enforced is noted beside it (`watched`). What cannot be shown in time is pending, with what is
 //! missing; it is never called done early, nor failed.
 
 use super::{Service, ServiceError};
 use crate::audit::{Act, RequestId};
 use crate::domain::{Revision, Token};
 use crate::replica::bugs::{self, Bug};
-use crate::replica::{Barrier, BootTime, Follower, Freshness, Terms, Verdict};
+use crate::replica::{Barrier, BootTime, Follower, Terms, Verdict};
 use crate::store::{
     Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting, Standing, StoreError,
 };
 use crate::telemetry::Enforcements;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long nodes get to confirm a change, each time they are asked.
@@ -49,7 +50,7 @@ pub enum Reached {
     Committed,
     /// Every store node that could be promoted holds it on disk.
     Durable,
-    /// And no replica answers from before it any more.
+    /// And no replica answers from before it any more, and no holder of a permit acts from before it.
     Enforced,
 }
 
@@ -81,7 +82,7 @@ pub struct Enforcement {
     pub token: Token,
     /// How far it has got for certain; anything but [`Reached::Enforced`] is pending.
     pub reached: Reached,
-    /// Every replica, by name; none where this process alone writes.
+    /// Every replica, by name, and every holder of a permit; of replicas none where this process alone writes.
     pub replicas: Vec<(ReplicaName, Progress)>,
     /// How many store nodes hold it on disk.
     pub copies: u32,
@@ -99,14 +100,14 @@ impl Service {
     /// # Errors
     /// When there is no such change, or it was lost; when the store cannot be asked even once.
     pub async fn await_enforcement(
-        &self,
+        self: &Arc<Self>,
         awaited: Awaited,
         limit: Duration,
     ) -> Result<Enforcement, ServiceError> {
         let began = self.clock.boot();
         let _place = self.waits.try_acquire().map_err(|_| ServiceError::TooManyWaits)?;
         let measured = self.enforcements.get().map(Enforcements::begin);
-        let ended = self.wait_for(awaited, began, limit).await;
+        let ended = self.wait_and_note(awaited, began, limit).await;
         if let Some(measured) = measured {
             let reached = ended.as_ref().map_or("FAILED", |ended| ended.reached.name());
             measured.ended(reached, self.clock.boot().saturating_sub(began));
@@ -114,15 +115,31 @@ impl Service {
         ended
     }
 
-    async fn wait_for(
-        &self,
+    async fn wait_and_note(
+        self: &Arc<Self>,
         awaited: Awaited,
         began: BootTime,
         limit: Duration,
     ) -> Result<Enforcement, ServiceError> {
-        let place = in_time(limit, self.place_of(awaited)).await?;
+        let (place, alters_rules) = in_time(limit, self.place_of(awaited)).await?;
+        let enforcement = self.wait_for(place.clone(), began, limit, true).await?;
+        if alters_rules {
+            self.note_asked(place, &enforcement);
+        }
+        Ok(enforcement)
+    }
+
+    /// The same of a place in history, counted from `began`. Who `forgets` takes replicas off the list that
+    /// are gone, once it is over.
+    pub(super) async fn wait_for(
+        &self,
+        place: Head,
+        began: BootTime,
+        limit: Duration,
+        forgets: bool,
+    ) -> Result<Enforcement, ServiceError> {
         match &self.follower {
-            None => Ok(self.enforced_here(&place, began)),
+            None => Ok(self.enforced_here(&place, began, limit).await),
             Some(follower) => {
                 let wait = Wait {
                     boot: &|| self.clock.boot(),
@@ -130,6 +147,7 @@ impl Service {
                     store: follower.store().as_ref(),
                     began,
                     limit,
+                    forgets,
                     seen: BTreeMap::new(),
                     beats: BTreeMap::new(),
                     so_far: Enforcement::committed(&place),
@@ -139,7 +157,8 @@ impl Service {
         }
     }
 
-    async fn place_of(&self, awaited: Awaited) -> Result<Head, ServiceError> {
+    /// Where a change is in history, and whether it alters rules.
+    async fn place_of(&self, awaited: Awaited) -> Result<(Head, bool), ServiceError> {
         let none = |kind, id: String| ServiceError::NotFound { kind, id };
         let (revision, token, request) = match awaited {
             Awaited::Token(token) => (token.revision, Some(token), None),
@@ -167,17 +186,7 @@ impl Service {
             let id = record.content.proposal.unwrap_or(record.revision);
             return Err(ServiceError::OnlyProposed { id });
         }
-        Ok(place)
-    }
-
-    /// Where this process alone writes, a change is enforced once it is held here.
-    fn enforced_here(&self, place: &Head, began: BootTime) -> Enforcement {
-        let now = self.clock.boot();
-        let held = self.replica.held().is_some_and(|held| place.revision <= held.head.revision);
-        let fresh = self.replica.freshness(now) == Freshness::Fresh;
-        let elapsed = now.saturating_sub(began);
-        let reached = if held && fresh { Reached::Enforced } else { Reached::Durable };
-        Enforcement { reached, copies: 1, nodes: 1, elapsed, ..Enforcement::committed(place) }
+        Ok((place, record.content.effect().is_some()))
     }
 }
 
@@ -193,7 +202,7 @@ async fn in_time<T>(
 }
 
 impl Enforcement {
-    fn committed(place: &Head) -> Self {
+    pub(super) fn committed(place: &Head) -> Self {
         Self {
             token: place.token(),
             reached: Reached::Committed,
@@ -233,6 +242,7 @@ struct Wait<'a> {
     store: &'a dyn SharedStore,
     began: BootTime,
     limit: Duration,
+    forgets: bool,
     /// When each replica was first seen to have the change in effect.
     seen: BTreeMap<Incarnation, Duration>,
     /// How often each had reported when leases began to be waited for.
@@ -348,7 +358,7 @@ impl Wait<'_> {
         let reigns = self.follower.reigns();
         let verdict = barrier.look(&fleet, &reigns, now, &Terms::of(fleet.limit));
         self.note_replicas(&fleet, &verdict, barrier.place().revision);
-        if let Verdict::Enforced { .. } = verdict {
+        if let (Verdict::Enforced { .. }, true) = (&verdict, self.forgets) {
             self.forget_the_dead(&fleet, barrier.place().revision).await;
         }
         Ok(verdict)

@@ -111,6 +111,10 @@ pub enum ServiceError {
     #[error("too many wait for changes to be enforced")]
     TooManyWaits,
 
+    /// As many hold permits as may. Nothing was granted: try again when one has ended.
+    #[error("too many hold permits")]
+    TooManyPermits,
+
     /// There is nothing to decide: histories agree.
     #[error("the store's history has not forked")]
     NotForked,
@@ -143,6 +147,12 @@ pub enum ServiceError {
         id: Revision,
     },
 
+    /// Somebody has edited the proposal since it was read. Read it again.
+    #[error("change {id} was edited since it was read: read it again")]
+    EditedSince {
+        /// The change.
+        id: Revision,
+    },
     /// A proposal stays what kind of change it is. Withdraw it, and propose the other.
     #[error("change {id} is of the kind {kind}, and stays one")]
     OtherKind {

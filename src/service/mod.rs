@@ -12,9 +12,11 @@ mod change;
 mod changes;
 mod check;
 mod decisions;
+mod denied;
 mod documents;
 mod emergency;
 mod enforce;
+mod enforce_here;
 mod error;
 mod escalation;
 mod explain;
@@ -22,7 +24,9 @@ mod exposures;
 mod fleet;
 mod history;
 mod instants;
+mod mailings;
 mod mend;
+mod permits;
 mod preview;
 mod record;
 mod refusal;
@@ -31,13 +35,15 @@ mod replay;
 mod sentences;
 mod standing;
 mod suspend;
+mod watched;
 
 pub use answer::Answer;
 pub use approve::Edited;
 pub use audit::{ConsistencyProof, InclusionProof};
 pub use change::{Change, Changed, Requester};
-pub use changes::{Shown, Standing};
+pub use changes::{Shown, Standing, SuspensionHistory};
 pub use check::{OfferAnswer, View};
+pub use denied::{DenialCount, Denials, count as count_denied};
 pub use documents::RuleFile;
 pub use enforce::{Awaited, Enforcement, Progress, Reached};
 pub use error::ServiceError;
@@ -45,6 +51,8 @@ pub use explain::{Explanation, RulesAsked};
 pub use exposures::{DayCount, Exposure, Exposures};
 pub use fleet::{FleetView, Member};
 pub use history::Revised;
+pub use mailings::{MailingAsked, MailingStanding, SignedMailing};
+pub use permits::{PermitAnswer, Permitted};
 pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample};
 pub use refusal::Refusal;
 pub use replay::{NotReplayed, ReplayDifference, ReplayRules, key_version, replay};
@@ -59,17 +67,19 @@ pub use crate::audit::{
 pub use crate::decision::{CompileError, CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
 /// Why a decision could not be recorded.
 pub use crate::recorder::LogFull;
-/// The rules of one revision.
-pub use crate::replica::Held;
+/// The rules of one revision, and who holds a permit to act by them elsewhere.
+pub use crate::replica::{Held, Holder};
 /// What a rule file changes, and what is wrong with one.
 pub use crate::rules::{Difference, DifferenceKind, Plan, Problem};
 /// Why the store said no, and what its settings cost.
-pub use crate::store::{ReplicaName, Shortfall, StoreError};
+pub use crate::store::{
+    CountedFrom, Incarnation, ReplicaName, SeenEnforced, Shortfall, StoreError,
+};
 
 use crate::clock::Clock;
 use crate::domain::{Outcome, ReasonCode, Revision, RuleSet, Timestamp};
 use crate::recorder::Recorder;
-use crate::replica::{Follower, InstallError, Replica};
+use crate::replica::{Follower, InstallError, MOST_PERMITS, Replica};
 use crate::store::RuleStore;
 use crate::telemetry::{Decisions, Enforcements};
 use instants::Floor;
@@ -94,6 +104,9 @@ pub struct Service {
     looks: fleet::Looks,
     /// Places for those who wait for a change to be enforced.
     waits: Semaphore,
+    /// Places for those who hold permits through this process, and the list of them.
+    holders: Arc<Semaphore>,
+    permit_list: permits::PermitList,
     clock: Arc<dyn Clock>,
     staleness_limit: Duration,
     decisions: Option<Arc<Decisions>>,
@@ -117,6 +130,8 @@ pub struct Service {
     readings: Semaphore,
     /// What measures waits, if they are.
     enforcements: OnceLock<Enforcements>,
+    /// What this server sees of changes being enforced.
+    watched: watched::Watched,
 }
 
 /// Why a service cannot start.
@@ -168,7 +183,8 @@ impl Service {
         // Compiling takes time, and room that goes back to the system with the thread.
         let installed = tokio::task::spawn_blocking(move || installing.install(loaded).map(drop));
         installed.await.map_err(StartError::BrokenOff)??;
-        Ok(Self::new(store, replica, None, clock, staleness_limit, decisions))
+        let permits = permits::PermitList::begin(&*store, clock.boot()).await?;
+        Ok(Self::new(store, replica, None, permits, clock, staleness_limit, decisions))
     }
 
     /// Serves as one of several replicas of a store, from whatever the replica holds by now.
@@ -181,13 +197,16 @@ impl Service {
         decisions: Option<Arc<Decisions>>,
     ) -> Arc<Self> {
         let limit = follower.terms().limit;
-        Self::new(store, replica, Some(follower), clock, limit, decisions)
+        // The store keeps the list.
+        let permits = permits::PermitList::default();
+        Self::new(store, replica, Some(follower), permits, clock, limit, decisions)
     }
 
     fn new(
         store: Arc<dyn RuleStore>,
         replica: Arc<Replica>,
         follower: Option<Arc<Follower>>,
+        permit_list: permits::PermitList,
         clock: Arc<dyn Clock>,
         staleness_limit: Duration,
         decisions: Option<Arc<Decisions>>,
@@ -199,6 +218,8 @@ impl Service {
             follower,
             looks: fleet::Looks::default(),
             waits: Semaphore::new(enforce::MOST_WAITS),
+            holders: Arc::new(Semaphore::new(MOST_PERMITS)),
+            permit_list,
             clock,
             staleness_limit,
             decisions,
@@ -212,6 +233,7 @@ impl Service {
             recorder: OnceLock::new(),
             readings: Semaphore::new(1),
             enforcements: OnceLock::new(),
+            watched: watched::Watched::default(),
         })
     }
 

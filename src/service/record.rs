@@ -140,6 +140,7 @@ impl Service {
         let Prepared { content, before, after, snapshot } = prepared;
         // First, since the change may land and its answer get lost.
         self.floor.raise(content.at);
+        let began = self.clock.boot();
         let applied = match self.store.apply(&content, before.head.revision).await {
             Ok(applied) => applied,
             Err(error) => {
@@ -151,6 +152,7 @@ impl Service {
             }
         };
         let revised = Revised::new(applied.record, &before.head.lineage);
+        let lineage = before.head.lineage.clone();
         let changed = Changed::of(revised, before.clone(), after);
         match &self.follower {
             None => {
@@ -170,8 +172,13 @@ impl Service {
                     revision,
                     source: source.into(),
                 })?;
+                self.watch_change(&changed.record()?.record, &lineage, began);
             }
-            Some(follower) => follow(follower, changed.record()?.record.revision).await?,
+            Some(follower) => {
+                let record = &changed.record()?.record;
+                self.watch_change(record, &lineage, began);
+                follow(follower, record.revision).await?;
+            }
         }
         self.announce();
         Ok(changed)

@@ -32,6 +32,13 @@ pub enum Refusal {
         what: &'static str,
     },
 
+    /// The person has not signed in as the settings ask for an emergency.
+    #[error("an emergency takes a sign-in with {lacks}, and this one had none")]
+    TooWeakSignIn {
+        /// What the token lacks.
+        lacks: std::sync::Arc<str>,
+    },
+
     /// Whoever asks for or edits a change is not the one who approves it, nor is an account of theirs.
     #[error("change {id} was asked for or edited by the same hand: another person decides on it")]
     SelfApproval {
@@ -80,7 +87,9 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotAuthorised { .. } | Self::NotAPerson { .. } => "NOT_AUTHORISED",
+            Self::NotAuthorised { .. } | Self::NotAPerson { .. } | Self::TooWeakSignIn { .. } => {
+                "NOT_AUTHORISED"
+            }
             Self::SelfApproval { .. } => "SELF_APPROVAL",
             Self::TwoPersonsRequired => "TWO_PERSONS_REQUIRED",
             Self::TooWide { .. } => "TOO_WIDE",

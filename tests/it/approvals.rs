@@ -44,7 +44,7 @@ async fn nobody_approves_their_own_change_in_whatever_disguise() {
     // Who edits it is one of its makers from then on; the author stays one.
     let ben = person("ben");
     let edited = Edited::Suspension(suspension("s", "offer: lock-12m"), true);
-    let edited = bank.service.edit(by(ben.clone(), "edit"), *id, edited).await.unwrap();
+    let edited = bank.service.edit(by(ben.clone(), "edit"), *id, edited, None).await.unwrap();
     let (same, now) = edited.proposal.as_ref().unwrap();
     assert_eq!(same, id);
     assert_ne!(now.digest, proposal.digest);
@@ -82,7 +82,7 @@ async fn what_was_edited_after_it_was_read_or_whose_ground_has_moved_is_not_appr
     let proposed = bank.propose(person("ann"), "s").await;
     let (id, _) = proposed.proposal.as_ref().unwrap();
     let edited = Edited::Suspension(suspension("s", "offer: lock-12m"), true);
-    let edited = bank.service.edit(by(person("ann"), "edit"), *id, edited).await.unwrap();
+    let edited = bank.service.edit(by(person("ann"), "edit"), *id, edited, None).await.unwrap();
     assert_eq!(
         code(bank.approve(person("ben"), &proposed).await),
         "APPROVAL_VOID",
@@ -113,7 +113,7 @@ async fn a_proposal_lapses_after_seventy_two_hours_unless_it_is_edited() {
     assert_eq!(code(bank.approve(person("ben"), &proposed).await), "PROPOSAL_LAPSED");
     assert_eq!(bank.says().await, Outcome::Eligible);
     let edited = Edited::Suspension(suspension("s", "offer: shield-12m"), true);
-    let edited = bank.service.edit(by(person("ann"), "edit"), *id, edited).await.unwrap();
+    let edited = bank.service.edit(by(person("ann"), "edit"), *id, edited, None).await.unwrap();
     bank.set("2026-03-07T11:59:59Z");
     bank.approve(person("ben"), &edited).await.unwrap();
     assert_eq!(bank.says().await, Outcome::Ineligible);
@@ -231,7 +231,7 @@ async fn what_waits_is_there_after_a_restart_and_the_history_of_a_suspension_tel
     let (number, _) = lift.proposal.unwrap();
     bank.service.reject(by(person("ben"), "no"), number).await.unwrap();
     bank.propose(person("ann"), "another").await;
-    let history = bank.service.history_of(&id).await.unwrap();
+    let history = bank.service.history_of(&id).await.unwrap().revised;
     let acts: Vec<_> = history.iter().map(|it| it.record.content.act).collect();
     assert_eq!(acts, [Act::Propose, Act::Refuse, Act::Approve, Act::Propose, Act::Reject]);
     // As of any revision, what waited then.

@@ -421,3 +421,35 @@ fn a_server_with_a_store_of_its_own_enforces_what_it_acknowledges() {
         assert!(refused.stderr.contains(said), "{wrong:?}: {}", refused.stderr);
     }
 }
+
+#[test]
+fn each_replica_tells_what_it_saw_itself_and_the_one_that_wrote_a_change_saw_it_though_nobody_waited()
+ {
+    let fleet = Fleet::start(3, "1s");
+    let made = fleet.by_two(1, &suspend("--id=s-1", &[]));
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let history = |number| fleet.at(number).json(&["history", "suspension", "s-1"]);
+    let seen = eventually("r1 has noted it", || {
+        let found = history(1)["enforced"].clone();
+        (found != json!([])).then_some(found)
+    });
+    let seen = &seen[0];
+    let expected = (&json!(4), &json!("WRITTEN"), &json!("r1"));
+    assert_eq!((&seen["revision"], &seen["counted_from"], &seen["observer"]), expected);
+    let replicas = seen["replicas"].as_array().unwrap();
+    assert_eq!(replicas.iter().map(|it| &it["name"]).collect::<Vec<_>>(), ["r1", "r2", "r3"]);
+    assert!(replicas[0]["after_ms"].is_u64(), "{seen}");
+    eventually("r2 has it", || (fleet.offered(2, &[])["outcome"] == "INELIGIBLE").then_some(()));
+    let elsewhere = history(2);
+    assert_eq!((&elsewhere["enforced"], &elsewhere["server"]), (&json!([]), &json!("r2")));
+
+    // Who is asked about it notes what it sees then, and says so.
+    let awaited = fleet.run(2, &["replicas", "await", "--revision=4", "--wait=30s"]);
+    assert_eq!(awaited.code, 0, "{}", awaited.stderr);
+    let seen = eventually("r2 has noted it", || {
+        let found = history(2)["enforced"].clone();
+        (found != json!([])).then_some(found)
+    });
+    assert_eq!((&seen[0]["counted_from"], &seen[0]["observer"]), (&json!("ASKED"), &json!("r2")));
+    assert_eq!(fleet.at(2).json(&["status"])["revision"], 4, "notes are no revisions");
+}

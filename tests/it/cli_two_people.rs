@@ -77,7 +77,8 @@ fn a_proposal_is_rejected_or_taken_back_and_the_history_of_the_suspension_tells_
         assert_eq!((&rejected["act"], &rejected["reason"]), (&json!(act), &json!("Not now")));
     }
     let history = server.json(&["history", "suspension", "barclays-2017"]);
-    let acts: Vec<_> = history.as_array().unwrap().iter().map(|it| it["act"].clone()).collect();
+    let records = history["revisions"].as_array().unwrap();
+    let acts: Vec<_> = records.iter().map(|it| it["act"].clone()).collect();
     assert_eq!(acts, ["PROPOSE", "APPROVE", "PROPOSE", "REJECT", "PROPOSE", "WITHDRAW"]);
     assert_eq!(server.json(&["status"])["in_force"][0]["id"], "barclays-2017");
     assert_eq!(run(&server, &["history", "suspension", "gone"]).status.code(), Some(3));

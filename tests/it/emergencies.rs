@@ -35,6 +35,14 @@ async fn an_emergency_is_for_people_with_a_ticket_and_has_its_bounds() {
     let mut checker = person("eve");
     checker.roles = [Role::Checker, Role::Maker].into_iter().collect();
     assert_eq!(code(bank.emergency(checker, "s").await), "NOT_AUTHORISED", "no such role");
+    let mut weak = ann.clone();
+    weak.lacks = Some("`amr` with hwk".into());
+    let refused = bank.emergency(weak.clone(), "s").await;
+    let told = "an emergency takes a sign-in with `amr` with hwk, and this one had none";
+    assert_eq!(refused.as_ref().unwrap_err().to_string(), told);
+    assert_eq!(code(refused), "NOT_AUTHORISED", "a weak sign-in");
+    let proposed = bank.service.suspend(by(weak, "p"), suspension("q", "offer: shield-12m"), true);
+    assert!(proposed.await.is_ok(), "whoever does it with another person needs no more");
     let without = Requester { ticket: " ".to_owned(), ..by(ann.clone(), "t") };
     let stop = suspension("s", "offer: shield-12m");
     let refused = bank.service.suspend_in_emergency(without, stop).await;

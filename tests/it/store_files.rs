@@ -6,10 +6,11 @@ use offergate::decision::Snapshot;
 use offergate::domain::{ChainHash, Lineage, Revision, Token};
 use offergate::replica::Held;
 use offergate::store::embedded::{EmbeddedStore, Restored, backup_file, restore};
-use offergate::store::{Head, RuleStore};
+use offergate::store::{CountedFrom, Head, ReplicaName, RuleStore, Seen, SeenEnforced};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 fn mode_of(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -143,7 +144,7 @@ fn a_later_format_is_refused_with_what_to_do() {
     let path = folder.path().join("rules.db");
     store_of(&path, 1);
     for (format, expected) in [
-        (3, "has format 3, and this version reads formats up to 2; use the version that wrote it"),
+        (4, "has format 4, and this version reads formats up to 3; use the version that wrote it"),
         (0, "is no store: its format number is none that ever was"),
         (-1, "is no store: its format number is none that ever was"),
     ] {
@@ -241,10 +242,11 @@ fn a_store_restored_again_remembers_both_places() {
 }
 
 /// Makes a store as the first format had it.
-fn take_back_to_format_1(path: &Path) {
+pub(crate) fn take_back_to_format_1(path: &Path) {
     let file = rusqlite::Connection::open(path).unwrap();
     file.execute_batch(
-        "DROP TRIGGER head_moves_by_one; DROP TABLE origins; PRAGMA user_version = 1;
+        "DROP TRIGGER head_moves_by_one; DROP TABLE origins; DROP TABLE enforcements;
+         PRAGMA user_version = 1;
          CREATE TRIGGER head_moves_by_one BEFORE UPDATE ON head
         WHEN NEW.revision IS NOT OLD.revision + 1 OR NEW.lineage IS NOT OLD.lineage
         BEGIN SELECT RAISE(ABORT, 'the head moves one record at a time'); END;",
@@ -267,13 +269,48 @@ fn a_store_of_the_first_format_is_brought_to_the_newest_when_it_is_opened_or_res
     assert_eq!((format_of(&path), format_of(&copy)), (1, 1), "a copy is left in its format");
 
     assert_eq!(restore(&copy, &target).unwrap().origin, loaded.head);
-    assert_eq!((format_of(&copy), format_of(&target)), (1, 2));
+    assert_eq!((format_of(&copy), format_of(&target)), (1, 3));
     let store = EmbeddedStore::open(&path).unwrap();
     assert_eq!(block_on(store.load()).unwrap(), loaded);
     block_on(apply_next(&store, &content("r4", 4))).unwrap();
     drop(store);
-    assert_eq!(format_of(&path), 2);
+    assert_eq!(format_of(&path), 3);
     assert_eq!(block_on(EmbeddedStore::open(&path).unwrap().load()).unwrap().head.revision.0, 4);
+}
+
+#[test]
+fn a_store_of_the_second_format_keeps_what_was_seen_of_enforcement_from_now_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.db");
+    let loaded = store_of(&path, 2);
+    let file = rusqlite::Connection::open(&path).unwrap();
+    file.execute_batch("DROP TABLE enforcements; PRAGMA user_version = 2;").unwrap();
+    drop(file);
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(block_on(store.load()).unwrap(), loaded);
+    let seen = |after: u64, replicas: &[(&str, Option<u64>)]| SeenEnforced {
+        revision: loaded.head.revision,
+        chain: loaded.head.chain,
+        at: "2026-11-24T01:02:03.5Z".parse().unwrap(),
+        after: Duration::from_micros(after),
+        counted_from: CountedFrom::Asked,
+        observer: ReplicaName::parse("r1"),
+        replicas: replicas
+            .iter()
+            .map(|(name, after)| {
+                (ReplicaName::parse(name).unwrap(), after.map(Duration::from_micros))
+            })
+            .collect(),
+    };
+    let first = seen(1_500, &[("r1", Some(900)), ("r2", None)]);
+    block_on(store.note(first.clone())).unwrap();
+    block_on(store.note(seen(9, &[]))).unwrap();
+    drop(store);
+    assert_eq!(format_of(&path), 3);
+    let store = EmbeddedStore::open(&path).unwrap();
+    let asked = vec![ChainHash::ZERO, loaded.head.chain];
+    assert_eq!(block_on(store.noted(asked)).unwrap(), [first], "the first note stays");
+    assert_eq!(block_on(store.load()).unwrap(), loaded, "and moves nothing");
 }
 
 #[test]

@@ -53,6 +53,7 @@ fn settings(lines: &Lines, variables: Vec<(&'static str, String)>) -> TelemetryS
             found.map(|(_, value)| value.clone())
         }),
         log_to: Some((BoxMakeWriter::new(move || lines.clone()), false)),
+        ..TelemetrySettings::default()
     }
 }
 

@@ -40,8 +40,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", &["clock", "domain", "telemetry"]),
     ("wire", &["domain"]),
     ("client", &["wire", "domain"]),
+    ("ledger", &[]),
     // The client's calls are in the words of the wire.
-    ("jobs", &["client", "wire", "decision", "rules", "store", "clock", "domain", "telemetry"]),
+    (
+        "jobs",
+        &["client", "wire", "ledger", "decision", "rules", "store", "clock", "domain", "telemetry"],
+    ),
     ("grpc", &["service", "identity", "wire", "domain", "telemetry"]),
     ("http", &["service", "wire", "domain", "telemetry"]),
     (
@@ -59,6 +63,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "identity",
             "recorder",
             "jobs",
+            "ledger",
             "replica",
             "rules",
             "service",

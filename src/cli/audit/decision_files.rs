@@ -33,11 +33,18 @@ pub(in crate::cli) fn segments_of(paths: &[PathBuf]) -> Result<Vec<SegmentFile>,
     Ok(found)
 }
 
+/// Where a line is.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) struct LineAt<'a> {
+    pub(in crate::cli) path: &'a Path,
+    pub(in crate::cli) line: u64,
+}
+
 /// Shows the records in all files that paths mean, as lines, until `take` has seen enough. A file that is
 /// no segment may hold records that somebody took out of one.
 pub(in crate::cli) fn each_record(
     paths: &[PathBuf],
-    mut take: impl FnMut(&str) -> Result<bool, Failure>,
+    mut take: impl FnMut(&str, LineAt<'_>) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     for path in paths {
         if path.is_dir() || SegmentFile::of(path).is_some() {
@@ -59,7 +66,7 @@ pub(in crate::cli) fn each_record(
 /// The same of one segment; tells whether more is wanted.
 pub(in crate::cli) fn records_in(
     segment: &SegmentFile,
-    take: &mut impl FnMut(&str) -> Result<bool, Failure>,
+    take: &mut impl FnMut(&str, LineAt<'_>) -> Result<bool, Failure>,
 ) -> Result<bool, Failure> {
     let lines = segment.open().map_err(|error| failed(&segment.path, "cannot be read", error))?;
     records_of(lines, &segment.path, take)
@@ -68,7 +75,7 @@ pub(in crate::cli) fn records_in(
 fn records_of(
     lines: impl BufRead,
     path: &Path,
-    take: &mut impl FnMut(&str) -> Result<bool, Failure>,
+    take: &mut impl FnMut(&str, LineAt<'_>) -> Result<bool, Failure>,
 ) -> Result<bool, Failure> {
     let mut wants_more = true;
     let mut number = 0;
@@ -81,7 +88,8 @@ fn records_of(
         let place = || format!("{}:{number}", path.display());
         let text = std::str::from_utf8(line)
             .map_err(|_| Failure::new(Exit::Failure, "the line is no UTF-8").at(&place()))?;
-        wants_more = take(text).map_err(|failure| failure.at(&place()))?;
+        wants_more =
+            take(text, LineAt { path, line: number }).map_err(|failure| failure.at(&place()))?;
         Ok(wants_more)
     });
     match read {

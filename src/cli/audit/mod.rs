@@ -12,6 +12,7 @@ mod key_file;
 mod keygen;
 mod reading;
 mod replay;
+mod replaying;
 mod revisions;
 mod source;
 mod verify;

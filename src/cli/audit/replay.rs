@@ -4,17 +4,20 @@
 //! rules and by their twin, and that nothing differed.
 
 use super::decision_files::{each_record, find};
+use super::replaying::{self, Feed, Outcome, Outcomes, Rules, day_of, read};
 use super::revisions::{Kept, RevisionArgs};
-use crate::audit::decisions::{CustomerKey, Recorded};
+use crate::audit::decisions::Recorded;
 use crate::cli::decision_log::customer_keys;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Answer, Output};
 use crate::cli::text::{Text, counted};
-use crate::domain::{Date, Revision};
-use crate::service::{NotReplayed, ReplayDifference, ReplayRules, key_version, replay};
+use crate::domain::Date;
+use crate::service::ReplayDifference;
 use serde::Serialize;
 use std::collections::BinaryHeap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use uuid::Uuid;
 
 /// Most differences that are printed; the others are counted.
@@ -52,6 +55,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     customer_key_file: Option<PathBuf>,
 
+    /// On how many threads records are decided; what is printed is the same with any number [default: one
+    /// for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+
     #[command(flatten)]
     revisions: RevisionArgs,
 }
@@ -61,36 +69,15 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         Some(path) => customer_keys(path)?,
         None => Vec::new(),
     };
-    let mut replaying =
-        Replaying { args, output, keys, rules: Kept::new(), report: Report::default() };
-    let mut paths = Vec::new();
-    for what in &args.what {
-        match Uuid::parse_str(what) {
-            Ok(id) => {
-                let folder = args.log.as_ref().ok_or_else(|| {
-                    Failure::usage(format_args!(
-                        "`{what}` is a decision, and --log names no folder"
-                    ))
-                })?;
-                replaying.one(&find(folder, id)?)?;
-            }
-            Err(_) => paths.push(PathBuf::from(what)),
-        }
-    }
-    match args.sample {
-        None => each_record(&paths, |line| {
-            if is_of_day(line, args.of_day)? {
-                replaying.one(line)?;
-            }
-            Ok(true)
-        })?,
-        Some(most) => {
-            for line in drawn(&paths, most, args.of_day)? {
-                replaying.one(&line)?;
-            }
-        }
-    }
-    let report = replaying.report;
+    let rules = Rules {
+        revisions: &args.revisions,
+        output,
+        keys: &keys,
+        day: args.of_day,
+        kept: Mutex::new(Kept::new()),
+    };
+    let mut report = Report::default();
+    replaying::each(&rules, args.threads(), |feed| args.feed(feed), |found| report.add(found))?;
     output.answer(&report)?;
     let is_clean = report.differing == 0 && report.not_replayed == 0 && 0 < report.replayed;
     if report.replayed + report.not_replayed == 0 {
@@ -99,66 +86,52 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     Ok(if is_clean { Exit::Ok } else { Exit::Failure })
 }
 
-/// Work on records, one after another.
-struct Replaying<'a> {
-    args: &'a Args,
-    output: &'a Output,
-    keys: Vec<CustomerKey>,
-    rules: Kept<(u64, Option<u32>), ReplayRules>,
-    report: Report,
-}
-
-impl Replaying<'_> {
-    fn one(&mut self, line: &str) -> Result<(), Failure> {
-        let record = read(line)?;
-        let key = key_version(&record.request.customer.id)
-            .and_then(|version| self.keys.iter().find(|key| key.version == version));
-        let rules = if record.token.is_empty() {
-            None
-        } else {
-            let revision = Revision(record.revision);
-            let made = self.rules.get((record.revision, key.map(|key| key.version)), || {
-                let rules = self.args.revisions.load(revision, &record.token, self.output)?;
-                let made = match key {
-                    Some(key) => ReplayRules::keyed(revision, rules, key),
-                    None => ReplayRules::new(revision, rules),
-                };
-                made.map_err(|error| {
-                    let what = format!("the rules of revision {revision} do not compile");
-                    Failure::new(Exit::Failure, what).because(error)
-                })
-            });
-            Some(made?)
-        };
-        match replay(&record, rules.as_deref()) {
-            Ok(differences) => self.report.add(&record, differences),
-            Err(error) => self.report.add_not_replayed(&record, &error),
-        }
-        Ok(())
+impl Args {
+    fn threads(&self) -> NonZeroUsize {
+        let given = self.threads.and_then(|threads| NonZeroUsize::new(usize::from(threads)));
+        let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        given.unwrap_or_else(all)
     }
-}
 
-fn read(line: &str) -> Result<Recorded<'_>, Failure> {
-    Recorded::read(line).map_err(|error| {
-        Failure::new(Exit::Failure, "the line is no record of a decision").because(error)
-    })
-}
-
-fn is_of_day(line: &str, day: Option<Date>) -> Result<bool, Failure> {
-    let Some(day) = day else { return Ok(true) };
-    Ok(jiff::tz::TimeZone::UTC.to_datetime(read(line)?.at).date() == day)
+    /// Reads the records that are asked for.
+    fn feed(&self, feed: &mut Feed<'_>) -> Result<(), Failure> {
+        let mut paths = Vec::new();
+        for what in &self.what {
+            match Uuid::parse_str(what) {
+                Ok(id) => {
+                    let folder = self.log.as_ref().ok_or_else(|| {
+                        Failure::usage(format_args!(
+                            "`{what}` is a decision, and --log names no folder"
+                        ))
+                    })?;
+                    feed.push(&find(folder, id)?, String::new);
+                }
+                Err(_) => paths.push(PathBuf::from(what)),
+            }
+        }
+        match self.sample {
+            None => each_record(&paths, |line, place| {
+                Ok(feed.push(line, || format!("{}:{}", place.path.display(), place.line)))
+            }),
+            Some(most) => {
+                let lines = drawn(&paths, most, self.of_day)?;
+                let _ = lines.iter().all(|line| feed.push(line, String::new));
+                Ok(())
+            }
+        }
+    }
 }
 
 /// So many records, drawn by what is random in their ids: the same ones each time.
 fn drawn(paths: &[PathBuf], most: u32, day: Option<Date>) -> Result<Vec<String>, Failure> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut lowest: BinaryHeap<(u64, String)> = BinaryHeap::new();
-    each_record(paths, |line| {
+    each_record(paths, |line, _| {
         let record = read(line)?;
         let random = Uuid::parse_str(&record.id).map_or(0, |id| id.as_u64_pair().1);
         let is_full = most <= lowest.len();
         let is_lower = lowest.peek().is_none_or(|(highest, _)| random < *highest);
-        if (!is_full || is_lower) && is_of_day(line, day)? {
+        if (!is_full || is_lower) && day.is_none_or(|day| day == day_of(&record)) {
             if is_full {
                 lowest.pop();
             }
@@ -193,33 +166,38 @@ struct DifferenceReport {
 }
 
 impl Report {
-    fn add(&mut self, record: &Recorded<'_>, differences: Vec<ReplayDifference>) {
-        self.replayed += 1;
-        self.differing += u64::from(!differences.is_empty());
-        for ReplayDifference { by, field, recorded, decided } in differences {
-            self.push(record, by, field, recorded, decided);
+    fn add(&mut self, found: Outcomes) {
+        self.replayed += found.alike;
+        for Outcome { seq, decision, differences } in found.others {
+            match differences {
+                Ok(differences) => {
+                    self.replayed += 1;
+                    self.differing += 1;
+                    for ReplayDifference { by, field, recorded, decided } in differences {
+                        let decision = decision.clone();
+                        self.push(DifferenceReport { seq, decision, by, field, recorded, decided });
+                    }
+                }
+                Err(error) => {
+                    self.not_replayed += 1;
+                    self.push(DifferenceReport {
+                        seq,
+                        decision,
+                        by: "nobody",
+                        field: "all",
+                        recorded: "a decision".to_owned(),
+                        decided: error.to_string(),
+                    });
+                }
+            }
         }
     }
 
-    fn add_not_replayed(&mut self, record: &Recorded<'_>, error: &NotReplayed) {
-        self.not_replayed += 1;
-        self.push(record, "nobody", "all", "a decision".to_owned(), error.to_string());
-    }
-
-    fn push(
-        &mut self,
-        record: &Recorded<'_>,
-        by: &'static str,
-        field: &'static str,
-        recorded: String,
-        decided: String,
-    ) {
-        if MOST <= self.differences.len() {
-            self.more += 1;
-            return;
+    fn push(&mut self, difference: DifferenceReport) {
+        match self.differences.len() < MOST {
+            true => self.differences.push(difference),
+            false => self.more += 1,
         }
-        let (seq, decision) = (record.seq, record.id.to_string());
-        self.differences.push(DifferenceReport { seq, decision, by, field, recorded, decided });
     }
 }
 

@@ -13,10 +13,10 @@ use super::file::{self, Place, beside};
 use super::log::{self, corrupt};
 use super::trust::{is_of_the_disk, not_committed, not_written};
 use super::worker::Worker;
-use super::{OpenError, copy, schema, writer};
+use super::{OpenError, copy, schema, seen, writer};
 use crate::audit::{Chain, Record};
-use crate::domain::{Lineage, RuleSet};
-use crate::store::{Head, Incarnation, Journal, Loaded, StoreError};
+use crate::domain::{ChainHash, Lineage, RuleSet};
+use crate::store::{Head, Incarnation, Journal, Loaded, Seen, SeenEnforced, StoreError};
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, TransactionBehavior};
 use std::fs;
@@ -109,6 +109,30 @@ impl Journal for FileJournal {
         Box::pin(self.worker.run(DOING, |file| {
             let path = beside(file.place.path(), ".run");
             write_whole(&path, &file.run).map_err(|error| cannot(DOING, error))
+        }))
+    }
+}
+
+impl Seen for FileJournal {
+    fn note(&self, seen: SeenEnforced) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.worker.run("noting an enforcement", move |file| {
+            // Without a history there is nothing to note of.
+            let Some(log) = &mut file.log else { return Ok(()) };
+            let noted = seen::insert(&mut log.connection, &seen).map(drop);
+            if noted.as_ref().is_err_and(is_of_the_disk) {
+                file.broken.cancel();
+            }
+            noted
+        }))
+    }
+
+    fn noted(
+        &self,
+        changes: Vec<ChainHash>,
+    ) -> BoxFuture<'_, Result<Vec<SeenEnforced>, StoreError>> {
+        Box::pin(self.worker.run("reading enforcements", move |file| match &file.log {
+            Some(log) => seen::select(&log.connection, &changes),
+            None => Ok(Vec::new()),
         }))
     }
 }

@@ -9,8 +9,10 @@
 //! - `log`: reads records, and verifies whatever it reads.
 //! - `writer`: the one connection that writes; `trust`: what its memory of the file is worth.
 //! - `origin`: where the history of a restored store came from.
+//! - `permits`: that others may act by the rules, remembered beside the file.
 //! - `worker`: a thread that owns a connection.
 //! - `stored`: the log as it stands, for auditors.
+//! - `seen`: what this server saw of changes being enforced, which is no part of the log.
 //! - `copy`: backup and restore. `journal`: the same file as a replica of a shared store keeps it.
 //!
 //! Invariants: a change is on disk before anybody can see it. An I/O error of the writer breaks the
@@ -24,7 +26,9 @@ mod file;
 mod journal;
 mod log;
 mod origin;
+mod permits;
 mod schema;
+mod seen;
 mod stored;
 mod trust;
 mod worker;
@@ -35,12 +39,13 @@ pub use error::OpenError;
 pub use journal::FileJournal;
 pub use stored::{StoredRow, each_stored};
 
-use super::{Applied, Head, Loaded, RuleStore, StoreError};
+use super::{Applied, Head, Loaded, RuleStore, Seen, SeenEnforced, StoreError};
 use crate::audit::{NewRecord, Record, RequestId};
-use crate::domain::{Lineage, Revision};
+use crate::domain::{ChainHash, Lineage, Revision};
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use worker::Worker;
 use writer::Writer;
@@ -166,5 +171,28 @@ impl RuleStore for EmbeddedStore {
                 source: error.into(),
             })?
         })
+    }
+
+    fn note_permits(&self, longest: Option<Duration>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(permits::note(self.path.clone(), longest))
+    }
+
+    fn noted_permits(&self) -> BoxFuture<'_, Result<Option<Duration>, StoreError>> {
+        Box::pin(permits::noted(self.path.clone()))
+    }
+}
+
+impl Seen for EmbeddedStore {
+    fn note(&self, seen: SeenEnforced) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.writer.run("noting an enforcement", move |writer| writer.note(&seen)))
+    }
+
+    fn noted(
+        &self,
+        changes: Vec<ChainHash>,
+    ) -> BoxFuture<'_, Result<Vec<SeenEnforced>, StoreError>> {
+        Box::pin(self.reader.run("reading enforcements", move |connection| {
+            seen::select(&*log::snapshot(connection)?, &changes)
+        }))
     }
 }

@@ -19,7 +19,7 @@ const APPLICATION_ID: i64 = 0x4f46_4754;
 
 /// The format that this version writes. Another set of tables is another number, a row in [`tables`]
 /// and a step in [`migrate`].
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 /// How long to wait for somebody who should not be there, such as a person with a SQLite shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -88,9 +88,35 @@ const ORIGINS: &str = "
         BEGIN SELECT RAISE(ABORT, 'the head moves one record at a time'); END;
 ";
 
+/// Format 3 keeps what this server saw of changes being enforced: beside the log, and no part of it.
+const ENFORCEMENTS: &str = "
+    CREATE TABLE enforcements (
+        number INTEGER PRIMARY KEY CHECK (number >= 1),
+        revision INTEGER NOT NULL CHECK (revision >= 1),
+        chain TEXT NOT NULL UNIQUE,
+        seen_at TEXT NOT NULL,
+        after_us INTEGER NOT NULL CHECK (after_us >= 0),
+        counted_from TEXT NOT NULL,
+        observer TEXT NOT NULL,
+        replicas TEXT NOT NULL
+    ) STRICT;
+    CREATE TRIGGER enforcements_come_in_order BEFORE INSERT ON enforcements
+        WHEN NEW.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM enforcements)
+            OR EXISTS (SELECT 1 FROM enforcements WHERE chain = NEW.chain)
+        BEGIN SELECT RAISE(ABORT, 'the first note of a change stays'); END;
+    CREATE TRIGGER enforcements_never_change BEFORE UPDATE ON enforcements
+        BEGIN SELECT RAISE(ABORT, 'what was seen is never changed'); END;
+    CREATE TRIGGER enforcements_never_go BEFORE DELETE ON enforcements
+        BEGIN SELECT RAISE(ABORT, 'what was seen is never deleted'); END;
+";
+
 /// The tables of a format.
-fn tables(format: i64) -> [&'static str; 2] {
-    [LOG, if format == 1 { HEAD_OF_FORMAT_1 } else { ORIGINS }]
+fn tables(format: i64) -> [&'static str; 3] {
+    match format {
+        1 => [LOG, HEAD_OF_FORMAT_1, ""],
+        2 => [LOG, ORIGINS, ""],
+        _ => [LOG, ORIGINS, ENFORCEMENTS],
+    }
 }
 
 /// Makes the tables in an empty file, with the lineage given or a new one.
@@ -102,7 +128,7 @@ pub(super) fn create(connection: &Connection, lineage: Option<&Lineage>) -> rusq
          BEGIN IMMEDIATE;
          PRAGMA application_id = {APPLICATION_ID};
          PRAGMA user_version = {FORMAT};
-         {LOG} {ORIGINS}
+         {LOG} {ORIGINS} {ENFORCEMENTS}
          INSERT INTO head VALUES (1, {lineage}, 0, '{}');
          COMMIT;",
         crate::domain::ChainHash::ZERO
@@ -171,16 +197,15 @@ pub(super) fn is_intact(connection: &Connection) -> rusqlite::Result<bool> {
 /// Takes a verified file from each older format to the next, in one transaction: it has the one or
 /// the other, whenever the process dies.
 pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    if format_of(connection, path)? == FORMAT {
-        return Ok(());
-    }
+    let steps = match format_of(connection, path)? {
+        FORMAT => return Ok(()),
+        1 => ["DROP TRIGGER head_moves_by_one;", ORIGINS, ENFORCEMENTS],
+        _ => [ENFORCEMENTS, "", ""],
+    };
     connection
         .execute_batch(&format!(
-            "BEGIN IMMEDIATE;
-             DROP TRIGGER head_moves_by_one;
-             {ORIGINS}
-             PRAGMA user_version = {FORMAT};
-             COMMIT;"
+            "BEGIN IMMEDIATE; {} PRAGMA user_version = {FORMAT}; COMMIT;",
+            steps.concat()
         ))
         .map_err(|error| OpenError::sqlite(path, "bring to the newest format", error))?;
     tracing::info!(

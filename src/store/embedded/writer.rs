@@ -8,10 +8,11 @@
 
 use super::file::Place;
 use super::log::{self, corrupt};
+use super::seen;
 use super::trust::{Trust, is_io, is_of_the_disk, not_committed, not_written};
 use crate::audit::{Chain, NewRecord, Record, RequestId};
 use crate::domain::{ChainHash, Revision};
-use crate::store::{Applied, Head, Loaded, StoreError};
+use crate::store::{Applied, Head, Loaded, SeenEnforced, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio_util::sync::CancellationToken;
@@ -93,6 +94,22 @@ impl Writer {
                 let led_to = step.led_to;
                 Err(self.judge(error, led_to))
             }
+        }
+    }
+
+    /// Notes when a change was seen to be enforced, beside the log.
+    pub(super) fn note(&mut self, seen: &SeenEnforced) -> Result<(), StoreError> {
+        let doing = "noting an enforcement";
+        self.settle(doing)?;
+        self.look_for_others(doing)?;
+        match seen::insert(&mut self.connection, seen) {
+            Ok(is_new) => {
+                self.bytes_ahead += if is_new { BYTES_A_COMMIT } else { 0 };
+                self.move_into_main_file();
+                Ok(())
+            }
+            // The log stands where it did, however this commit ended.
+            Err(error) => Err(self.judge(error, None)),
         }
     }
 

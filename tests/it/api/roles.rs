@@ -57,7 +57,10 @@ const TAKES: &str = "
     AuditService/GetInclusionProof            auditor
     AuditService/GetConsistencyProof          auditor
     AuditService/ReplayDecision               auditor
-    AuditService/ListExposures                auditor";
+    AuditService/ListExposures                auditor
+    MailingService/ProposeMailing             maker
+    MailingService/GetMailing                 reader caller maker checker auditor
+    PermitService/HoldPermit                  caller";
 
 fn takes() -> BTreeMap<String, Vec<&'static str>> {
     let rows = TAKES.lines().filter(|line| !line.trim().is_empty()).map(|line| {
@@ -84,7 +87,7 @@ fn methods() -> Vec<String> {
 fn person(name: &str, roles: Roles) -> (String, Arc<Principal>) {
     let id = PrincipalId { issuer: "test".into(), subject: name.into() };
     let kind = PrincipalKind::Person;
-    let principal = Principal { id, name: name.into(), kind, owner: None, roles };
+    let principal = Principal { id, name: name.into(), kind, owner: None, roles, lacks: None };
     (name.to_owned(), Arc::new(principal))
 }
 

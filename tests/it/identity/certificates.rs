@@ -67,7 +67,7 @@ impl Authority {
     }
 
     /// A service's certificate.
-    fn service(&self, name: &str, uris: &[&str]) {
+    pub(crate) fn service(&self, name: &str, uris: &[&str]) {
         self.sign(name, service(name, uris));
     }
 
@@ -110,13 +110,13 @@ impl Authority {
         ]
     }
 
-    fn start(&self, more: &[&str]) -> Server {
+    pub(crate) fn start(&self, more: &[&str]) -> Server {
         let flags = self.flags();
         let flags: Vec<_> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
         Server::start_on(&self.path("rules.db"), &flags)
     }
 
-    fn credentials(&self, name: &str) -> Credentials {
+    pub(crate) fn credentials(&self, name: &str) -> Credentials {
         let read = |name: String| fs::read(self.path(&name)).unwrap();
         Credentials {
             token: None,

@@ -5,7 +5,8 @@ use axum::Router;
 use axum::routing::get;
 use offergate::clock::{Clock, SystemClock};
 use offergate::domain::{PrincipalId, Role, Roles, Timestamp};
-use offergate::identity::{Expected, Gate, Issuer, IssuerSettings, Tokens, Unproven};
+use offergate::identity::{Expected, Gate, Issuer, IssuerSettings, Strength, Tokens, Unproven};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,11 @@ impl Published {
     async fn start(keys: String) -> Arc<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(listener, url, keys)
+    }
+
+    /// Publishes under a URL that leads to this listener.
+    fn serve(listener: tokio::net::TcpListener, url: String, keys: String) -> Arc<Self> {
         let clock = Arc::new(Shifted(Mutex::new(Duration::from_secs(10_000))));
         let asked = AtomicUsize::new(0);
         let published = Arc::new(Self { url: url.clone(), keys: Mutex::new(keys), asked, clock });
@@ -60,8 +66,9 @@ impl Published {
             issuer: self.url.clone(),
             audience: AUDIENCE.into(),
             roles_claim: "roles".into(),
+            emergency: Strength::default(),
         };
-        let settings = IssuerSettings { expected, jwks_url: None };
+        let settings = IssuerSettings { expected, jwks_url: None, authorities: None };
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let issuer = Arc::new(Issuer::new(settings, Arc::clone(&clock)).unwrap());
         let tokens = Tokens::Issued(issuer);
@@ -181,9 +188,83 @@ async fn an_issuer_that_says_it_is_another_one_is_not_believed() {
         issuer: issuer.url.replace("127.0.0.1", "localhost"),
         audience: AUDIENCE.into(),
         roles_claim: "roles".into(),
+        emergency: Strength::default(),
     };
-    let settings = IssuerSettings { expected, jwks_url: None };
+    let settings = IssuerSettings { expected, jwks_url: None, authorities: None };
     let asked = Issuer::new(settings, Arc::new(SystemClock)).unwrap();
     assert!(!asked.fetch_now().await);
     assert_eq!(issuer.asked(), 0, "its keys were not even looked at");
+}
+
+/// An issuer behind TLS, with a certificate of an authority that nobody knows; and that authority, in PEM.
+async fn behind_tls(keys: String) -> (Arc<Published>, String) {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = ca.self_signed(&ca_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(ca, &ca_key);
+    let own_key = KeyPair::generate().unwrap();
+    let own = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let own = own.signed_by(&own_key, &issuer).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![own.der().clone()],
+            own_key.serialized_der().to_vec().try_into().unwrap(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let front = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let back = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, inside) = (front.local_addr().unwrap().port(), back.local_addr().unwrap());
+    let published = Published::serve(back, format!("https://localhost:{port}"), keys);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = front.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut outside) = acceptor.accept(stream).await else { return };
+                let mut inside = tokio::net::TcpStream::connect(inside).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+            });
+        }
+    });
+    (published, authority)
+}
+
+#[tokio::test]
+async fn an_issuer_with_a_certificate_of_the_banks_own_authority_is_believed_where_that_is_named() {
+    let key = Key::es256("k");
+    let (issuer, authority) = behind_tls(set(&[&key])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let ours = folder.path().join("ca.pem");
+    std::fs::write(&ours, authority).unwrap();
+    let other = folder.path().join("other.pem");
+    std::fs::write(&other, behind_tls(set(&[&key])).await.1).unwrap();
+    let asked = |authorities: Option<&std::path::Path>| {
+        let expected = Expected {
+            issuer: issuer.url.clone(),
+            audience: AUDIENCE.into(),
+            roles_claim: "roles".into(),
+            emergency: Strength::default(),
+        };
+        let authorities = authorities.map(std::path::Path::to_owned);
+        let settings = IssuerSettings { expected, jwks_url: None, authorities };
+        Issuer::new(settings, Arc::new(SystemClock))
+    };
+    assert!(!asked(None).unwrap().fetch_now().await, "nobody knows that authority");
+    assert!(!asked(Some(&other)).unwrap().fetch_now().await, "it is another one");
+    assert_eq!(issuer.asked(), 0);
+    assert!(asked(Some(&ours)).unwrap().fetch_now().await);
+    assert_eq!(issuer.asked(), 1);
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "no certificate").unwrap();
+    for (path, why) in
+        [(empty, "holds no certificate in PEM"), ("/none.pem".into(), "cannot be read")]
+    {
+        let refused = asked(Some(&path)).unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
 }

@@ -129,3 +129,50 @@ fn people_who_sign_in_elsewhere_do_here_what_their_tokens_and_the_table_say() {
     let anybody = server.offergate().arg("status").output().unwrap();
     assert_eq!(anybody.status.code(), Some(1));
 }
+
+#[test]
+fn an_emergency_takes_the_second_factor_that_the_settings_name_and_says_which_is_missing() {
+    let strong = r#"{"sub": "ann", "name": "Ann", "acr": "phr", "amr": ["hwk", "pin"]}"#;
+    let weak = r#"{"sub": "eve", "name": "Eve", "acr": "1", "amr": ["pwd"]}"#;
+    let provider = Provider::start(&[strong, weak]);
+    let folder = TempDir::new().unwrap();
+    let table = folder.path().join("principals.yaml");
+    let row = |subject: &str| {
+        let roles = "[reader, maker, break-glass]";
+        format!("  - {{issuer: \"{}\", subject: {subject}, roles: {roles}}}\n", provider.url())
+    };
+    fs::write(&table, format!("people:\n{}{}", row("ann"), row("eve"))).unwrap();
+    let store = folder.path().join("rules.db");
+    let filled = Server::start_on(&store, &[]);
+    filled.apply(&crate::server::in_repository("deploy/demo/barclays.rules.yaml"));
+    drop(filled);
+    let server = Server::start_on(
+        &store,
+        &[
+            "--anonymous=none",
+            "--oidc-audience=offergate",
+            &format!("--oidc-issuer={}", provider.url()),
+            &format!("--principals-file={}", table.display()),
+            "--break-glass-acr=phr,phrh",
+            "--break-glass-amr=hwk",
+        ],
+    );
+    let suspend = |person: &str, more: &[&str]| {
+        let file = folder.path().join("token");
+        fs::write(&file, provider.sign_in(person, "offergate")).unwrap();
+        let id = format!("--id={person}{}", more.len());
+        let what = ["suspend", "offer", "avast-12m", "--reason=Now", "--ticket=INC-1", &id];
+        let mut command = server.offergate();
+        let output = command.env("OFFERGATE_TOKEN_FILE", &file).args(what).args(more).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = suspend("eve", &["--emergency"]);
+    assert_eq!(code, Some(1), "{said}");
+    let told = "takes a sign-in with an `acr` of phr or phrh, and `amr` with hwk";
+    assert!(said.contains(told), "{said}");
+    let (code, said) = suspend("eve", &[]);
+    assert_eq!(code, Some(0), "with another person, no more is asked for: {said}");
+    let (code, said) = suspend("ann", &["--emergency"]);
+    assert_eq!(code, Some(0), "{said}");
+}

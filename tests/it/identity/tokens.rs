@@ -5,13 +5,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use offergate::domain::{Principal, PrincipalId, PrincipalKind, Role, Roles, Timestamp};
-use offergate::identity::{Expected, KeySet, Unproven, verify};
+use offergate::identity::{Expected, KeySet, Strength, Unproven, verify};
 use serde_json::{Value, json};
 
 const NOW: i64 = 1_780_000_000;
 
 fn expected() -> Expected {
-    Expected { issuer: ISSUER.into(), audience: AUDIENCE.into(), roles_claim: "roles".into() }
+    Expected {
+        issuer: ISSUER.into(),
+        audience: AUDIENCE.into(),
+        roles_claim: "roles".into(),
+        emergency: Strength::default(),
+    }
 }
 
 fn ask(token: &str, keys: &[&Key]) -> Result<Principal, Unproven> {
@@ -40,6 +45,7 @@ fn a_good_token_names_a_person_with_the_roles_that_are_ours() {
             kind: PrincipalKind::Person,
             owner: None,
             roles: [Role::Maker, Role::Reader].into_iter().collect::<Roles>(),
+            lacks: None,
         };
         assert_eq!(person, expected);
     }
@@ -196,5 +202,35 @@ fn no_character_of_a_token_can_be_changed_left_out_or_doubled() {
         ] {
             assert!(changed == token || ask(&changed, &[&key]).is_err(), "at {place}: {changed}");
         }
+    }
+}
+
+#[test]
+fn a_token_says_what_it_lacks_for_an_emergency_and_a_claim_of_another_form_says_nothing() {
+    let key = Key::es256("k");
+    let keys = KeySet::read(set(&[&key]).as_bytes()).unwrap();
+    let emergency = Strength {
+        acr: vec!["phr".to_owned(), "phrh".to_owned()],
+        amr: vec!["hwk".to_owned(), "pin".to_owned()],
+    };
+    let asking = Expected { emergency, ..expected() };
+    let (level, both) = ("an `acr` of phr or phrh", "`amr` with hwk and pin");
+    for (acr, amr, lacks) in [
+        (json!("phr"), json!(["pin", "hwk", "mfa"]), None),
+        (json!("phrh"), json!(["hwk", "pin"]), None),
+        (json!("phr"), json!(["hwk"]), Some("`amr` with pin".to_owned())),
+        (json!("PHR"), json!(["hwk", "pin"]), Some(level.to_owned())),
+        (json!(["phr"]), json!(["hwk", "pin"]), Some(level.to_owned())),
+        (json!("phr"), json!("hwk pin"), Some(both.to_owned())),
+        (json!("phr"), json!([["hwk"], 7]), Some(both.to_owned())),
+        (Value::Null, Value::Null, Some(format!("{level}, and {both}"))),
+    ] {
+        let mut claims = claims(NOW);
+        (claims["acr"], claims["amr"]) = (acr, amr);
+        let now = Timestamp::from_second(NOW).unwrap();
+        let person = verify(&key.sign(&claims), &keys, &asking, now).unwrap().principal;
+        assert_eq!(person.lacks.as_deref(), lacks.as_deref(), "{claims}");
+        let nothing = ask(&key.sign(&claims), &[&key]).unwrap();
+        assert_eq!(nothing.lacks, None, "nothing is asked for unless it is set");
     }
 }
