@@ -79,7 +79,10 @@ impl Events {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, OutboxError> {
         let path = outbox_path(&settings.beside);
-        let outbox = Outbox::open(&path, clock.wall())?;
+        let mut outbox = Outbox::open(&path, clock.wall())?;
+        // Before anybody can make a change here, so that none is taken for one of before.
+        let head = service.held().map(|held| held.head.clone());
+        outbox.begin_at(head.map(|head| (head.lineage, head.revision, head.chain)), &path)?;
         let sender = Sender::new(settings.url, settings.keys).map_err(OutboxError::Sender)?;
         let sources = Sources::new(service, settings.source, settings.server, settings.gaps);
         Ok(Arc::new(Self {

@@ -77,7 +77,7 @@ pub enum OutboxError {
 pub(super) struct Cursor {
     /// Since when events are told at all.
     pub(super) since: Timestamp,
-    /// The place in the log; `None` before the first look.
+    /// The place in the log; `None` to find out by the instants of its records.
     pub(super) place: Option<(Lineage, Revision, ChainHash)>,
     /// The instant.
     pub(super) seen_until: Timestamp,
@@ -146,6 +146,24 @@ impl Outbox {
         let mut outbox = Self { connection, waiting: 0, oldest: None };
         outbox.count().map_err(at)?;
         Ok(outbox)
+    }
+
+    /// Events of a new outbox begin after this place in the log; without one, at the instant at which the
+    /// outbox was made.
+    pub(super) fn begin_at(
+        &mut self,
+        place: Option<(Lineage, Revision, ChainHash)>,
+        path: &Path,
+    ) -> Result<(), OutboxError> {
+        let at = |error: rusqlite::Error| OutboxError::File {
+            path: path.to_owned(),
+            source: error.into(),
+        };
+        let cursor = self.cursor().map_err(at)?;
+        if cursor.place.is_none() && place.is_some() {
+            self.put(&[], &Cursor { place, ..cursor }).map_err(at)?;
+        }
+        Ok(())
     }
 
     /// How many wait, and since when the first does.

@@ -123,15 +123,17 @@ impl Sources {
         events: &mut Vec<Event>,
     ) -> Result<(Lineage, Revision, ChainHash), String> {
         let head = &held.head;
-        let Some((lineage, revision, chain)) = cursor.place.clone() else {
-            // What happened before events were asked for is nobody's news.
-            return Ok((head.lineage.clone(), head.revision, head.chain));
-        };
-        let goes_on = lineage == head.lineage && revision <= head.revision;
-        let (mut revision, mut chain) = match goes_on || self.holds(revision, chain).await? {
-            true => (revision, chain),
-            // Another history took the place of the one that was read. What both have has the same ids.
-            false => (Revision::ZERO, ChainHash::ZERO),
+        // Where nobody knows better, what is older than the outbox is nobody's news.
+        let start = (Revision::ZERO, ChainHash::ZERO);
+        let (mut revision, mut chain) = match cursor.place.clone() {
+            None => start,
+            Some((lineage, revision, chain)) => {
+                let goes_on = lineage == head.lineage && revision <= head.revision;
+                // Another history may have taken the place of the one that was read. What both have has
+                // the same ids.
+                let is_known = goes_on || self.holds(revision, chain).await?;
+                if is_known { (revision, chain) } else { start }
+            }
         };
         for record in self.records(revision, PAGE).await? {
             if cursor.since <= record.content.at {
@@ -313,10 +315,10 @@ fn reach_event(id: String, moved: &Moved, revision: Option<Revision>) -> Event {
     }
 }
 
-/// The first thing that a change touches, as `suspensions/ID`.
+/// The last thing that a change touches, as `suspensions/ID`: what comes before it is what it names.
 fn subject_of(change: &crate::domain::RuleChange) -> String {
-    let subjects = change.edits.iter().map(|edit| edit.subject());
-    let (section, id) = subjects.last().unwrap_or(("rules", ""));
+    let mut subjects = change.edits.iter().map(|edit| edit.subject());
+    let (section, id) = subjects.next_back().unwrap_or(("rules", ""));
     format!("{section}/{id}")
 }
 
