@@ -108,6 +108,7 @@ fn two_people() -> Gate {
             kind: PrincipalKind::Person,
             owner: None,
             roles: [Role::Caller].into_iter().collect::<Roles>(),
+            lacks: None,
         };
         (format!("token-of-{name}"), Arc::new(person))
     };
