@@ -15,16 +15,13 @@ pub(super) async fn waits(
     with_lines: bool,
 ) -> Option<proto::ProposedChange> {
     let (id, proposal) = changed.proposal.as_ref()?;
-    let now = service.now();
-    match service.shown_of(*id, proposal.clone()).await {
-        Ok(shown) => {
-            let written = write_shown(&shown, now);
-            let lines = if with_lines { written.lines } else { Vec::new() };
-            Some(proto::ProposedChange { lines, ..written })
-        }
-        // It waits, whatever stands in the way of telling what it would do.
-        Err(_) => Some(write_proposal(*id, proposal, now)),
+    let mut written = write_proposal(*id, proposal, service.now());
+    // It waits, whatever stands in the way of telling what it would do.
+    if let Ok((plan, touched)) = service.effect_of(changed, proposal).await {
+        written.lines = if with_lines { lines(&plan.differences) } else { Vec::new() };
+        written.offers_changed = touched as u64;
     }
+    Some(written)
 }
 
 pub(super) fn write_proposal(

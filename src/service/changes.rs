@@ -2,13 +2,13 @@
 //! happened to one suspension.
 
 use super::approve::why_void;
-use super::change::{compile, on_another_thread};
+use super::change::{Changed, compile, on_another_thread};
 use super::denied::DenialCount;
 use super::history::Revised;
 use super::preview::touched;
 use super::{Service, ServiceError};
 use crate::audit::{Act, Emergency, Proposal, Record};
-use crate::domain::{Revision, RuleChange, RuleEdit, SuspensionId, Timestamp};
+use crate::domain::{Revision, RuleChange, RuleEdit, RuleSet, SuspensionId, Timestamp};
 use crate::replica::Held;
 use crate::rules::{self, Plan};
 use crate::store::{Loaded, ReplicaName, SeenEnforced};
@@ -70,7 +70,8 @@ impl Service {
         let held = self.needs_rules()?;
         let waiting = &held.waiting;
         if let Some(proposal) = waiting.proposals.get(&id).cloned() {
-            return self.shown_of(id, proposal).await;
+            let at = self.instants_after(held.changed_at).now;
+            return on_another_thread(move || Ok(proposed(&held, id, proposal, at))).await;
         }
         let standing = match (waiting.emergencies.get(&id), waiting.decided.get(&id)) {
             (Some(emergency), _) => Standing::Unratified(emergency.clone()),
@@ -102,14 +103,31 @@ impl Service {
         .await
     }
 
-    /// What a proposal would do, as it was asked for.
+    /// What a proposal would do to the rules that it was asked for over, and how many offers it would touch
+    /// then: the same, whenever the request for it is repeated.
     ///
     /// # Errors
     /// When no rules are held.
-    pub async fn shown_of(&self, id: Revision, proposal: Proposal) -> Result<Shown, ServiceError> {
-        let held = self.needs_rules()?;
-        let at = self.instants_after(held.changed_at).now;
-        on_another_thread(move || Ok(proposed(&held, id, proposal, at))).await
+    pub async fn effect_of(
+        &self,
+        changed: &Changed,
+        proposal: &Proposal,
+    ) -> Result<(Plan, usize), ServiceError> {
+        let start = Loaded::start(self.needs_rules()?.head.lineage.clone());
+        let (before, after) = (Arc::clone(&changed.before), Arc::clone(&changed.rules));
+        let as_of = proposal.edited_at.max(starts(proposal).unwrap_or(Timestamp::MIN));
+        on_another_thread(move || {
+            let held = |rules: &RuleSet| {
+                let snapshot = compile(rules, start.head.revision)?;
+                Ok::<_, ServiceError>(Held::new(
+                    Loaded { rules: rules.clone(), ..start.clone() },
+                    snapshot,
+                ))
+            };
+            let touched = touched(&held(&before)?, &held(&after)?, as_of).len();
+            Ok((rules::plan(&before, &after), touched))
+        })
+        .await
     }
 
     /// What happened to one suspension; without a record if there never was one of this id.

@@ -26,6 +26,10 @@ const LOOK_PAUSE: [Duration; 2] = [Duration::from_millis(1), Duration::from_mill
 /// Between two times that every node is asked for a change.
 const CONFIRM_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long nodes get where nobody waits, and the pause until they are asked again.
+const PROBE_LIMIT: Duration = Duration::from_millis(50);
+const PROBE_PAUSE: Duration = Duration::from_secs(1);
+
 /// How many may wait at once; each asks the store again and again.
 pub(super) const MOST_WAITS: usize = 64;
 
@@ -122,21 +126,20 @@ impl Service {
         limit: Duration,
     ) -> Result<Enforcement, ServiceError> {
         let (place, alters_rules) = in_time(limit, self.place_of(awaited)).await?;
-        let enforcement = self.wait_for(place.clone(), began, limit, true).await?;
+        let enforcement = self.wait_for(place.clone(), began, limit, Whose::Callers).await?;
         if alters_rules {
-            self.note_asked(place, &enforcement);
+            self.note_asked(place, began, &enforcement);
         }
         Ok(enforcement)
     }
 
-    /// The same of a place in history, counted from `began`. Who `forgets` takes replicas off the list that
-    /// are gone, once it is over.
+    /// The same of a place in history, counted from `began`.
     pub(super) async fn wait_for(
         &self,
         place: Head,
         began: BootTime,
         limit: Duration,
-        forgets: bool,
+        whose: Whose,
     ) -> Result<Enforcement, ServiceError> {
         match &self.follower {
             None => Ok(self.enforced_here(&place, began, limit).await),
@@ -147,7 +150,7 @@ impl Service {
                     store: follower.store().as_ref(),
                     began,
                     limit,
-                    forgets,
+                    whose,
                     seen: BTreeMap::new(),
                     beats: BTreeMap::new(),
                     so_far: Enforcement::committed(&place),
@@ -214,6 +217,16 @@ impl Enforcement {
         }
     }
 
+    /// Counts from so much earlier than the wait began.
+    pub(super) fn count_from_before(&mut self, earlier: Duration) {
+        self.elapsed += earlier;
+        for (_, progress) in &mut self.replicas {
+            if let Progress::Confirmed(after) = progress {
+                *after += earlier;
+            }
+        }
+    }
+
     /// The replica that was the last to confirm.
     #[must_use]
     pub fn slowest(&self) -> Option<(&ReplicaName, Duration)> {
@@ -235,6 +248,16 @@ enum Confirmed {
     OtherLineage,
 }
 
+/// Whose wait it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Somebody's, who asked.
+    Callers,
+    /// Nobody's: it is watched, so that it is known later. It holds up nobody who waits, and takes no
+    /// replica off the list, of which somebody may want to hear that it is gone.
+    Nobodys,
+}
+
 /// One wait.
 struct Wait<'a> {
     boot: &'a (dyn Fn() -> BootTime + Sync),
@@ -242,7 +265,7 @@ struct Wait<'a> {
     store: &'a dyn SharedStore,
     began: BootTime,
     limit: Duration,
-    forgets: bool,
+    whose: Whose,
     /// When each replica was first seen to have the change in effect.
     seen: BTreeMap<Incarnation, Duration>,
     /// How often each had reported when leases began to be waited for.
@@ -257,13 +280,13 @@ impl Wait<'_> {
         let mut pause = LOOK_PAUSE[0];
         while self.left() > Duration::ZERO {
             let step = match &barrier {
-                None => match in_time(self.left(), self.confirm(&place)).await {
+                None => match in_time(self.left(), self.confirm_in_turn(&place)).await {
                     Ok(Confirmed::Durable(begun)) => {
                         barrier = Some(begun);
                         Ok(())
                     }
                     Ok(Confirmed::NotYet) => {
-                        tokio::time::sleep(CONFIRM_PAUSE.min(self.left())).await;
+                        tokio::time::sleep(self.confirm_pause().min(self.left())).await;
                         Ok(())
                     }
                     Ok(Confirmed::OtherLineage) => self.find_again(&mut place).await,
@@ -321,6 +344,24 @@ impl Wait<'_> {
         Ok(())
     }
 
+    /// The same as [`Wait::confirm`]. Who watches for nobody looks first whether that takes long, and leaves
+    /// the ways to the store to those who wait, if it does.
+    async fn confirm_in_turn(&mut self, place: &Head) -> Result<Confirmed, ServiceError> {
+        if self.whose == Whose::Nobodys
+            && !self.store.confirm(place, PROBE_LIMIT).await?.is_durable()
+        {
+            return Ok(Confirmed::NotYet);
+        }
+        self.confirm(place).await
+    }
+
+    fn confirm_pause(&self) -> Duration {
+        match self.whose {
+            Whose::Callers => CONFIRM_PAUSE,
+            Whose::Nobodys => PROBE_PAUSE,
+        }
+    }
+
     /// Waits until every node has the change; then, and not before, leases are waited for: for as long as
     /// any replica's may run, whatever the limit of this one.
     async fn confirm(&mut self, place: &Head) -> Result<Confirmed, ServiceError> {
@@ -358,7 +399,7 @@ impl Wait<'_> {
         let reigns = self.follower.reigns();
         let verdict = barrier.look(&fleet, &reigns, now, &Terms::of(fleet.limit));
         self.note_replicas(&fleet, &verdict, barrier.place().revision);
-        if let (Verdict::Enforced { .. }, true) = (&verdict, self.forgets) {
+        if let (Verdict::Enforced { .. }, Whose::Callers) = (&verdict, self.whose) {
             self.forget_the_dead(&fleet, barrier.place().revision).await;
         }
         Ok(verdict)

@@ -6,7 +6,7 @@
 //!
 //! Invariant: nothing here holds up a change or whoever waits for one, and nothing depends on a note.
 
-use super::enforce::{Enforcement, Progress, Reached};
+use super::enforce::{Enforcement, Progress, Reached, Whose};
 use super::{Service, ServiceError};
 use crate::audit::Record;
 use crate::domain::{ChainHash, Lineage};
@@ -45,8 +45,11 @@ impl Watched {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has(&self, chain: &ChainHash) -> bool {
-        self.changes().iter().any(|change| change.place.chain == *chain)
+    /// Takes a change off the list, if it is on it.
+    fn take(&self, chain: &ChainHash) -> Option<Change> {
+        let mut changes = self.changes();
+        let place = changes.iter().position(|change| change.place.chain == *chain)?;
+        changes.remove(place)
     }
 }
 
@@ -86,22 +89,28 @@ impl Service {
                 continue;
             };
             let limit = self.clock.boot().saturating_sub(began) + WATCH_LIMIT;
-            let seen = self.wait_for(place.clone(), began, limit, false).await;
-            if let Ok(enforcement) = &seen {
+            let seen = self.wait_for(place.clone(), began, limit, Whose::Nobodys).await;
+            // Somebody who waited for it may have seen it first.
+            if self.watched.take(&place.chain).is_some()
+                && let Ok(enforcement) = &seen
+            {
                 self.note_enforced(&place, enforcement, CountedFrom::Written).await;
             }
-            self.watched.changes().pop_front();
         }
     }
 
     /// Notes what came of a wait that somebody asked for. Whoever asked does not wait for the note.
-    pub(super) fn note_asked(self: &Arc<Self>, place: Head, enforcement: &Enforcement) {
-        if self.watched.kept.get().is_some() && !self.watched.has(&place.chain) {
-            let (service, enforcement) = (Arc::clone(self), enforcement.clone());
-            tokio::spawn(async move {
-                service.note_enforced(&place, &enforcement, CountedFrom::Asked).await;
-            });
+    pub(super) fn note_asked(self: &Arc<Self>, place: Head, began: BootTime, seen: &Enforcement) {
+        if self.watched.kept.get().is_none() || seen.reached != Reached::Enforced {
+            return;
         }
+        let (mut seen, mut counted_from) = (seen.clone(), CountedFrom::Asked);
+        if let Some(change) = self.watched.take(&place.chain) {
+            counted_from = CountedFrom::Written;
+            seen.count_from_before(began.saturating_sub(change.began));
+        }
+        let service = Arc::clone(self);
+        tokio::spawn(async move { service.note_enforced(&place, &seen, counted_from).await });
     }
 
     async fn note_enforced(&self, place: &Head, seen: &Enforcement, counted_from: CountedFrom) {

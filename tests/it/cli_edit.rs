@@ -32,8 +32,14 @@ fn an_edited_proposal_keeps_what_no_flag_names_waits_anew_and_is_approved_by_a_t
     let server = Server::with_barclays();
     let suspend = ["suspend", "offer", "avast-12m", "--id=pause", "--country=GB"];
     let before = server.json(&[&suspend[..], &RECORD].concat())["proposal"].clone();
-    let edit =
-        ["edit", "3", "--author=zoe", "--country=IE", "--until=2100-01-01", "--ticket=CHG-2"];
+    let edit = [
+        "edit",
+        "3",
+        "--author=zoe",
+        "--country=IE",
+        "--until=2100-01-01T00:00:00Z",
+        "--ticket=CHG-2",
+    ];
     let told = run(&server, &edit);
     assert!(told.status.success(), "{}", stderr(&told));
     let said =
@@ -50,8 +56,8 @@ fn an_edited_proposal_keeps_what_no_flag_names_waits_anew_and_is_approved_by_a_t
     }
     server.json(&["approve", "3", "--author=cleo"]);
     let pause = suspension(&server, "pause");
-    assert_eq!(pause["scope"]["countries"], json!(["IE"]));
-    assert_eq!(pause["scope"]["actions"], json!(["OFFER", "ACTIVATE", "REACTIVATE", "RENEW"]));
+    assert_eq!(pause["countries"], json!(["IE"]));
+    assert_eq!(pause["actions"], json!(["OFFER", "ACTIVATE", "REACTIVATE", "RENEW"]));
     assert_eq!(
         (&pause["ticket"], &pause["until"]),
         (&json!("CHG-2"), &json!("2100-01-01T00:00:00Z"))
@@ -76,10 +82,11 @@ fn each_kind_of_proposal_is_edited_by_what_it_is_and_by_nothing_else() {
     assert_eq!(edited["proposal"]["reason"], "More", "why it is amended stays");
     server.json(&["approve", "3", "--author=zoe"]);
     let now = suspension(&server, "barclays-2017");
-    assert_eq!(now["scope"]["countries"], json!(["IE"]));
+    assert_eq!(now["countries"], json!(["IE"]));
     assert_eq!(now["ticket"], "CHG-1001", "the suspension's own ticket stays");
 
-    let exempt = ["exempt", "barclays-2017", "--id=pilot", "--customer=c-1", "--until=2100-01-01"];
+    let exempt =
+        ["exempt", "barclays-2017", "--id=pilot", "--customer=c-1", "--until=2100-01-01T00:00:00Z"];
     let exempted = server.json(&[&exempt[..], &RECORD].concat())["proposal"].clone();
     let id = exempted["id"].to_string();
     assert_eq!(exempted["offers_changed"], 1);
@@ -124,7 +131,7 @@ fn a_proposal_to_apply_a_rule_file_is_edited_with_another_rule_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_edited_since_it_was_read_is_not_edited_unseen() {
     let server = Server::with_barclays();
-    let suspend = ["suspend", "offer", "avast-12m", "--id=pause", "--from=2100-01-01"];
+    let suspend = ["suspend", "offer", "avast-12m", "--id=pause", "--from=2100-01-01T00:00:00Z"];
     let proposed = server.json(&[&suspend[..], &RECORD].concat())["proposal"].clone();
     assert_eq!(proposed["offers_changed"], 1, "those that it touches when it begins");
     let client = Client::connect(&server.address, Duration::from_secs(10)).await.unwrap();

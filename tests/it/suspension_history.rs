@@ -1,5 +1,6 @@
 //! The history of a suspension: what people did, when a server saw it enforced, and what it denied.
 
+use crate::cli_fleet::{Fleet, suspend};
 use crate::decision_log::{recording, records, settings, start};
 use crate::redis_server::eventually;
 use crate::server::{Server, in_repository, offergate, within_limit};
@@ -41,7 +42,7 @@ fn when_a_change_was_enforced_is_known_though_nobody_waited_and_is_no_revision()
     assert_eq!((&seen["revision"], &seen["counted_from"]), (&json!(4), &json!("WRITTEN")));
     assert_eq!((&seen["observer"], &seen["replicas"]), (&json!(null), &json!([])));
     assert!(seen["after_ms"].is_u64() && seen["seen_time"].is_string(), "{seen}");
-    assert_eq!(server.json(&["status"])["revision"], 4, "a note moves no revision");
+    assert_eq!(server.json(&["status"])["in_effect"], 4, "a note moves no revision");
 
     // What is asked later adds nothing, and nothing is lost with the process.
     server.json(&["replicas", "await", "--revision=4"]);
@@ -183,4 +184,36 @@ fn a_folder_that_is_no_log_is_an_error_and_not_a_zero() {
     let output = command.env("OFFERGATE_SERVER", &server.address).args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be read"));
+}
+
+#[test]
+fn each_replica_tells_what_it_saw_itself_and_the_one_that_wrote_a_change_saw_it_though_nobody_waited()
+ {
+    let fleet = Fleet::start(3, "1s");
+    let made = fleet.by_two(1, &suspend("--id=s-1", &[]));
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let history = |number| history(fleet.at(number), "s-1", &[]);
+    let seen = eventually("r1 has noted it", || {
+        let found = history(1)["enforced"].clone();
+        (found != json!([])).then_some(found)
+    });
+    let seen = &seen[0];
+    let expected = (&json!(4), &json!("WRITTEN"), &json!("r1"));
+    assert_eq!((&seen["revision"], &seen["counted_from"], &seen["observer"]), expected);
+    let replicas = seen["replicas"].as_array().unwrap();
+    assert_eq!(replicas.iter().map(|it| &it["name"]).collect::<Vec<_>>(), ["r1", "r2", "r3"]);
+    assert!(replicas[0]["after_ms"].is_u64(), "{seen}");
+    eventually("r2 has it", || (fleet.offered(2, &[])["outcome"] == "INELIGIBLE").then_some(()));
+    let elsewhere = history(2);
+    assert_eq!((&elsewhere["enforced"], &elsewhere["server"]), (&json!([]), &json!("r2")));
+
+    // Who is asked about it notes what it sees then, and says so.
+    let awaited = fleet.run(2, &["replicas", "await", "--revision=4", "--wait=30s"]);
+    assert_eq!(awaited.code, 0, "{}", awaited.stderr);
+    let seen = eventually("r2 has noted it", || {
+        let found = history(2)["enforced"].clone();
+        (found != json!([])).then_some(found)
+    });
+    assert_eq!((&seen[0]["counted_from"], &seen[0]["observer"]), (&json!("ASKED"), &json!("r2")));
+    assert_eq!(fleet.at(2).json(&["status"])["in_effect"], 4, "notes are no revisions");
 }
