@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 8] = [
     "offergate/v1/audit.proto",
     "offergate/v1/catalog.proto",
     "offergate/v1/eligibility.proto",
     "offergate/v1/fleet.proto",
+    "offergate/v1/mailing.proto",
+    "offergate/v1/permit.proto",
     "offergate/v1/rules.proto",
     "offergate/v1/suspension.proto",
 ];
@@ -25,7 +27,7 @@ const PRIVATE: [&str; 4] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    name_commit();
+    name_build();
     let descriptors = protox::Compiler::new(["proto"])?
         .include_imports(true)
         .include_source_info(true)
@@ -44,21 +46,47 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Names the commit in `--version`, where git is there to tell. In release builds alone: while the
-/// code is being worked on, each commit would build everything anew.
-fn name_commit() {
+/// Names the commit and the date of the build in `--version`, where anybody tells: the environment
+/// (`OFFERGATE_COMMIT`, `SOURCE_DATE_EPOCH`), or git for the commit. Never the clock, so that the same code
+/// gives the same bytes. In release builds alone: while the code is being worked on, each commit would build
+/// everything anew.
+fn name_build() {
+    if env::var("PROFILE").as_deref() != Ok("release") {
+        return;
+    }
+    println!("cargo::rerun-if-env-changed=OFFERGATE_COMMIT");
+    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    let seconds = env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    if let Some(date) = seconds.map(date) {
+        println!("cargo::rustc-env=OFFERGATE_BUILD_DATE={date}");
+    }
+    if env::var("OFFERGATE_COMMIT").is_ok_and(|commit| !commit.is_empty()) {
+        return; // The compiler sees it as it is.
+    }
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;
         let told = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| told.trim().to_owned())
     };
-    if env::var("PROFILE").as_deref() != Ok("release") {
-        return;
-    }
     if let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) {
         println!("cargo::rustc-env=OFFERGATE_COMMIT={commit}");
     }
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
     }
+}
+
+/// The day, in UTC, of so many seconds after 1970 began; years begin in March here, so that a leap day is
+/// a year's last.
+fn date(seconds: u64) -> String {
+    let days = seconds / 86_400 + 719_468; // Since 1 March of the year 0.
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
 }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Measures decisions, what telemetry costs, the server under load, the suspension barrier, fail-overs,
-# mutual TLS, the decision log, its replay, the verifying of a log, and batch jobs. Takes some minutes, and means
-# something only on a machine that does nothing else.
+# mutual TLS, the decision log, its replay, the verifying of a log, batch jobs, mailings, overload and attacks.
+# Takes some minutes, and means something only on a machine that does nothing else.
 #
 #   benches/run.sh [decide] [telemetry] [load] [barrier] [failover] [mutual_tls] [decisions] [replay] [verify] [batch]
+#       [mailing] [overload] [attacks]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -55,7 +56,23 @@ measure_batch() {
     python3 benches/batch.py
 }
 
-[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions replay verify batch
+measure_mailing() {
+    cargo build --locked --release --bin offergate
+    python3 benches/mailing.py
+}
+
+measure_overload() {
+    cargo build --locked --release --bin offergate
+    python3 benches/overload.py
+}
+
+measure_attacks() {
+    cargo build --locked --release --bin offergate
+    python3 benches/attacks.py
+}
+
+[ $# -gt 0 ] || set -- decide telemetry load barrier failover mutual_tls decisions replay verify batch mailing \
+    overload attacks
 for part in "$@"; do
     "measure_$part"
 done

@@ -12,9 +12,11 @@
 //! - [`replica`]: the newest snapshot, and how fresh it is.
 //! - [`recorder`]: writes decisions down, without holding up a check.
 //! - [`service`]: the use cases.
+//! - [`events`]: what people must hear of, sent to their own systems.
 //! - [`identity`]: who calls: certificates, tokens, and the table of principals.
 //! - [`wire`]: generated protobuf types and their conversion to and from the domain.
 //! - [`client`]: a typed client of a running server.
+//! - [`ledger`]: who was written to by a mailing.
 //! - [`jobs`]: batch jobs over files.
 //! - [`grpc`], [`http`]: serve one protocol each.
 //! - [`telemetry`], [`config`]: what is measured, what can be set.
@@ -27,10 +29,12 @@ pub mod clock;
 pub mod config;
 pub mod decision;
 pub mod domain;
+pub mod events;
 pub mod grpc;
 pub mod http;
 pub mod identity;
 pub mod jobs;
+pub mod ledger;
 pub mod recorder;
 pub mod replica;
 pub mod rules;

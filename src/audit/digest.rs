@@ -3,13 +3,14 @@
 //!
 //! `SHA-256` over one line of JSON without spaces, its keys in alphabetical order: `base`, the number of
 //! the revision that it was made for; `change`, spelt as in an entry; `kind`; `lineage`; `reason`;
-//! `starts_now`; `ticket`.
+//! `starts_now`; `ticket`. Of a mailing also `mailing`, after `lineage`, spelt as in an entry.
 
-use super::{ChangeKind, steps};
-use crate::domain::{ChainHash, Lineage, Revision, RuleChange};
+use super::{ChangeKind, mailing, steps};
+use crate::domain::{ChainHash, Lineage, Mailing, Revision, RuleChange};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
+use std::sync::Arc;
 
 /// The hash of what is proposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +31,9 @@ pub struct Proposed<'a> {
     /// The history that it was proposed in.
     #[serde(serialize_with = "digits")]
     pub lineage: &'a Lineage,
+    /// The mailing, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "mailing::write")]
+    pub mailing: Option<Arc<Mailing>>,
     /// Why.
     pub reason: &'a str,
     /// Whether it begins at the instant at which it is approved.

@@ -13,8 +13,9 @@
 //! | `change` | what it does, or would do while it waits, spelt as in a rule file |
 //! | `digest` | of what is proposed or approved: 64 hexadecimal digits |
 //! | `direction` | `TIGHTENING` or `LOOSENING` |
-//! | `format` | 2 |
+//! | `format` | 2; 3 with a `mailing` |
 //! | `kind` | `APPLY_RULES`, `CREATE_SUSPENSION`, ... |
+//! | `mailing` | the mailing that is proposed or was approved, as in `mailing.rs`; else there is no such key |
 //! | `proposal` | the number of the proposal or emergency that it is about |
 //! | `reason`, `ticket` | why |
 //! | `refused` | what was refused: `asked` in a line, `code`, and how many before it were `unwritten` |
@@ -22,7 +23,8 @@
 //! | `revision` | the number of the record |
 //! | `starts_now` | whether what is proposed begins when it is approved |
 //!
-//! People and programs are written as `issuer`, `kind` (`PERSON` or `SERVICE`), `name`, `owner` (`issuer` and
+//! Format 3 is format 2 with a mailing, and written for one alone: what has none stays readable for earlier
+//! versions. People and programs are written as `issuer`, `kind` (`PERSON` or `SERVICE`), `name`, `owner` (`issuer` and
 //! `subject`) and `subject`. Format 1, which is read and no longer written, has names alone for them, and of the other
 //! keys `approver`, `at`, `author`, `change`, `format`, `kind`, `reason`, `request_id`, `revision`, `ticket`:
 //! a change was made by one person then.
@@ -32,13 +34,17 @@
 //! Invariant: what [`encode`] returns, [`decode`] reads back as an equal value. Reading is strict: a
 //! missing or unknown field, or another format, is an error and never skipped.
 
-use super::{Act, ChangeKind, Digest, NewRecord, Party, RefusedRequest, RequestId, steps};
-use crate::domain::{Direction, PrincipalId, PrincipalKind, Revision, RuleChange, Timestamp};
+use super::{Act, ChangeKind, Digest, NewRecord, Party, RefusedRequest, RequestId, mailing, steps};
+use crate::domain::{
+    Direction, Mailing, PrincipalId, PrincipalKind, Revision, RuleChange, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::sync::Arc;
 
-/// The format that is written, and the one that is read besides.
+/// The formats that are written, without a mailing and with one, and the one that is read besides.
 const FORMAT: u64 = 2;
+const WITH_MAILING: u64 = 3;
 const FORMER: u64 = 1;
 
 /// Why an entry does not read.
@@ -49,7 +55,7 @@ pub enum EntryError {
     Malformed(#[source] Unreadable),
 
     /// Written by a later version.
-    #[error("entry has format {found}; this version reads formats {FORMER} and {FORMAT}")]
+    #[error("entry has format {found}; this version reads formats {FORMER} to {WITH_MAILING}")]
     UnknownFormat {
         /// The format in the entry.
         found: u64,
@@ -96,6 +102,13 @@ struct Form<'a> {
     format: u64,
     #[serde(deserialize_with = "Option::deserialize")]
     kind: Option<Cow<'a, str>>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "mailing::write",
+        deserialize_with = "mailing::read"
+    )]
+    mailing: Option<Arc<Mailing>>,
     #[serde(deserialize_with = "Option::deserialize")]
     proposal: Option<u64>,
     reason: Cow<'a, str>,
@@ -170,8 +183,9 @@ pub(super) fn encode(revision: Revision, content: &NewRecord) -> Result<String, 
         change: Cow::Borrowed(&content.change),
         digest: content.digest.map(|digest| digest.to_string().into()),
         direction: content.direction.map(|direction| direction.name().into()),
-        format: FORMAT,
+        format: format_of(content),
         kind: content.kind.map(|kind| kind.name().into()),
+        mailing: content.mailing.clone(),
         proposal: content.proposal.map(|proposal| proposal.0),
         reason: Cow::Borrowed(&content.reason),
         refused: content.refused.as_ref().map(|refused| Refused {
@@ -190,6 +204,11 @@ pub(super) fn encode(revision: Revision, content: &NewRecord) -> Result<String, 
         return Err(Unrecordable(None));
     }
     Ok(entry)
+}
+
+/// The format that a record is written in.
+fn format_of(content: &NewRecord) -> u64 {
+    if content.mailing.is_some() { WITH_MAILING } else { FORMAT }
 }
 
 fn who(party: &Party) -> Who<'_> {
@@ -216,16 +235,17 @@ pub(super) fn decode(entry: &str) -> Result<(Revision, NewRecord), EntryError> {
         Err(error) => {
             return match serde_json::from_str::<AnyForm>(entry) {
                 Ok(AnyForm { format: FORMER }) => decode_former(entry),
-                Ok(AnyForm { format }) if format != FORMAT => {
+                Ok(AnyForm { format }) if !(FORMAT..=WITH_MAILING).contains(&format) => {
                     Err(EntryError::UnknownFormat { found: format })
                 }
                 _ => Err(EntryError::Malformed(Unreadable(error.column()))),
             };
         }
     };
-    if form.format != FORMAT {
+    if !(FORMAT..=WITH_MAILING).contains(&form.format) {
         return Err(EntryError::UnknownFormat { found: form.format });
     }
+    let format = form.format;
     let named = |field: &'static str, why| move || self::field(field, why);
     let kind = form.kind.as_deref().map(|name| {
         ChangeKind::from_name(name).ok_or_else(named("kind", "there is no such kind of change"))
@@ -257,7 +277,11 @@ pub(super) fn decode(entry: &str) -> Result<(Revision, NewRecord), EntryError> {
             asked: refused.asked.into_owned(),
             unwritten: refused.unwritten,
         }),
+        mailing: form.mailing,
     };
+    if format != format_of(&content) {
+        return Err(field("mailing", "it does not go with the format"));
+    }
     is_whole(&content)?;
     Ok((Revision(form.revision), content))
 }
@@ -274,6 +298,13 @@ fn is_whole(content: &NewRecord) -> Result<(), EntryError> {
     };
     needs("refused", content.refused.is_some() == (content.act == Act::Refuse))?;
     needs("kind", content.kind.is_some() || content.act == Act::Refuse)?;
+    let is_of_mailing = content.kind == Some(ChangeKind::SendMailing);
+    let tells_mailing = is_of_mailing && matches!(content.act, Act::Propose | Act::Approve);
+    needs("mailing", content.mailing.is_some() == tells_mailing)?;
+    if is_of_mailing {
+        no_change()?;
+        needs("act", !matches!(content.act, Act::Make | Act::Edit | Act::Emergency))?;
+    }
     match content.act {
         Act::Make => Ok(()),
         Act::Propose => {

@@ -123,12 +123,15 @@ fn an_entry_reads_back_whatever_people_wrote_in_it() {
 fn an_entry_with_anything_missing_unknown_or_malformed_is_refused() {
     let entry = encode(Revision(1), &content(1)).unwrap();
     for (from, to, expected) in [
-        ("\"format\":2", "\"format\":3", "entry has format 3; this version reads formats 1 and 2"),
+        ("\"format\":2", "\"format\":4", "entry has format 4; this version reads formats 1 to 3"),
         (
             "\"format\":2,",
-            "\"format\":3,\"x\":0,",
-            "entry has format 3; this version reads formats 1 and 2",
+            "\"format\":4,\"x\":0,",
+            "entry has format 4; this version reads formats 1 to 3",
         ),
+        ("\"format\":2", "\"format\":3", "field `mailing` of the entry does not read"),
+        ("\"format\":2,", "\"format\":3,\"x\":0,", "entry is no record"),
+        ("\"proposal\":", "\"mailing\":null,\"proposal\":", "entry is no record"),
         ("\"format\":2", "\"format\":2.0", "entry is no record"),
         ("\"format\":2,", "", "entry is no record"),
         ("\"approver\":null,", "", "entry is no record"),
@@ -172,5 +175,68 @@ fn what_is_wrong_with_an_entry_is_told_without_what_stands_in_it() {
             cause = next.source();
         }
         assert!(!chain.contains("secret"), "{chain}");
+    }
+}
+
+fn mailing() -> Mailing {
+    let hash = |digit: &str| ContentHash::parse(&digit.repeat(64)).unwrap();
+    Mailing {
+        id: MailingId::parse("kis-notice").unwrap(),
+        offer: OfferId::parse("kis-12m").unwrap(),
+        action: MailingAction::Notify,
+        audience: hash("a"),
+        recipients: 290_000.try_into().unwrap(),
+        template: hash("b"),
+        settings: None,
+        not_before: None,
+        not_after: "2017-12-09T00:00:00Z".parse().unwrap(),
+        per_second: 100.try_into().unwrap(),
+    }
+}
+
+#[test]
+fn a_mailing_is_written_in_a_format_of_its_own_and_nothing_else_is() {
+    let proposed = NewRecord {
+        act: Act::Propose,
+        kind: Some(ChangeKind::SendMailing),
+        direction: Some(Direction::Loosening),
+        digest: approved().digest,
+        change: RuleChange::default(),
+        mailing: Some(mailing().into()),
+        ..content(7)
+    };
+    let entry = encode(Revision(7), &proposed).unwrap();
+    let written = "\"format\":3,\"kind\":\"SEND_MAILING\",\"mailing\":{\"action\":\"NOTIFY\",";
+    assert!(entry.contains(written), "{entry}");
+    assert_eq!(decode(&entry).unwrap(), (Revision(7), proposed.clone()));
+    let whole = Mailing {
+        settings: ContentHash::parse(&"c".repeat(64)),
+        not_before: Some("2017-12-02T00:00:00Z".parse().unwrap()),
+        ..mailing()
+    };
+    let whole = NewRecord { mailing: Some(whole.into()), ..proposed.clone() };
+    assert_eq!(decode(&encode(Revision(7), &whole).unwrap()).unwrap().1, whole);
+    for (from, to) in [
+        ("\"format\":3", "\"format\":2"),
+        ("NOTIFY", "USE"),
+        ("\"per_second\":100", "\"per_second\":0"),
+        ("\"not_before\":null,", ""),
+        ("\"offer\"", "\"x\":0,\"offer\""),
+        ("2017-12-09T00:00:00Z", "2017-12-09T00:00:00+00:00"),
+        ("aaaa", "AAAA"),
+    ] {
+        let altered = entry.replacen(from, to, 1);
+        assert_ne!(altered, entry, "{from}");
+        assert!(decode(&altered).is_err(), "{from} -> {to}");
+    }
+    let rules = content(7).change;
+    for broken in [
+        NewRecord { mailing: None, ..proposed.clone() },
+        NewRecord { change: rules, ..proposed.clone() },
+        NewRecord { act: Act::Emergency, ..proposed.clone() },
+        NewRecord { act: Act::Make, mailing: None, ..proposed.clone() },
+        NewRecord { kind: Some(ChangeKind::ApplyRules), ..proposed },
+    ] {
+        assert!(encode(Revision(7), &broken).is_err(), "{broken:?}");
     }
 }

@@ -23,6 +23,7 @@ mod entry;
 mod entry_tests;
 mod finding;
 mod key;
+mod mailing;
 mod note;
 mod party;
 mod record;

@@ -1,7 +1,7 @@
 //! The record of one thing that happened to a change: who, what, why, and its place in the chain.
 
 use super::{Chain, Digest, Party};
-use crate::domain::{ChainHash, Direction, Revision, RuleChange, Timestamp};
+use crate::domain::{ChainHash, Direction, Mailing, Revision, RuleChange, Timestamp};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -43,11 +43,13 @@ pub enum ChangeKind {
     HealFork,
     /// People decided that the store's history goes on as it is, after histories had disagreed.
     AcceptHistory,
+    /// A mailing. It changes no rules: it may be sent once it was approved.
+    SendMailing,
 }
 
 impl ChangeKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ApplyRules,
         Self::CreateSuspension,
         Self::AmendSuspension,
@@ -55,6 +57,7 @@ impl ChangeKind {
         Self::CreateExemption,
         Self::HealFork,
         Self::AcceptHistory,
+        Self::SendMailing,
     ];
 
     /// The name, as records and RPCs spell it.
@@ -68,6 +71,7 @@ impl ChangeKind {
             Self::CreateExemption => "CREATE_EXEMPTION",
             Self::HealFork => "HEAL_FORK",
             Self::AcceptHistory => "ACCEPT_HISTORY",
+            Self::SendMailing => "SEND_MAILING",
         }
     }
 
@@ -197,6 +201,8 @@ pub struct NewRecord {
     pub change: RuleChange,
     /// What was refused, in a refusal.
     pub refused: Option<RefusedRequest>,
+    /// The mailing that is proposed, or was approved.
+    pub mailing: Option<Arc<Mailing>>,
 }
 
 impl NewRecord {
@@ -225,6 +231,7 @@ impl NewRecord {
             starts_now: false,
             change,
             refused: None,
+            mailing: None,
         }
     }
 
@@ -239,7 +246,7 @@ impl NewRecord {
     #[must_use]
     pub fn asks_the_same_as(&self, other: &Self) -> bool {
         let Self { request_id, act, kind, author, approver, reason, ticket, .. } = self;
-        let Self { proposal, starts_now, change, refused, .. } = self;
+        let Self { proposal, starts_now, change, refused, mailing, .. } = self;
         // What is proposed gets its digest from where it is proposed; who approves sends one.
         let sends_digest = !matches!(act, Act::Propose | Act::Edit);
         let of = |approver: &Option<Party>| approver.as_ref().map(|party| party.id.clone());
@@ -254,6 +261,7 @@ impl NewRecord {
             && *starts_now == other.starts_now
             && *change == other.change
             && *refused == other.refused
+            && *mailing == other.mailing
             && (!sends_digest || self.digest == other.digest)
     }
 }

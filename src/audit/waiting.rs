@@ -8,7 +8,9 @@
 //! An emergency is never dropped: it waits until it is ratified.
 
 use super::{Act, ChangeKind, Digest, NewRecord, Party};
-use crate::domain::{Direction, Revision, RuleChange, RuleEdit, SuspensionId, Timestamp};
+use crate::domain::{
+    Direction, Mailing, MailingId, Revision, RuleChange, RuleEdit, SuspensionId, Timestamp,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,9 @@ const LISTED_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long an emergency may go without being ratified before it is overdue.
 const RATIFIED_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// How many approved mailings are remembered. One that is dropped may not be sent any more.
+const MOST_MAILINGS: usize = 1_000;
 
 /// Of how many that were decided on it is remembered how.
 const MOST_DECIDED: usize = 1_000;
@@ -53,6 +58,8 @@ pub struct Proposal {
     pub starts_now: bool,
     /// What it would do.
     pub change: Arc<RuleChange>,
+    /// The mailing that it would let be sent.
+    pub mailing: Option<Arc<Mailing>>,
     /// The first thing it touches that has become another one since, and by which revision.
     pub moved: Option<(String, Revision)>,
 }
@@ -123,6 +130,8 @@ pub struct Waiting {
     pub emergencies: BTreeMap<Revision, Emergency>,
     /// How, and by which revision, the last ones were decided on.
     pub decided: BTreeMap<Revision, (Act, Revision)>,
+    /// The last mailings that were approved, and by which revision; those are gone that were stopped.
+    pub mailings: BTreeMap<Revision, (Arc<Mailing>, Revision)>,
 }
 
 impl Waiting {
@@ -134,6 +143,10 @@ impl Waiting {
                 if let Some(number) = content.proposal {
                     self.proposals.remove(&number);
                     self.emergencies.remove(&number);
+                    self.mailings.remove(&number);
+                    if let (Act::Approve, Some(mailing)) = (content.act, &content.mailing) {
+                        self.mailings.insert(number, (Arc::clone(mailing), revision));
+                    }
                     self.decided.insert(number, (content.act, revision));
                 }
             }
@@ -142,6 +155,9 @@ impl Waiting {
         }
         self.move_under(revision, content);
         self.proposals.retain(|_, proposal| content.at < later(proposal.lapses_at(), LISTED_AFTER));
+        while MOST_MAILINGS < self.mailings.len() {
+            self.mailings.pop_first();
+        }
         while MOST_DECIDED < self.decided.len() {
             self.decided.pop_first();
         }
@@ -159,6 +175,16 @@ impl Waiting {
         let subject = ("suspensions", suspension.as_str());
         let puts = |it: &&Emergency| it.change.edits.iter().any(|edit| edit.subject() == subject);
         self.emergencies.values().find(puts)
+    }
+
+    /// The mailing of this name that waits or was approved: its number.
+    #[must_use]
+    pub fn mailing_of(&self, id: &MailingId) -> Option<Revision> {
+        let is_it = |mailing: &Arc<Mailing>| mailing.id == *id;
+        let mut waiting = self.proposals.iter();
+        let waits = waiting.find(|(_, it)| it.mailing.as_ref().is_some_and(is_it));
+        let approved = || self.mailings.iter().find(|(_, (mailing, _))| is_it(mailing));
+        waits.map(|(number, _)| *number).or_else(|| approved().map(|(number, _)| *number))
     }
 
     fn put(&mut self, revision: Revision, content: &NewRecord) {
@@ -189,6 +215,7 @@ impl Waiting {
             digest,
             starts_now: content.starts_now,
             change: Arc::new(content.change.clone()),
+            mailing: content.mailing.clone(),
             moved: None,
         };
         self.proposals.insert(number, proposal);

@@ -91,7 +91,10 @@ impl Answer for Approved {
 
     fn text(&self, text: &mut Text) {
         let Some(revision) = &self.revision else { return };
-        text.line(format_args!("change {} is in force", self.change.id));
+        match &self.change.mailing {
+            Some(_) => text.line(format_args!("change {} may be sent", self.change.id)),
+            None => text.line(format_args!("change {} is in force", self.change.id)),
+        }
         text.fields(&[
             ("revision", revision.revision.to_string()),
             ("token", revision.token.clone()),

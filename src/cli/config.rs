@@ -25,7 +25,13 @@ enum ConfigCommand {
         serve: ServeArgs,
     },
     /// Show every setting, its value, and where the value comes from
-    Show(ServeArgs),
+    Show {
+        /// Tell where each value comes from: always done, for whoever expects to ask for it
+        #[arg(long)]
+        origin: bool,
+        #[command(flatten)]
+        serve: ServeArgs,
+    },
     /// Print the reference of all settings
     Reference,
 }
@@ -41,7 +47,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             output
                 .note(format_args!("the settings are fine: {} set", counted(set.count(), "value")));
         }
-        ConfigCommand::Show(serve) => {
+        ConfigCommand::Show { origin: _, serve } => {
             let settings = config::load(serve).map_err(bad_settings)?;
             let format = match output.format() {
                 None | Some(Format::Table) => ShowFormat::Table,

@@ -70,12 +70,15 @@ impl ServerArgs {
         let runtime = runtime.map_err(|error| {
             Failure::new(Exit::Failure, "no runtime can be made").because(error)
         })?;
-        runtime.block_on(async {
+        let done = runtime.block_on(async {
             let client =
                 self.connect_as(self.credentials()?).await.map_err(failed("connecting"))?;
             output.detail(format_args!("connected to {}", self.server));
             work(client).await
-        })
+        });
+        // Work that was given up, such as a read from a pipe, holds up nothing.
+        runtime.shutdown_background();
+        done
     }
 
     /// Connects with what proves who calls.

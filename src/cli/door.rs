@@ -23,6 +23,19 @@ pub(super) struct Way {
     issuer: Option<Arc<Issuer>>,
 }
 
+/// The files of certificates and principals, to be read when somebody asks for it.
+pub(super) struct Files {
+    gate: Arc<Gate>,
+    tls: Option<Arc<ServerTls>>,
+}
+
+impl Files {
+    /// Reads them now; says whether there were new certificates, and a new table of principals.
+    pub(super) fn refresh(&self) -> (bool, bool) {
+        (self.tls.as_ref().is_some_and(|tls| tls.refresh()), self.gate.refresh())
+    }
+}
+
 /// Refuses settings that a server would not start with.
 pub(super) fn refuse_what_cannot_serve(settings: &Settings, demo: bool) -> Result<(), Failure> {
     let identity = &settings.identity;
@@ -102,6 +115,19 @@ impl Way {
 
     pub(super) fn door(&self, incidents: Incidents) -> Door {
         Door::new(Arc::clone(&self.gate), self.tls.clone(), incidents)
+    }
+
+    pub(super) fn files(&self) -> Files {
+        Files { gate: Arc::clone(&self.gate), tls: self.tls.clone() }
+    }
+
+    /// Until when certificates are good, in seconds since 1970, as the files say whenever it is asked.
+    pub(super) fn ends(&self) -> impl Fn() -> Vec<(&'static str, i64)> + Send + Sync + use<> {
+        let tls = self.tls.clone();
+        move || {
+            let ends = tls.as_ref().map(|tls| tls.ends()).unwrap_or_default();
+            ends.into_iter().map(|(kind, end)| (kind, end.as_second())).collect()
+        }
     }
 
     /// `http` or `https`.

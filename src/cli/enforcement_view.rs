@@ -44,6 +44,8 @@ struct ProgressView {
     progress: String,
     /// Since the server began to wait.
     after_ms: Option<u64>,
+    /// Whether it is a mailer that acts by a server's rules, and answers no checks.
+    holds_permit: bool,
 }
 
 /// A setting of the store that takes something away from the promise.
@@ -76,6 +78,7 @@ impl EnforcementView {
         let progress = |replica: proto::ReplicaEnforcement| ProgressView {
             progress: bare(replica.progress().as_str_name(), "REPLICA_PROGRESS_"),
             after_ms: replica.after.and_then(millis),
+            holds_permit: replica.holds_permit,
             name: replica.name,
         };
         let elapsed_ms = answer.elapsed.and_then(millis).ok_or_else(|| {
@@ -123,10 +126,11 @@ impl EnforcementView {
         if !self.is_enforced() {
             return format!("not known to be enforced after {took}: {}", self.missing().join("; "));
         }
-        if self.replicas.is_empty() {
-            return format!("enforced on this server in {took}");
+        let all = self.replicas.iter().filter(|it| !it.holds_permit).count();
+        if all == 0 {
+            return format!("enforced on this server in {took}{}", self.mailers());
         }
-        let (confirmed, all) = (self.those(CONFIRMED).count(), self.replicas.len());
+        let confirmed = self.those(CONFIRMED).count();
         let slowest = self.those(CONFIRMED).max_by_key(|replica| replica.after_ms);
         let slowest = slowest.map_or_else(String::new, |it| format!(" (slowest: {})", it.name));
         let expired: Vec<&str> = self.those(EXPIRED).map(|replica| replica.name.as_str()).collect();
@@ -137,7 +141,27 @@ impl EnforcementView {
                 expired.join(", ")
             ),
         };
-        format!("enforced on {confirmed} of {all} replicas in {took}{slowest}{expired}")
+        let mailers = self.mailers();
+        format!("enforced on {confirmed} of {all} replicas in {took}{slowest}{expired}{mailers}")
+    }
+
+    /// How it went with those who act elsewhere by a server's rules, if there are any.
+    fn mailers(&self) -> String {
+        let (obey, expired) = (self.mailers_with(CONFIRMED), self.mailers_with(EXPIRED));
+        let mut said = String::new();
+        if !obey.is_empty() {
+            said += &format!("; obeyed by mailer {}", obey.join(", "));
+        }
+        if !expired.is_empty() {
+            said +=
+                &format!("; no word from mailer {}, whose permit has run out", expired.join(", "));
+        }
+        said
+    }
+
+    fn mailers_with(&self, progress: &str) -> Vec<&str> {
+        let mailers = self.replicas.iter().filter(|it| it.holds_permit && it.progress == progress);
+        mailers.map(|mailer| mailer.name.as_str()).collect()
     }
 
     /// What stands between the change and being enforced.
@@ -148,10 +172,16 @@ impl EnforcementView {
         }
         missing.extend(self.shortfalls.iter().map(ShortfallView::sentence));
         let waiting = |it: &&ProgressView| it.progress != CONFIRMED && it.progress != EXPIRED;
-        let silent: Vec<&str> =
-            self.replicas.iter().filter(waiting).map(|replica| replica.name.as_str()).collect();
+        let (mailers, silent): (Vec<_>, Vec<_>) =
+            self.replicas.iter().filter(waiting).partition(|it| it.holds_permit);
+        let names = |those: Vec<&ProgressView>| {
+            those.into_iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
         if !silent.is_empty() {
-            missing.push(format!("no word from {}", silent.join(", ")));
+            missing.push(format!("no word from {}", names(silent)));
+        }
+        if !mailers.is_empty() {
+            missing.push(format!("waiting for mailer {}", names(mailers)));
         }
         missing.extend(self.trouble.clone());
         if missing.is_empty() {
@@ -166,7 +196,7 @@ impl EnforcementView {
     }
 
     fn those(&self, progress: &str) -> impl Iterator<Item = &ProgressView> {
-        self.replicas.iter().filter(move |replica| replica.progress == progress)
+        self.replicas.iter().filter(move |it| !it.holds_permit && it.progress == progress)
     }
 }
 
@@ -195,7 +225,8 @@ impl Answer for EnforcementView {
             &["REPLICA", "PROGRESS", "AFTER"],
             self.replicas.iter().map(|replica| {
                 let after = replica.after_ms.map(took).unwrap_or_default();
-                [replica.name.clone(), replica.progress.clone(), after]
+                let kind = if replica.holds_permit { "mailer " } else { "" };
+                [format!("{kind}{}", replica.name), replica.progress.clone(), after]
             }),
         );
     }
@@ -220,7 +251,8 @@ mod tests {
     use super::*;
 
     fn replica(name: &str, progress: &str, after_ms: Option<u64>) -> ProgressView {
-        ProgressView { name: name.to_owned(), progress: progress.to_owned(), after_ms }
+        let (name, progress) = (name.to_owned(), progress.to_owned());
+        ProgressView { name, progress, after_ms, holds_permit: false }
     }
 
     fn enforced(replicas: Vec<ProgressView>) -> EnforcementView {
@@ -246,6 +278,25 @@ mod tests {
              run out: nothing is answered ELIGIBLE there"
         );
         assert_eq!(enforced(vec![]).sentence(), "enforced on this server in 24 ms");
+    }
+
+    #[test]
+    fn mailers_are_told_apart_from_replicas() {
+        let mailer =
+            |name, progress| ProgressView { holds_permit: true, ..replica(name, progress, None) };
+        let obeyed = enforced(vec![mailer("kis.1", CONFIRMED)]);
+        let said = "enforced on this server in 24 ms; obeyed by mailer kis.1";
+        assert_eq!(obeyed.sentence(), said);
+        let both = vec![replica("r1", CONFIRMED, Some(3)), mailer("kis.1", EXPIRED)];
+        assert_eq!(
+            enforced(both).sentence(),
+            "enforced on 1 of 1 replicas in 24 ms (slowest: r1); no word from mailer kis.1, whose \
+             permit has run out"
+        );
+        let missing = vec![replica("r1", CONFIRMED, Some(3)), mailer("kis.1", "MISSING")];
+        let pending = EnforcementView { state: "PENDING".to_owned(), ..enforced(missing) };
+        let said = "not known to be enforced after 24 ms: waiting for mailer kis.1";
+        assert_eq!(pending.sentence(), said);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(super) enum Exit {
     Unreachable = 5,
     /// The change was made, and was not known to be enforced when time ran out.
     NotEnforced = 6,
+    /// It was told to stop by SIGINT or SIGTERM, and did.
+    Interrupted = 130,
 }
 
 impl Exit {

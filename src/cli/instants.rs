@@ -17,6 +17,12 @@ pub(super) struct ZoneArgs {
 }
 
 impl ZoneArgs {
+    /// The zone's name, if one was given.
+    #[cfg(feature = "mail")]
+    pub(super) fn name(&self) -> Option<&str> {
+        self.zone.as_deref()
+    }
+
     /// Reads what was written after `flag`.
     pub(super) fn read(&self, flag: &str, text: &str) -> Result<Timestamp, Failure> {
         instant::parse(text, self.zone.as_deref()).map_err(|error| {

@@ -1,6 +1,6 @@
 //! The command line: one file a subcommand; this one introduces them and sends each on its way.
 //!
-//! Every command but `serve`, `test`, `backup`, `restore`, `config`, `completions` and `man` speaks gRPC to a
+//! Every command but `serve`, `test`, `backup`, `restore`, `begin-history`, `config`, `completions` and `man` speaks gRPC to a
 //! running server: the command line has no other way to the rules than anybody else's client.
 
 mod amend;
@@ -9,6 +9,7 @@ mod approve;
 mod audit;
 mod backup;
 mod batch;
+mod begin_history;
 mod change_args;
 mod change_view;
 mod changes;
@@ -27,6 +28,7 @@ mod door;
 mod edit;
 mod enforcement;
 mod enforcement_view;
+mod events;
 mod exempt;
 mod exit;
 mod explain;
@@ -37,6 +39,7 @@ mod history;
 mod history_view;
 mod instants;
 mod lift;
+mod mailing_view;
 mod man;
 mod output;
 mod people;
@@ -46,6 +49,7 @@ mod proposal_view;
 mod ratify;
 mod recorded;
 mod reject;
+mod reload;
 mod replicas;
 mod request_args;
 mod request_file;
@@ -54,15 +58,18 @@ mod revision_view;
 mod scope_args;
 mod serve;
 mod shared_store;
+mod signals;
 mod status;
 mod store_args;
 mod stores;
+mod supervisor;
 mod suspend;
 mod suspension_args;
 mod suspension_view;
 pub mod test;
 mod test_case;
 mod text;
+mod threads;
 mod watch;
 
 use clap::Parser;
@@ -119,6 +126,7 @@ enum Command {
     Health(health::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    BeginHistory(begin_history::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -178,6 +186,7 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Health(args) => health::run(args, output)?,
         Command::Backup(args) => backup::run(args, output)?,
         Command::Restore(args) => restore::run(args, output)?,
+        Command::BeginHistory(args) => begin_history::run(args, output)?,
         Command::Config(args) => config::run(args, output)?,
         Command::Completions(args) => completions::run(args, output)?,
         Command::Man(args) => man::run(args, output)?,
@@ -193,11 +202,15 @@ fn dispatch(command: &Command, output: &Output) -> Result<ExitCode, Failure> {
     Ok(exit.into())
 }
 
-/// The version, and the commit that it was built from where that is known.
+/// The version, with the commit and the date that it was built from where they are known: see `build.rs`.
 fn version() -> String {
-    match option_env!("OFFERGATE_COMMIT") {
-        Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
-        None => env!("CARGO_PKG_VERSION").to_owned(),
+    let commit = option_env!("OFFERGATE_COMMIT").filter(|commit| !commit.is_empty());
+    let version = env!("CARGO_PKG_VERSION");
+    match (commit, option_env!("OFFERGATE_BUILD_DATE")) {
+        (Some(commit), Some(date)) => format!("{version} ({commit} {date})"),
+        (Some(commit), None) => format!("{version} ({commit}, date unknown)"),
+        (None, Some(date)) => format!("{version} (commit unknown, {date})"),
+        (None, None) => format!("{version} (commit and date unknown)"),
     }
 }
 

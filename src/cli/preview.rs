@@ -27,7 +27,7 @@ use std::path::PathBuf;
 A customer file has one customer a line: JSON (.jsonl) as in `check --request`, or CSV with a header
 of id, country, segment, relationship, us_person, date_of_birth, vulnerable, attributes.NAME and
 holdings.PRODUCT.status (.accepted_at, .term_end, .covered_by, .unit_count). A product that is not
-listed is not held.
+listed is not held. Other columns of CSV are named and not read.
 
 Example:
   offergate preview suspend vendor kaspersky-labs-ltd --country GB --customers people.csv")]
@@ -72,6 +72,10 @@ struct Common {
     /// Customers to decide before and after: a file of JSON lines, or CSV by its name
     #[arg(id = "customer_file", long = "customers", value_name = "FILE")]
     customers: Option<PathBuf>,
+
+    /// Leave out up to so many rows that cannot be read, instead of failing
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "customer_file")]
+    max_rejects: usize,
 
     /// Actions to decide for; without it all that can be gated
     #[arg(
@@ -147,7 +151,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         ChangeCommand::Apply { file, common } => (Change::Document(read_rules(file)?), common),
     };
     let customers = match &common.customers {
-        Some(path) => customer_file::read(path)?,
+        Some(path) => customer_file::read(path, common.max_rejects, output)?,
         None => Vec::new(),
     };
     let whole = common.server.ask(output, async |client| {

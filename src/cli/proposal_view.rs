@@ -4,6 +4,7 @@ use super::connection::ServerArgs;
 use super::decision_view::{bare, stated};
 use super::exit::Failure;
 use super::instants::shown;
+use super::mailing_view::MailingView;
 use super::output::{Answer, Output};
 use super::plan::PlanLine;
 use super::text::{Text, counted, to_the_second};
@@ -33,18 +34,23 @@ pub(super) struct ProposalView {
     pub(super) offers_changed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mailing: Option<MailingView>,
 }
 
 impl ProposalView {
     pub(super) fn of(change: proto::ProposedChange) -> Result<Self, Failure> {
+        let mailing = change.mailing.clone().map(MailingView::of).transpose()?;
+        let touched = change.subjects.iter().map(super::revision_view::subject);
         Ok(Self {
+            subjects: touched.chain(mailing.as_ref().map(MailingView::subject)).collect(),
+            mailing,
             state: bare(change.state().as_str_name(), "CHANGE_STATE_"),
             kind: bare(change.kind().as_str_name(), "REVISION_KIND_"),
             direction: bare(change.direction().as_str_name(), "DIRECTION_"),
             create_time: shown(change.create_time.as_ref())?,
             edit_time: shown(change.edit_time.as_ref())?,
             due_time: shown(change.due_time.as_ref())?,
-            subjects: change.subjects.iter().map(super::revision_view::subject).collect(),
             id: change.id,
             author: change.author,
             editors: change.editors,
@@ -126,6 +132,9 @@ impl Answer for ProposalView {
             ("void", self.void_because.clone().unwrap_or_default()),
             ("digest", self.digest.clone()),
         ]);
+        if let Some(mailing) = &self.mailing {
+            mailing.text(text);
+        }
         for line in &self.changes {
             line.text(text);
         }

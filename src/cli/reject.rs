@@ -8,9 +8,12 @@ use super::output::Output;
 use super::revision_view::RevisionView;
 use crate::wire::proto;
 
-/// Turn down what another person has proposed, or take back what you have
+/// Turn down what another person has proposed, or take back what you have; stop an approved mailing
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  offergate reject 17 --reason 'Wrong vendor'")]
+#[command(after_help = "\
+A mailing that was approved is stopped by one person; whoever sends it ends as soon as it asks again.
+
+Example:\n  offergate reject 17 --reason 'Wrong vendor'")]
 pub(super) struct Args {
     #[command(flatten)]
     decide: DecideArgs,

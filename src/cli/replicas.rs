@@ -186,6 +186,8 @@ struct ReplicaView {
     revision: u64,
     behind: bool,
     answering: bool,
+    /// Whether it is a mailer that acts by a server's rules, and answers no checks.
+    holds_permit: bool,
 }
 
 impl FleetView {
@@ -198,6 +200,7 @@ impl FleetView {
             behind: replica.revision < newest_revision,
             revision: replica.revision,
             answering: replica.answering,
+            holds_permit: replica.holds_permit,
         };
         Self {
             replicas: fleet.replicas.into_iter().map(replica).collect(),
@@ -214,14 +217,18 @@ impl Answer for FleetView {
         &["newest_revision", "lease_left_ms", "trouble", "replicas"];
 
     fn text(&self, text: &mut Text) {
-        if self.replicas.is_empty() {
+        if self.replicas.iter().all(|replica| replica.holds_permit) {
             text.line("one server, with a store of its own");
         }
         text.table(
             &["REPLICA", "ADDRESS", "REVISION", "RULES", ""],
             self.replicas.iter().map(|replica| {
                 let rules = if replica.behind { "behind" } else { "newest" };
-                let answering = if replica.answering { "answers this" } else { "" };
+                let answering = match (replica.answering, replica.holds_permit) {
+                    (true, _) => "answers this",
+                    (false, true) => "mailer",
+                    (false, false) => "",
+                };
                 [
                     replica.name.clone(),
                     replica.address.clone(),

@@ -96,7 +96,9 @@ pub(super) fn store_failure(error: OpenError) -> Failure {
             (Exit::Failure, "`find -samefile FILE` lists its names; a copy is what `backup` makes")
         }
         OpenError::NotAStore { .. } => (Exit::Failure, "name the file of an embedded store"),
-        OpenError::LaterFormat { .. } => (Exit::Failure, "use the version that wrote it"),
+        OpenError::LaterFormat { .. } | OpenError::LaterRecord { .. } => {
+            (Exit::Failure, "use the version that wrote it, or a later one")
+        }
         OpenError::Damaged { .. } => (
             Exit::Failure,
             "keep the file for whoever looks into it, and restore a backup under another name",

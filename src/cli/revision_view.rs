@@ -3,6 +3,7 @@
 use super::decision_view::{bare, stated};
 use super::exit::Failure;
 use super::instants::shown;
+use super::mailing_view::MailingView;
 use super::output::Answer;
 use super::text::{Text, to_the_second};
 use crate::wire::proto;
@@ -30,11 +31,17 @@ pub(super) struct RevisionView {
     pub(super) change: Option<u64>,
     pub(super) refused: Option<String>,
     pub(super) address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mailing: Option<MailingView>,
 }
 
 impl RevisionView {
     pub(super) fn of(revision: proto::Revision) -> Result<Self, Failure> {
+        let mailing = revision.mailing.clone().map(MailingView::of).transpose()?;
+        let touched = revision.subjects.iter().map(subject);
         Ok(Self {
+            subjects: touched.chain(mailing.as_ref().map(MailingView::subject)).collect(),
+            mailing,
             kind: bare(revision.kind().as_str_name(), "REVISION_KIND_"),
             act: bare(revision.act().as_str_name(), "REVISION_ACT_"),
             direction: direction(revision.direction()),
@@ -42,7 +49,6 @@ impl RevisionView {
             refused: refused(&revision),
             address: stated(revision.address),
             create_time: shown(revision.create_time.as_ref())?,
-            subjects: revision.subjects.iter().map(subject).collect(),
             revision: revision.number,
             token: revision.token,
             author: revision.author,

@@ -5,29 +5,36 @@
 //!
 //! Invariants: everything that can be wrong is found before a port opens; the first line on stdout
 //! is `listening on http://HOST:PORT`, with TLS `https`, the second `management on http://HOST:PORT`; a server that
-//! was told to stop says NOT_SERVING before it stops accepting, and finishes what it has begun.
+//! was told to stop says NOT_SERVING for a while before it stops accepting, finishes what it has begun, and
+//! writes down what it has decided, even if it is told again and ends at once.
 
 use super::audit;
 use super::config::bad_settings;
 use super::decision_log;
 use super::demo;
 use super::door::{Way, refuse_what_cannot_serve};
+use super::events;
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::people;
+use super::reload::Reload;
+use super::signals::{Signals, Told};
 use super::stores::{self, Opened};
+use super::supervisor::{Pulse, Supervisor};
+use super::threads::{start_thread, worker_failure};
 use crate::config::{self, ServeArgs, Settings};
-use crate::grpc::{self, LimitSettings, Limits};
+use crate::grpc::{self, LimitSettings, Limits, RateSettings};
 use crate::http::Management;
+use crate::identity::Quota;
 use crate::replica::Follower;
 use crate::service::Service;
 use crate::telemetry::{self, RpcLayer, RulesSeen, Telemetry, TelemetrySettings};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +46,7 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Nothing needs to be installed: rules live in one file. SIGTERM drains and stops; a second one stops
-at once.
+at once, with 1. SIGHUP reads the settings anew and says what needs a restart.
 
 Examples:
   offergate serve --demo
@@ -58,7 +65,12 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let telemetry = start_telemetry(&settings)?;
     telemetry::log_panics();
     way.warn(&settings);
+    telemetry.observe_certificates(way.ends());
     let control = runtime()?;
+    let signals = {
+        let _inside = control.enter();
+        Signals::new()?
+    };
     let opened = control.block_on(start_service(&settings, &telemetry, &args.serve))?;
     let signs = key.is_some();
     if let Some(key) = key {
@@ -68,6 +80,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if let Some(recorder) = &recorder {
         opened.service.record_with(Arc::clone(recorder));
     }
+    let demo = args.serve.demo;
+    let events = events::open(&settings, demo, &opened.service, recorder.as_ref(), &telemetry)?;
     let clients = grpc::listeners(settings.listen, settings.workers)
         .map_err(|error| port_failure("--listen", settings.listen, error))?;
     let management = TcpListener::bind(settings.management_listen)
@@ -81,13 +95,43 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         output.raw(&demo::banner(address, &people::file(&settings)?))?;
     }
     let server = Server::new(&settings, &opened, &telemetry, &way, control.handle().clone())?;
+    let (limits, files, filters) = (server.limits.clone(), way.files(), telemetry.log_filters());
+    let reload = Reload::new(args.serve.clone(), settings, limits, files, filters);
     let _following = control.spawn(way.follow());
-    let ended = server.serve(&control, clients, management, opened, signs);
+    let _telling = events.map(|events| control.spawn(events.run()));
+    let status = format!("Listening on {address}");
+    let running = Running { control: &control, signals, reload, status };
+    let ended = server.serve(running, clients, management, opened, signs);
     if let Some(recorder) = recorder {
         recorder.stop();
     }
-    telemetry.shutdown();
-    ended.map(|()| Exit::Ok)
+    match ended? {
+        Ended::Drained => telemetry.shutdown(),
+        Ended::AtOnce => {
+            // Whoever collects it may not answer, and whoever told us twice does not wait for that.
+            std::mem::forget(telemetry);
+            control.shutdown_background();
+            return Err(Failure::new(Exit::Failure, "stopped at once, being told again"));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// What a server is run with, and by.
+struct Running<'a> {
+    control: &'a Runtime,
+    signals: Signals,
+    reload: Reload,
+    /// What it does, for whoever started it.
+    status: String,
+}
+
+/// How a server that was told to stop has ended.
+enum Ended {
+    /// It has finished what it had begun, or had no more time for it.
+    Drained,
+    /// It was told again.
+    AtOnce,
 }
 
 fn port_failure(flag: &str, address: SocketAddr, error: io::Error) -> Failure {
@@ -118,7 +162,8 @@ fn start_telemetry(settings: &Settings) -> Result<Telemetry, Failure> {
         config::LogFormat::Text => telemetry::LogFormat::Text,
         config::LogFormat::Json => telemetry::LogFormat::Json,
     };
-    let settings = TelemetrySettings { log_format, ..TelemetrySettings::default() };
+    let log_filter = settings.load.log_filter.clone();
+    let settings = TelemetrySettings { log_format, log_filter, ..TelemetrySettings::default() };
     telemetry::init(settings)
         .map_err(|error| Failure::usage("telemetry cannot be set up").because(error))
 }
@@ -135,6 +180,9 @@ async fn start_service(
     }
     let seen = Arc::clone(&opened.service);
     telemetry.observe_rules(move || rules_seen(&seen));
+    let seen = Arc::clone(&opened.service);
+    telemetry.observe_standing(move || seen.standing_seen());
+    opened.service.measure_with(telemetry.enforcements());
     Ok(opened)
 }
 
@@ -159,7 +207,12 @@ fn rules_seen(service: &Service) -> Option<RulesSeen> {
 }
 
 /// How much the server takes on.
-fn limits(settings: &Settings) -> LimitSettings {
+pub(super) fn limits(settings: &Settings) -> LimitSettings {
+    let load = &settings.load;
+    let caller = load.quota_per_second.map(|per_second| {
+        let burst = load.quota_burst.unwrap_or(per_second);
+        Quota { per_second, burst }
+    });
     LimitSettings {
         check_timeout: settings.check_timeout,
         admin_timeout: settings.admin_timeout,
@@ -167,6 +220,8 @@ fn limits(settings: &Settings) -> LimitSettings {
         streams: settings.max_streams,
         connections: settings.max_connections,
         connections_per_peer: settings.max_connections_per_peer,
+        connection_age: load.connection_age,
+        rates: RateSettings { process: load.checks_per_second, caller },
     }
 }
 
@@ -178,7 +233,6 @@ struct Server {
     rpc: RpcLayer,
     limits: Limits,
     management: Management,
-    drain_timeout: Duration,
 }
 
 impl Server {
@@ -194,7 +248,11 @@ impl Server {
             .map_err(|error| {
                 Failure::new(Exit::Failure, "the services cannot be made").because(error)
             })?;
-        let asked = Arc::clone(&opened.service);
+        let (asked, on) = (Arc::clone(&opened.service), switch.clone());
+        let ready = move || match on.is_on() {
+            true => asked.ready(),
+            false => Err("this server is stopping".to_owned()),
+        };
         let incidents = telemetry.incidents();
         Ok(Self {
             front,
@@ -202,64 +260,109 @@ impl Server {
             door: way.door(incidents.clone()),
             rpc: telemetry.rpc_layer(grpc::METHODS),
             limits: Limits::new(limits(settings), incidents),
-            management: Management::new(move || asked.ready(), telemetry.encoder()),
-            drain_timeout: settings.drain_timeout,
+            management: Management::new(ready, telemetry.encoder()),
         })
     }
 
     /// Serves until it is told to stop, or a thread of it fails.
     fn serve(
         self,
-        control: &Runtime,
+        running: Running<'_>,
         clients: Vec<TcpListener>,
         management: TcpListener,
         opened: Opened,
         signs: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<Ended, Failure> {
+        let Running { control, mut signals, mut reload, status } = running;
         let stop = CancellationToken::new();
         let (ended, mut ends) = mpsc::unbounded_channel();
+        let supervisor = control.block_on(async { Supervisor::new() });
+        let mut pulses = Vec::new();
         for (number, listener) in clients.into_iter().enumerate() {
-            self.start_worker(number, listener, &stop, ended.clone())?;
+            let pulse = supervisor.pulse();
+            pulses.push(pulse.clone());
+            self.start_worker(number, listener, &stop, pulse, ended.clone())?;
         }
         drop(ended);
         control.block_on(async {
-            let mut signals = Signals::new()?;
-            let managed = self.start_management(management)?;
+            let mut managed = self.start_management(management)?;
             let Opened { service, follower, broken } = opened;
-            let mended = tokio::spawn(Arc::clone(&service).mend());
+            let mut mended = tokio::spawn(Arc::clone(&service).mend());
             tokio::spawn(Arc::clone(&service).watch_enforcement());
             if signs {
                 // That proofs lag is told to those who ask for them, and stops no check. Where nothing is
                 // signed, the log is read when somebody asks: it takes room.
                 tokio::spawn(service.follow_log());
             }
+            let watching = tokio::spawn(supervisor.clone().watch_over(pulses));
+            let mut broken = pin!(broken);
+            supervisor.ready(&status);
             tracing::info!("Serving");
-            let failure = tokio::select! {
-                () = signals.next() => None,
-                end = ends.recv() => Some(worker_failure(end)),
-                _ = mended => Some(Failure::new(Exit::Failure, "nobody mends what is in doubt")),
-                _ = managed => Some(Failure::new(Exit::Failure, "the management port failed")),
-                // Only a new process can find out what the disk holds.
-                () = broken => Some(Failure::new(Exit::Failure, "the store failed for good")
-                    .help("the log names the cause; see to the disk, then start again")),
-            };
-            self.switch.turn_off();
-            stop.cancel();
-            tracing::info!("Draining: no new calls, and those under way may finish");
-            let drained = async { while ends.recv().await.is_some() {} };
-            let limit = self.drain_timeout;
-            tokio::select! {
-                () = drained => tracing::info!("Stopped"),
-                () = tokio::time::sleep(limit) => {
-                    tracing::warn!("Stopped with calls still under way after {limit:?}");
+            let failure = loop {
+                tokio::select! {
+                    told = signals.next() => match told {
+                        Told::Stop => break None,
+                        Told::Reload => {
+                            supervisor.reloading();
+                            reload = read_anew(reload).await?;
+                            supervisor.ready(&status);
+                        }
+                    },
+                    end = ends.recv() => break Some(worker_failure(end)),
+                    _ = &mut mended => {
+                        break Some(Failure::new(Exit::Failure, "nobody mends what is in doubt"));
+                    }
+                    _ = &mut managed => {
+                        break Some(Failure::new(Exit::Failure, "the management port failed"));
+                    }
+                    // Only a new process can find out what the disk holds.
+                    () = &mut broken => {
+                        break Some(Failure::new(Exit::Failure, "the store failed for good")
+                            .help("the log names the cause; see to the disk, then start again"));
+                    }
                 }
-                () = signals.next() => tracing::warn!("Stopped at once, being told again"),
-            }
-            if let Some(follower) = follower {
+            };
+            supervisor.stopping("Draining");
+            let settings = reload.running();
+            // Whoever failed serves nobody well by staying.
+            let delay = if failure.is_none() { settings.load.drain_delay } else { Duration::ZERO };
+            let end = self.drain(&stop, &mut ends, &mut signals, delay, settings.drain_timeout);
+            let end = end.await;
+            watching.abort();
+            if let (Ended::Drained, Some(follower)) = (&end, follower) {
                 leave(&follower).await;
             }
-            failure.map_or(Ok(()), Err)
+            failure.map_or(Ok(end), Err)
         })
+    }
+
+    /// Sends clients elsewhere, serves for `delay` more, then finishes what is under way within `limit`.
+    async fn drain(
+        &self,
+        stop: &CancellationToken,
+        ends: &mut mpsc::UnboundedReceiver<Result<(), Failure>>,
+        signals: &mut Signals,
+        delay: Duration,
+        limit: Duration,
+    ) -> Ended {
+        self.switch.leave();
+        tracing::info!("Told to stop: health says so, and calls are taken for {delay:?} more");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = signals.stop() => return at_once(),
+        }
+        self.switch.turn_off();
+        stop.cancel();
+        tracing::info!("Draining: no new calls, and those under way may finish");
+        let drained = async { while ends.recv().await.is_some() {} };
+        tokio::select! {
+            () = drained => tracing::info!("Stopped"),
+            () = tokio::time::sleep(limit) => {
+                tracing::warn!("Stopped with calls still under way after {limit:?}");
+            }
+            () = signals.stop() => return at_once(),
+        }
+        Ended::Drained
     }
 
     /// Serves one socket on a thread of its own, and tells how that ended.
@@ -268,15 +371,20 @@ impl Server {
         number: usize,
         listener: TcpListener,
         stop: &CancellationToken,
+        pulse: Pulse,
         ended: mpsc::UnboundedSender<Result<(), Failure>>,
     ) -> Result<(), Failure> {
         let (front, door) = (self.front.clone(), self.door.clone());
         let (rpc, limits) = (self.rpc.clone(), self.limits.clone());
         let stop = stop.clone().cancelled_owned();
         start_thread(format!("worker-{number}"), ended, move || {
-            runtime()?.block_on(grpc::serve(listener, front, door, limits, rpc, stop)).map_err(
-                |error| Failure::new(Exit::Failure, "a thread stopped serving").because(error),
-            )
+            let serve = async {
+                tokio::spawn(pulse.beat());
+                grpc::serve(listener, front, door, limits, rpc, stop).await
+            };
+            runtime()?.block_on(serve).map_err(|error| {
+                Failure::new(Exit::Failure, "a thread stopped serving").because(error)
+            })
         })
     }
 
@@ -297,6 +405,22 @@ impl Server {
     }
 }
 
+fn at_once() -> Ended {
+    tracing::warn!("Stopped at once, being told again");
+    Ended::AtOnce
+}
+
+/// Reads the settings anew, beside everything else.
+async fn read_anew(mut reload: Reload) -> Result<Reload, Failure> {
+    let reading = tokio::task::spawn_blocking(move || {
+        reload.again();
+        reload
+    });
+    reading.await.map_err(|broken| {
+        Failure::new(Exit::Failure, "reading the settings broke off").because(broken)
+    })
+}
+
 fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -311,97 +435,5 @@ async fn leave(follower: &Follower) {
         Ok(Err(_)) | Err(_) => tracing::warn!(
             "The store was not told that this replica leaves; changes wait for its lease to run out"
         ),
-    }
-}
-
-/// Runs `work` on a thread of its own, and tells how it ended, by a panic too: one that nobody hears
-/// of would leave its share of the connections unanswered.
-fn start_thread(
-    name: String,
-    ended: mpsc::UnboundedSender<Result<(), Failure>>,
-    work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
-) -> Result<(), Failure> {
-    let run = move || {
-        let mut end =
-            End { ended, how: Some(Err(Failure::new(Exit::Failure, "a thread panicked"))) };
-        end.how = Some(work());
-    };
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(run)
-        .map(drop)
-        .map_err(|error| Failure::new(Exit::Failure, "a thread cannot be started").because(error))
-}
-
-/// Tells how a thread ended when it is dropped, as it is whatever happens.
-struct End {
-    ended: mpsc::UnboundedSender<Result<(), Failure>>,
-    how: Option<Result<(), Failure>>,
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        if let Some(how) = self.how.take() {
-            // Nobody listens any more once the limit for draining is over.
-            let _ = self.ended.send(how);
-        }
-    }
-}
-
-/// What it means that a thread ended which should have gone on.
-fn worker_failure(end: Option<Result<(), Failure>>) -> Failure {
-    match end {
-        Some(Err(failure)) => failure,
-        Some(Ok(())) | None => Failure::new(Exit::Failure, "a thread stopped serving"),
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let hear = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::new(Exit::Failure, "signals cannot be heard").because(error)
-            })
-        };
-        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
-        Ok(Self { terminate: hear(terminate)?, interrupt: hear(interrupt)? })
-    }
-
-    /// Done when one of them comes.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_thread_that_panics_is_heard_of_while_the_others_go_on() {
-        let (ended, mut ends) = mpsc::unbounded_channel();
-        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
-        let long = move || {
-            let _ = goes_on.recv();
-            Ok(())
-        };
-        start_thread("long".to_owned(), ended.clone(), long).unwrap();
-        start_thread("short".to_owned(), ended, || panic!("as a bug would")).unwrap();
-        let first = ends.blocking_recv();
-        assert!(matches!(&first, Some(Err(_))), "{first:?}");
-        assert!(format!("{:?}", worker_failure(first)).contains("panicked"));
-        drop(go_on);
-        assert!(matches!(ends.blocking_recv(), Some(Ok(()))));
-        assert!(ends.blocking_recv().is_none());
     }
 }

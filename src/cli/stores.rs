@@ -178,7 +178,12 @@ async fn inspect(store: &dyn SharedStore) -> Result<(), Failure> {
     for Shortfall { setting, found, wanted, cost, .. } in &shortfalls {
         tracing::warn!(setting, found, wanted, "The store is set up so that {cost}");
     }
-    match forbidding(&shortfalls) {
+    refuse_forbidding(&shortfalls)
+}
+
+/// Refuses a store that would lose rules.
+pub(super) fn refuse_forbidding(shortfalls: &[Shortfall]) -> Result<(), Failure> {
+    match forbidding(shortfalls) {
         None => Ok(()),
         Some(Shortfall { setting, found, wanted, cost, .. }) => Err(Failure::new(
             Exit::Failure,

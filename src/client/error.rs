@@ -47,6 +47,12 @@ impl ClientError {
         Self { kind: ErrorKind::Invalid, message, reason: None, fields: Vec::new() }
     }
 
+    /// Nothing came, or not in time. Asking again may help.
+    pub(crate) fn late(what: &str) -> Self {
+        let (kind, message) = (ErrorKind::Unreachable, what.to_owned());
+        Self { kind, message, reason: None, fields: Vec::new() }
+    }
+
     pub(super) fn unreachable(
         address: &str,
         error: Box<dyn std::error::Error + Send + Sync>,

@@ -17,6 +17,8 @@ use proto::audit_service_client::AuditServiceClient;
 use proto::catalog_service_client::CatalogServiceClient;
 use proto::eligibility_service_client::EligibilityServiceClient;
 use proto::fleet_service_client::FleetServiceClient;
+use proto::mailing_service_client::MailingServiceClient;
+use proto::permit_service_client::PermitServiceClient;
 use proto::rule_service_client::RuleServiceClient;
 use proto::suspension_service_client::SuspensionServiceClient;
 use std::time::Duration;
@@ -126,6 +128,18 @@ impl Client {
         Ok(client.watch_revisions(request).await?.into_inner())
     }
 
+    /// Asks for a permit, again and again; see the proto for what is sent.
+    ///
+    /// # Errors
+    /// When the stream cannot be opened.
+    pub async fn hold_permit(
+        &self,
+        requests: impl Stream<Item = proto::HoldPermitRequest> + Send + 'static,
+    ) -> Result<Streaming<proto::HoldPermitResponse>, ClientError> {
+        let mut client = PermitServiceClient::new(self.channel.clone());
+        Ok(client.hold_permit(requests).await?.into_inner())
+    }
+
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
@@ -184,6 +198,10 @@ calls! {
         get_consistency_proof(GetConsistencyProofRequest) -> GetConsistencyProofResponse;
         replay_decision(ReplayDecisionRequest) -> ReplayDecisionResponse;
         list_exposures(ListExposuresRequest) -> ListExposuresResponse;
+    }
+    MailingServiceClient {
+        propose_mailing(ProposeMailingRequest) -> ProposeMailingResponse;
+        get_mailing(GetMailingRequest) -> GetMailingResponse;
     }
     SuspensionServiceClient {
         create_suspension(CreateSuspensionRequest) -> CreateSuspensionResponse;

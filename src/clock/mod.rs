@@ -1,6 +1,11 @@
-//! The one place that reads the time: wall time for rules with dates, boot time for leases.
+//! The one place that reads the time: wall time for rules with dates, boot time for leases; and the terms on
+//! which it is trusted.
 //!
 //! `.clippy.toml` refuses every other way to ask for it, so that a test can hand in any instant.
+
+mod terms;
+
+pub use terms::{BootTime, Terms};
 
 use crate::domain::Timestamp;
 use std::time::Duration;

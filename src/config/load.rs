@@ -27,6 +27,7 @@ const NO_SETTINGS: &[&str] = &[
     "OFFERGATE_CASES",
     "OFFERGATE_SEED",
     "OFFERGATE_TEST_REDIS_BIN",
+    "OFFERGATE_ATTACK_SECONDS",
 ];
 
 /// Kubernetes puts these into every container beside a service of our name.
@@ -70,7 +71,9 @@ pub(super) fn load_from(
     refuse_one_address_for_both(&settings, &mut problems);
     refuse_half_a_shared_store(&settings, &mut problems);
     settings.identity.refuse_half_of_it(&settings.origins, &mut problems);
+    settings.events.refuse_half_of_it(&settings.origins, &mut problems);
     refuse_half_a_decision_log(&settings, &mut problems);
+    refuse_a_burst_of_nothing(&settings, &mut problems);
     if problems.is_empty() { Ok(settings) } else { Err(ConfigErrors(problems)) }
 }
 
@@ -248,6 +251,16 @@ fn refuse_half_a_decision_log(settings: &Settings, problems: &mut Vec<Problem>) 
     let origin = settings.origins.iter().find(|origin| origin.name == name);
     let place = origin.map_or(Place::Default, |origin| origin.place.clone());
     problems.push(Problem { place, what: format!("{name}: {what}") });
+}
+
+/// How many may come at once, where nothing says how many a second.
+fn refuse_a_burst_of_nothing(settings: &Settings, problems: &mut Vec<Problem>) {
+    if settings.load.quota_burst.is_some() && settings.load.quota_per_second.is_none() {
+        let origin = settings.origins.iter().find(|origin| origin.name == "quota_burst");
+        let place = origin.map_or(Place::Default, |origin| origin.place.clone());
+        let what = "quota_burst: is set without `quota_per_second`; set both or none".to_owned();
+        problems.push(Problem { place, what });
+    }
 }
 
 /// A secret's file: readable by its owner and group alone, and not empty.

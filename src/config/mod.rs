@@ -9,8 +9,10 @@
 
 mod args;
 mod decision_log;
+mod events;
 mod file;
 mod identity;
+mod limits;
 mod load;
 mod read;
 mod setting;
@@ -20,7 +22,9 @@ mod table;
 
 pub use args::ServeArgs;
 pub use decision_log::{DecisionLogMode, DecisionLogSettings, WhenFull};
+pub use events::EventSettings;
 pub use identity::{Anonymous, IdentitySettings};
+pub use limits::{LoadSettings, is_reloadable};
 pub use load::load;
 pub use read::{default_decision_log, default_journal, demo_people, duration};
 pub use show::{ShowFormat, reference, show};
@@ -84,6 +88,10 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// What a server takes on a second, and how it stops.
+    pub load: LoadSettings,
+    /// Where events go.
+    pub events: EventSettings,
     /// What is written of decisions.
     pub decision_log: DecisionLogSettings,
     /// Every setting as text, with its origin, in the order of the table.

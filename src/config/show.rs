@@ -1,8 +1,8 @@
 //! Shows settings: the values in force with their origins, and the reference of all there are.
 
-use super::Settings;
 use super::setting::Setting;
 use super::table::SETTINGS;
+use super::{Settings, is_reloadable};
 use std::fmt::Write;
 
 /// How settings are printed.
@@ -61,22 +61,37 @@ fn show_as(settings: &Settings, format: ShowFormat, table: &[Setting]) -> String
     }
 }
 
-/// All settings, as a table in Markdown.
+/// What stands above the table of all settings.
+const ABOUT: &str = "\
+# The settings of `offergate serve`
+
+A flag outranks a variable, which outranks a line of the file (TOML, named by `--config` or
+`OFFERGATE_CONFIG`), which outranks the default. What is unknown, doubled, empty, without its unit or out of
+its range is refused, all at once: `offergate config check` says so without opening a port, and
+`offergate config show` tells where each value comes from. Secrets have no flag, since everybody on a machine
+can read command lines; their `_FILE` variable names a file that others may not read. This page is what
+`offergate config reference` prints.
+
+| in the file | flag | variable | effect | value, with its unit | default |
+|---|---|---|---|---|---|
+";
+
+/// All settings, as a page in Markdown.
 #[must_use]
 pub fn reference() -> String {
-    let mut page =
-        "| in the file | flag | variable | effect | value | default |\n|---|---|---|---|---|---|\n"
-            .to_owned();
+    let mut page = ABOUT.to_owned();
     for setting in SETTINGS {
+        let Setting { name, effect, form, secret, .. } = setting;
+        let variable = setting.variable();
+        let (flag, variable) = match secret {
+            false => (format!("`--{}`", setting.flag()), format!("`{variable}`")),
+            true => ("none".to_owned(), format!("`{variable}`, `{variable}_FILE`")),
+        };
+        let anew = if is_reloadable(name) { " SIGHUP reads it anew." } else { "" };
+        let default = setting.default_in_words();
         let _ = writeln!(
             page,
-            "| `{}` | `--{}` | `{}` | {} | {} | {} |",
-            setting.name,
-            setting.flag(),
-            setting.variable(),
-            setting.effect,
-            setting.form,
-            setting.default_in_words(),
+            "| `{name}` | {flag} | {variable} | {effect}{anew} | {form} | {default} |"
         );
     }
     page
@@ -117,6 +132,6 @@ mod tests {
         for setting in SETTINGS {
             assert!(page.contains(&format!("| `{}` |", setting.name)), "{}", setting.name);
         }
-        assert_eq!(page.lines().count(), SETTINGS.len() + 2);
+        assert_eq!(page.lines().count(), SETTINGS.len() + ABOUT.lines().count());
     }
 }

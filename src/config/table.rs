@@ -6,8 +6,8 @@ use super::read::{
 };
 use super::setting::{DefaultValue, Setting};
 use super::{
-    Anonymous, DecisionLogSettings, IdentitySettings, LogFormat, Secret, Settings, StoreLocation,
-    decision_log,
+    Anonymous, DecisionLogSettings, EventSettings, IdentitySettings, LoadSettings, LogFormat,
+    Secret, Settings, StoreLocation, decision_log, events, limits,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -315,6 +315,9 @@ pub(super) const SETTINGS: &[Setting] = &[
             count(text, 1, 1_000_000).map(|value| settings.max_concurrent_checks = value)
         },
     },
+    limits::CHECKS_PER_SECOND,
+    limits::QUOTA_PER_SECOND,
+    limits::QUOTA_BURST,
     Setting {
         name: "max_streams",
         effect: "How many streams of checks, and how many watchers, may be open at once; more are \
@@ -344,6 +347,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             count(text, 1, 1_000_000).map(|value| settings.max_connections_per_peer = value)
         },
     },
+    limits::CONNECTION_AGE,
     Setting {
         name: "check_timeout",
         effect: "How long a check may take when its caller sets no earlier deadline.",
@@ -364,6 +368,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             duration(text, millis(100), millis(600_000)).map(|value| settings.admin_timeout = value)
         },
     },
+    limits::DRAIN_DELAY,
     Setting {
         name: "drain_timeout",
         effect: "How long calls in work may take to finish once the server is told to stop.",
@@ -387,6 +392,9 @@ pub(super) const SETTINGS: &[Setting] = &[
             choice(text, &formats).map(|value| settings.log_format = value)
         },
     },
+    limits::LOG_FILTER,
+    events::URL,
+    events::SECRET,
     decision_log::MODE,
     decision_log::DIR,
     decision_log::SAMPLE,
@@ -428,6 +436,8 @@ impl Settings {
             admin_timeout: Duration::ZERO,
             drain_timeout: Duration::ZERO,
             log_format: LogFormat::Auto,
+            load: LoadSettings::default(),
+            events: EventSettings::default(),
             decision_log: DecisionLogSettings::default(),
             origins: Vec::new(),
         }

@@ -47,7 +47,7 @@ impl Snapshot {
     /// When a rule names something that the rule set does not have, or a condition is not the CEL
     /// that is allowed here.
     pub fn compile(rules: &RuleSet, revision: Revision) -> Result<Self, CompileError> {
-        let terms = compile_terms(&rules.vocabularies)?;
+        let terms = compile_terms(rules)?;
         let waivers = compile_exemptions(rules, &terms)?;
         let suspensions = compile_suspensions(rules, &terms, &waivers)?;
         let mut found = Found::default();
@@ -70,7 +70,8 @@ impl Snapshot {
     }
 }
 
-fn compile_terms(vocabularies: &Vocabularies) -> Result<Terms, CompileError> {
+fn compile_terms(rules: &RuleSet) -> Result<Terms, CompileError> {
+    let vocabularies = &rules.vocabularies;
     for (name, terms) in [
         ("segments", vocabularies.segments.len()),
         ("devices", vocabularies.devices.len()),
@@ -82,7 +83,7 @@ fn compile_terms(vocabularies: &Vocabularies) -> Result<Terms, CompileError> {
             return Err(CompileError::new(format!("vocabularies.{name}"), what));
         }
     }
-    Ok(Terms::new(vocabularies))
+    Ok(Terms::new(rules))
 }
 
 fn compile_scope(

@@ -11,6 +11,7 @@ use super::criteria::{CRITERIA, check_entitlement};
 use super::facts::Facts;
 use super::findings::Findings;
 use super::ownership::Hit;
+use super::rows::Selected;
 use super::snapshot::{CompiledOffer, CompiledSuspension, Snapshot};
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
@@ -57,8 +58,9 @@ fn judge<'s: 'r, 'r, 't>(
 ) -> Decision<'s> {
     let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
     let mut findings = Findings::default();
+    let selected = Selected::new(&facts, facts.terms.row_plan());
     for candidates in offer.candidates() {
-        candidates.surviving(&facts, facts.terms.row_plan(), |candidate, is_settled| {
+        candidates.surviving(&selected, |candidate, is_settled| {
             weigh(candidate, is_settled, &facts, &mut findings);
         });
     }

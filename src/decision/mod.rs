@@ -9,8 +9,10 @@
 //! conclude from the [`findings`]. [`twin`] does the same slowly and obviously, and the two must
 //! agree.
 //!
-//! [`direction()`] says of a change whether it can make anything eligible.
+//! [`direction()`] says of a change whether it can make anything eligible; [`Alike`] says of customers
+//! whether they are decided the same.
 
+mod alike;
 mod candidates;
 mod compile;
 mod condition;
@@ -19,7 +21,9 @@ mod decide;
 mod direction;
 mod facts;
 mod findings;
+mod footprint;
 mod ownership;
+mod rows;
 mod scope;
 mod snapshot;
 mod terms;
@@ -27,9 +31,11 @@ mod trace;
 mod truth;
 pub mod twin;
 
+pub use alike::Alike;
 pub use compile::CompileError;
 pub use decide::decide;
 pub use direction::direction;
+pub use footprint::{Footprints, Moved};
 pub use ownership::{Involved, Involvement};
 pub use snapshot::Snapshot;
 pub use trace::{

@@ -4,47 +4,53 @@ use super::facts::Facts;
 use super::terms::{Terms, contains};
 use super::truth::{Standard, Truth};
 use crate::domain::{Action, Country, CustomerId, Holder, PersonNexus, ProductClass, Scope};
+use std::num::{NonZeroU8, NonZeroU64};
 
 /// A scope with its lists turned into sets. `None` is an unstated dimension: it matches all.
+///
+/// Small, since there may be ten thousand: what few rules state is kept elsewhere.
 #[derive(Debug)]
 pub(super) struct CompiledScope {
-    pub(super) actions: Option<u8>,
-    pub(super) countries: Option<CountrySet>,
-    pub(super) names_us_persons: bool,
-    pub(super) segments: Option<u64>,
-    pub(super) devices: Option<u64>,
-    pub(super) channels: Option<u64>,
+    pub(super) segments: Option<NonZeroU64>,
+    pub(super) devices: Option<NonZeroU64>,
+    pub(super) channels: Option<NonZeroU64>,
+    pub(super) countries: Option<Box<CountrySet>>,
+    named: Option<Box<Named>>,
+    pub(super) actions: Option<NonZeroU8>,
     /// One bit a [`Holder`].
-    pub(super) holders: Option<u64>,
+    pub(super) holders: Option<NonZeroU8>,
     /// One bit a relationship.
-    pub(super) relationships: Option<u64>,
-    classes: Option<Vec<ProductClass>>,
+    pub(super) relationships: Option<NonZeroU8>,
+    pub(super) names_us_persons: bool,
+}
+
+/// What a scope names one by one; an empty list is unstated.
+#[derive(Debug)]
+struct Named {
+    classes: Box<[ProductClass]>,
     /// Sorted.
-    customers: Option<Vec<CustomerId>>,
+    customers: Box<[CustomerId]>,
 }
 
 impl CompiledScope {
     pub(super) fn new(scope: &Scope, terms: &Terms) -> Self {
-        fn stated<T, S>(list: &[T], compile: impl FnOnce(&[T]) -> S) -> Option<S> {
-            (!list.is_empty()).then(|| compile(list))
-        }
+        let mut customers = scope.customers.clone();
+        customers.sort();
+        let named =
+            Named { classes: scope.product_classes.as_slice().into(), customers: customers.into() };
+        let names_some = !named.classes.is_empty() || !named.customers.is_empty();
+        let countries = &scope.countries;
+        // A list that is stated has a term, and every term is known: see `Terms::first_unknown`.
         Self {
-            actions: stated(&scope.actions, |list| list.iter().fold(0, |set, &a| set | bit(a))),
-            countries: stated(&scope.countries, CountrySet::new),
+            segments: NonZeroU64::new(terms.segments(&scope.segments)),
+            devices: NonZeroU64::new(terms.devices(&scope.devices)),
+            channels: NonZeroU64::new(terms.channels(&scope.channels)),
+            countries: (!countries.is_empty()).then(|| Box::new(CountrySet::new(countries))),
+            named: names_some.then(|| Box::new(named)),
+            actions: set(scope.actions.iter().map(|it| *it as u8)),
+            holders: set(scope.holders.iter().map(|it| *it as u8)),
+            relationships: set(scope.relationships.iter().map(|it| *it as u8)),
             names_us_persons: scope.person_nexus.contains(&PersonNexus::UsPerson),
-            segments: stated(&scope.segments, |list| terms.segments(list)),
-            devices: stated(&scope.devices, |list| terms.devices(list)),
-            channels: stated(&scope.channels, |list| terms.channels(list)),
-            holders: stated(&scope.holders, |list| set(list.iter().map(|it| *it as u8))),
-            relationships: stated(&scope.relationships, |list| {
-                set(list.iter().map(|it| *it as u8))
-            }),
-            classes: stated(&scope.product_classes, <[_]>::to_vec),
-            customers: stated(&scope.customers, |list| {
-                let mut sorted = list.to_vec();
-                sorted.sort();
-                sorted
-            }),
         }
     }
 
@@ -64,13 +70,13 @@ impl CompiledScope {
 
     /// Whether `candidates` has rows for every dimension that this scope states.
     pub(super) fn is_in_rows(&self) -> bool {
-        !self.names_us_persons && self.classes.is_none() && self.customers.is_none()
+        !self.names_us_persons && self.named.is_none()
     }
 
     /// The countries outside which this scope cannot match. A scope that also names US persons can
     /// match whatever the country.
     pub(super) fn row_countries(&self) -> Option<&CountrySet> {
-        self.countries.as_ref().filter(|_| !self.names_us_persons)
+        self.countries.as_deref().filter(|_| !self.names_us_persons)
     }
 
     /// What each stated dimension says, for people who ask why.
@@ -91,12 +97,12 @@ impl CompiledScope {
             ("channels", self.channels.is_some(), self.concerns_channel(facts)),
             (
                 "product_classes",
-                self.classes.is_some(),
+                self.named.as_ref().is_some_and(|named| !named.classes.is_empty()),
                 self.concerns_class(&facts.offer.product().class),
             ),
             (
                 "customers",
-                self.customers.is_some(),
+                self.named.as_ref().is_some_and(|named| !named.customers.is_empty()),
                 self.concerns_customer(facts.request.customer.id),
             ),
         ]
@@ -107,46 +113,51 @@ impl CompiledScope {
     }
 
     fn concerns_action(&self, action: Action) -> Truth {
-        Truth::of(self.actions.is_none_or(|set| set & bit(action) != 0))
+        Truth::of(self.actions.is_none_or(|set| has(set, action as u8)))
     }
 
     fn concerns_class(&self, class: &ProductClass) -> Truth {
-        Truth::of(self.classes.as_ref().is_none_or(|list| list.contains(class)))
+        Truth::of(
+            self.named
+                .as_deref()
+                .is_none_or(|Named { classes, .. }| classes.is_empty() || classes.contains(class)),
+        )
     }
 
     fn concerns_customer(&self, id: &str) -> Truth {
-        Truth::of(self.customers.as_ref().is_none_or(|sorted| {
-            sorted.binary_search_by(|customer| customer.as_str().cmp(id)).is_ok()
+        Truth::of(self.named.as_deref().is_none_or(|Named { customers, .. }| {
+            let of_id = |customer: &CustomerId| customer.as_str().cmp(id);
+            customers.is_empty() || customers.binary_search_by(of_id).is_ok()
         }))
     }
 
     fn concerns_segment(&self, facts: &Facts<'_, '_>) -> Truth {
         self.segments.map_or(Truth::Yes, |set| {
-            Truth::when(facts.segment, Standard::Segment, |term| contains(set, term))
+            Truth::when(facts.segment, Standard::Segment, |term| contains(set.get(), term))
         })
     }
 
     fn concerns_device(&self, facts: &Facts<'_, '_>) -> Truth {
         self.devices.map_or(Truth::Yes, |set| {
-            Truth::when(facts.device, Standard::Device, |term| contains(set, term))
+            Truth::when(facts.device, Standard::Device, |term| contains(set.get(), term))
         })
     }
 
     fn concerns_channel(&self, facts: &Facts<'_, '_>) -> Truth {
         self.channels.map_or(Truth::Yes, |set| {
-            Truth::when(facts.channel, Standard::Channel, |term| contains(set, term))
+            Truth::when(facts.channel, Standard::Channel, |term| contains(set.get(), term))
         })
     }
 
     fn concerns_relationship(&self, facts: &Facts<'_, '_>) -> Truth {
         self.relationships.map_or(Truth::Yes, |set| {
-            Truth::when(facts.relationship, Standard::Relationship, |it| contains(set, it as u8))
+            Truth::when(facts.relationship, Standard::Relationship, |it| has(set, it as u8))
         })
     }
 
     fn concerns_holder(&self, facts: &Facts<'_, '_>) -> Truth {
         let Some(set) = self.holders else { return Truth::Yes };
-        match (contains(set, Holder::Existing as u8), contains(set, Holder::New as u8)) {
+        match (has(set, Holder::Existing as u8), has(set, Holder::New as u8)) {
             (true, true) => Truth::Yes,
             (true, false) => facts.is_active(),
             (false, _) => facts.is_active().not(),
@@ -168,12 +179,12 @@ impl CompiledScope {
     }
 }
 
-fn set(places: impl Iterator<Item = u8>) -> u64 {
-    places.fold(0, |set, place| set | 1u64 << place)
+fn set(places: impl Iterator<Item = u8>) -> Option<NonZeroU8> {
+    NonZeroU8::new(places.fold(0, |set, place| set | 1 << place))
 }
 
-fn bit(action: Action) -> u8 {
-    1 << (action as u8)
+fn has(set: NonZeroU8, place: u8) -> bool {
+    set.get() & 1 << place != 0
 }
 
 /// A set of countries, one bit a country.
@@ -195,10 +206,5 @@ impl CountrySet {
         self.0
             .get(country.index() / 64)
             .is_some_and(|word| word & (1u64 << (country.index() % 64)) != 0)
-    }
-
-    /// The set, one bit a country's place.
-    pub(super) fn words(&self) -> &[u64; Country::COUNT.div_ceil(64)] {
-        &self.0
     }
 }

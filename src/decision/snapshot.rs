@@ -61,6 +61,12 @@ impl Snapshot {
         Self { revision, terms: Arc::clone(&self.terms), offers: Arc::clone(&self.offers) }
     }
 
+    /// The product that an offer is of; nothing for an offer that the rules do not know.
+    #[must_use]
+    pub fn product_of(&self, offer: &str) -> Option<&str> {
+        self.offer(offer).map(|offer| offer.product().id.as_str())
+    }
+
     pub(super) fn offer(&self, id: &str) -> Option<&CompiledOffer> {
         self.offers.get(id)
     }

@@ -1,7 +1,7 @@
 //! The closed lists of a rule set, as small numbers.
 
-use super::candidates::RowPlan;
-use crate::domain::{Attribute, Channel, Device, Segment, Vocabularies};
+use super::rows::RowPlan;
+use crate::domain::{Attribute, Channel, Device, RuleSet, Segment, Vocabularies};
 
 /// The closed lists, in the order of the rule set. A term's number is its place; the compiler
 /// refuses lists of more than [`Vocabularies::MOST_TERMS`], so that a set of terms fits a word.
@@ -14,12 +14,14 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn new(vocabularies: &Vocabularies) -> Self {
+    pub(super) fn new(rules: &RuleSet) -> Self {
+        let vocabularies = &rules.vocabularies;
         let outbound = set_of(&vocabularies.channels, |channel| {
             Vocabularies::OUTBOUND.contains(&channel.as_str())
         });
         let Vocabularies { segments, devices, channels } = vocabularies;
-        let row_plan = RowPlan::new(segments.len(), channels.len(), devices.len());
+        let countries = rules.suspensions.values().flat_map(|it| &it.scope.countries).copied();
+        let row_plan = RowPlan::new(segments.len(), channels.len(), devices.len(), countries);
         Self { vocabularies: vocabularies.clone(), outbound, row_plan }
     }
 

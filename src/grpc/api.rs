@@ -8,6 +8,8 @@ use crate::wire::proto;
 use proto::audit_service_server::AuditServiceServer;
 use proto::catalog_service_server::CatalogServiceServer;
 use proto::fleet_service_server::FleetServiceServer;
+use proto::mailing_service_server::MailingServiceServer;
+use proto::permit_service_server::PermitServiceServer;
 use proto::rule_service_server::RuleServiceServer;
 use proto::suspension_service_server::SuspensionServiceServer;
 use std::sync::Arc;
@@ -64,6 +66,9 @@ pub const METHODS: &[&str] = &[
     "offergate.v1.AuditService/GetConsistencyProof",
     "offergate.v1.AuditService/ReplayDecision",
     "offergate.v1.AuditService/ListExposures",
+    "offergate.v1.MailingService/ProposeMailing",
+    "offergate.v1.MailingService/GetMailing",
+    "offergate.v1.PermitService/HoldPermit",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -99,6 +104,12 @@ pub fn routes(
     let audit = AuditServiceServer::new(api.clone())
         .max_decoding_message_size(MOST_ADMIN)
         .max_encoding_message_size(MOST_RECORDS);
+    let mailings = MailingServiceServer::new(api.clone())
+        .max_decoding_message_size(MOST_ADMIN)
+        .max_encoding_message_size(MOST_ANSWER);
+    let permits = PermitServiceServer::new(api.clone())
+        .max_decoding_message_size(MOST_ADMIN)
+        .max_encoding_message_size(MOST_ANSWER);
     let health = HealthServer::new(HealthOf::new(Arc::clone(service), switch.clone()));
     let mut routes = Routes::new(EligibilityBySize::new(&api))
         .add_service(rules)
@@ -106,6 +117,8 @@ pub fn routes(
         .add_service(suspensions)
         .add_service(fleet)
         .add_service(audit)
+        .add_service(mailings)
+        .add_service(permits)
         .add_service(health);
     if reflection {
         let builder = || {

@@ -4,6 +4,7 @@ use super::api::Api;
 use super::caller::Caller;
 use super::deadline;
 use super::explanation;
+use super::rates::Ticket;
 use super::refusals::shape;
 use super::status::{invalid, item_error, log_full, log_full_item, status_of};
 use crate::domain::{Advisory, AdvisoryId, Outcome, Timestamp};
@@ -58,6 +59,10 @@ impl EligibilityService for Api {
             let what = format!("holds {given} checks, and 1 to {MOST_IN_BATCH} are allowed");
             return Err(invalid(&FieldErrors::one("requests", what)));
         }
+        if let Some(ticket) = request.extensions().get::<Ticket>() {
+            // One is taken already.
+            ticket.owe(requests.len() - 1);
+        }
         let caller = Caller::of(request.extensions());
         let view = view_for(&self.service, requests).await;
         let mut results = Vec::with_capacity(requests.len());
@@ -80,13 +85,21 @@ impl EligibilityService for Api {
         let deadline = deadline::of(&request);
         let service = Arc::clone(&self.service);
         let caller = Caller::of(request.extensions());
+        let ticket = request.extensions().get::<Ticket>().cloned();
         let answers = request.into_inner().then(move |message| {
             let (service, caller) = (Arc::clone(&service), caller.clone());
+            let ticket = ticket.clone();
             async move {
                 let mut message = message.map_err(|status| shape(&status))?;
-                let result = match checked(&message) {
-                    Ok(check) => result(&view_for(&service, [check]).await, check, &caller),
-                    Err(errors) => failed(&errors),
+                let allowed = ticket.map_or(Ok(()), |ticket| ticket.take());
+                let result = match (allowed, checked(&message)) {
+                    (Ok(()), Ok(check)) => {
+                        result(&view_for(&service, [check]).await, check, &caller)
+                    }
+                    (Ok(()), Err(errors)) => failed(&errors),
+                    (Err(spent), _) => {
+                        proto::EligibilityResult { result: Some(Item::Error(spent.item())) }
+                    }
                 };
                 if MOST_CORRELATION < message.correlation_id.len() {
                     message.correlation_id.clear();

@@ -6,7 +6,8 @@ use super::requester::{Asked, Hand, Why};
 use super::status::{invalid, status_of};
 use crate::domain::{Revision, Token};
 use crate::service::{
-    Awaited, Enforcement, FleetView, Member, Progress, Reached, RequestId, Shortfall,
+    Awaited, Enforcement, FleetView, Holder, Member, Progress, Reached, ReplicaName, RequestId,
+    Shortfall,
 };
 use crate::wire::{FieldErrors, proto, time};
 use proto::await_enforcement_request::Change;
@@ -112,11 +113,12 @@ fn wait(given: Option<&prost_types::Duration>, errors: &mut FieldErrors) -> Dura
 fn listing(fleet: FleetView) -> proto::ListReplicasResponse {
     let FleetView { members, newest, lease_left, trouble, shortfalls } = fleet;
     let replica = |member: Member| proto::Replica {
-        name: member.name.to_string(),
+        name: shown(&member.name),
         incarnation: member.incarnation.as_str().to_owned(),
         address: member.address,
         revision: member.revision.0,
         answering: member.answering,
+        holds_permit: member.holds_permit,
     };
     proto::ListReplicasResponse {
         replicas: members.into_iter().map(replica).collect(),
@@ -142,7 +144,8 @@ fn write(enforcement: &Enforcement) -> proto::AwaitEnforcementResponse {
             Progress::Missing => (ReplicaProgress::Missing, None),
         };
         proto::ReplicaEnforcement {
-            name: name.to_string(),
+            name: shown(name),
+            holds_permit: Holder::shown(name).is_some(),
             progress: progress.into(),
             after: after.map(time::write_duration),
         }
@@ -158,6 +161,11 @@ fn write(enforcement: &Enforcement) -> proto::AwaitEnforcementResponse {
         shortfalls: enforcement.shortfalls.iter().map(shortfall).collect(),
         elapsed: Some(time::write_duration(enforcement.elapsed)),
     }
+}
+
+/// A name as people know it.
+fn shown(name: &ReplicaName) -> String {
+    Holder::shown(name).unwrap_or(name.as_str()).to_owned()
 }
 
 fn shortfall(shortfall: &Shortfall) -> proto::StoreShortfall {

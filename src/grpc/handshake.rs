@@ -7,19 +7,23 @@ use super::door::Door;
 use super::incoming::Connection;
 use crate::identity::{ServerTls, spiffe_path};
 use crate::telemetry::NotAdmitted;
+use rustc_hash::FxHashMap;
 use rustls::CertificateError as Certificate;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 /// How long a handshake may take.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// How many may be under way on one listener.
+/// How many may be under way on one listener, and how many of them with one address, so that one peer
+/// that begins many and ends none leaves room for the others.
 const MOST: usize = 256;
+const MOST_OF_A_PEER: usize = 64;
 
 /// The bytes under TLS.
 pub(super) type Secured = tokio_rustls::server::TlsStream<TcpStream>;
@@ -29,20 +33,32 @@ pub(super) struct Handshakes {
     tls: Arc<ServerTls>,
     door: Door,
     under_way: JoinSet<Option<Connection>>,
+    /// By whom; shorter than `under_way` is long.
+    by_peer: FxHashMap<IpAddr, usize>,
+    /// Whose each is.
+    peers: FxHashMap<Id, IpAddr>,
 }
 
 impl Handshakes {
     pub(super) fn new(tls: Arc<ServerTls>, door: Door) -> Self {
-        Self { tls, door, under_way: JoinSet::new() }
+        Self {
+            tls,
+            door,
+            under_way: JoinSet::new(),
+            by_peer: FxHashMap::default(),
+            peers: FxHashMap::default(),
+        }
     }
 
     /// Begins one, or closes the connection if there is no room.
     pub(super) fn begin(&mut self, connection: Connection) {
-        if MOST <= self.under_way.len() {
+        let peer = connection.holder();
+        let of_peer = self.by_peer.get(&peer).copied().unwrap_or_default();
+        if MOST <= self.under_way.len() || MOST_OF_A_PEER <= of_peer {
             return self.door.incidents.not_admitted(NotAdmitted::HandshakeLimit);
         }
         let (tls, door) = (Arc::clone(&self.tls), self.door.clone());
-        self.under_way.spawn(connection.secured(move |stream| async move {
+        let begun = self.under_way.spawn(connection.secured(move |stream| async move {
             match secure(&tls, &door, stream).await {
                 Ok(secured) => Some(secured),
                 Err((why, cause)) => {
@@ -54,14 +70,31 @@ impl Handshakes {
                 }
             }
         }));
+        self.by_peer.insert(peer, of_peer + 1);
+        self.peers.insert(begun.id(), peer);
     }
 
     /// The next connection that came through; `None` if none is under way. One that did not is passed
     /// over.
     pub(super) async fn next(&mut self) -> Option<Connection> {
         loop {
-            if let Ok(Some(connection)) = self.under_way.join_next().await? {
+            let (id, ended) = match self.under_way.join_next_with_id().await? {
+                Ok((id, connection)) => (id, connection),
+                Err(broken) => (broken.id(), None),
+            };
+            self.forget(id);
+            if let Some(connection) = ended {
                 return Some(connection);
+            }
+        }
+    }
+
+    fn forget(&mut self, id: Id) {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        if let Some(of_peer) = self.by_peer.get_mut(&peer) {
+            *of_peer -= 1;
+            if *of_peer == 0 {
+                self.by_peer.remove(&peer);
             }
         }
     }

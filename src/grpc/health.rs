@@ -27,22 +27,40 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Tells clients to go elsewhere before a server stops, and ends what would never end by itself.
 #[derive(Debug, Clone)]
-pub struct Switch(Arc<watch::Sender<bool>>);
+pub struct Switch(Arc<watch::Sender<Stage>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// All is served, and whoever asks for the health is sent elsewhere.
+    Leaving,
+    Off,
+}
 
 impl Switch {
     /// A server that serves.
     #[must_use]
     pub fn on() -> Self {
-        Self(Arc::new(watch::Sender::new(true)))
+        Self(Arc::new(watch::Sender::new(Stage::Serving)))
     }
 
-    /// From now on health says `NOT_SERVING`, and streams that only wait for news end.
+    /// From now on health says `NOT_SERVING`, and everything is served as before.
+    pub fn leave(&self) {
+        self.0.send_if_modified(|stage| {
+            let before = std::mem::replace(stage, Stage::Leaving.max(*stage));
+            before != *stage
+        });
+    }
+
+    /// From now on streams that only wait for news end, too.
     pub fn turn_off(&self) {
-        self.0.send_replace(false);
+        self.0.send_replace(Stage::Off);
     }
 
-    pub(super) fn is_on(&self) -> bool {
-        *self.0.borrow()
+    /// Whether health is told as it is.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        *self.0.borrow() == Stage::Serving
     }
 
     /// Done when the switch is off.
@@ -50,7 +68,7 @@ impl Switch {
         let mut seen = self.0.subscribe();
         async move {
             // An error means that nobody is left to turn it off, which ends the wait as well.
-            let _ = seen.wait_for(|on| !on).await;
+            let _ = seen.wait_for(|stage| *stage == Stage::Off).await;
         }
     }
 }

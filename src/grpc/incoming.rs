@@ -8,7 +8,8 @@
 use super::caller::Peer;
 use super::door::Door;
 use super::handshake::{Handshakes, Secured};
-use crate::telemetry::{Incidents, TurnedAway};
+use super::tap::{OPENING_WITHIN, Tap, TooMany};
+use crate::telemetry::{CutOff, Incidents, TurnedAway};
 use futures_util::Stream;
 use rustc_hash::FxHashMap;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,11 +17,13 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Sleep, sleep};
 use tonic::transport::server::Connected;
 
 /// How long to wait after an accept that failed for want of something.
@@ -84,7 +87,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Room>) -> Connection {
                 // Without it small answers wait for the peer's acknowledgement.
                 if stream.set_nodelay(true).is_ok() {
                     let peer = Peer { address: Some(peer), service: None };
-                    return Connection { stream: Transport::Plain(stream), peer, _place: place };
+                    return Connection::new(stream, peer, place);
                 }
             }
             Err(error) if is_the_peers(&error) => {}
@@ -99,8 +102,8 @@ async fn accept(listener: &TcpListener, room: &Arc<Room>) -> Connection {
 /// Room for connections, shared by all listeners of a server.
 #[derive(Debug)]
 pub(super) struct Room {
-    most: usize,
-    most_of_a_peer: usize,
+    most: AtomicUsize,
+    most_of_a_peer: AtomicUsize,
     taken: Mutex<Taken>,
     incidents: Incidents,
 }
@@ -121,19 +124,26 @@ struct Place {
 
 impl Room {
     pub(super) fn new(most: usize, most_of_a_peer: usize, incidents: Incidents) -> Arc<Self> {
+        let (most, most_of_a_peer) = (most.into(), most_of_a_peer.into());
         Arc::new(Self { most, most_of_a_peer, taken: Mutex::default(), incidents })
+    }
+
+    /// From now on these hold, for connections that come.
+    pub(super) fn set(&self, most: usize, most_of_a_peer: usize) {
+        self.most.store(most, Ordering::Relaxed);
+        self.most_of_a_peer.store(most_of_a_peer, Ordering::Relaxed);
     }
 
     /// A place for one more connection; counts the refusal if there is none.
     fn place_for(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let peer = holder(peer);
         let mut taken = self.taken();
-        if self.most <= taken.all {
+        if self.most.load(Ordering::Relaxed) <= taken.all {
             self.incidents.turned_away(TurnedAway::Full);
             return None;
         }
         let of_peer = taken.by_peer.get(&peer).copied().unwrap_or_default();
-        if self.most_of_a_peer <= of_peer {
+        if self.most_of_a_peer.load(Ordering::Relaxed) <= of_peer {
             self.incidents.turned_away(TurnedAway::PeerFull);
             return None;
         }
@@ -161,7 +171,7 @@ impl Drop for Place {
 }
 
 /// Whom an address belongs to: with IPv6 one host has a whole network of 64 bits to call from.
-fn holder(peer: IpAddr) -> IpAddr {
+pub(super) fn holder(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {
@@ -185,7 +195,10 @@ fn is_the_peers(error: &io::Error) -> bool {
 pub(super) struct Connection {
     stream: Transport,
     peer: Peer,
-    _place: Place,
+    place: Place,
+    tap: Tap,
+    /// Until when its first frame must be there; `None` once it is.
+    opening: Option<Pin<Box<Sleep>>>,
 }
 
 /// The bytes of a connection.
@@ -195,17 +208,50 @@ enum Transport {
 }
 
 impl Connection {
+    fn new(stream: TcpStream, peer: Peer, place: Place) -> Self {
+        let stream = Transport::Plain(stream);
+        let opening = Some(Box::pin(sleep(OPENING_WITHIN)));
+        Self { stream, peer, place, tap: Tap::new(), opening }
+    }
+
+    /// Whom it belongs to.
+    pub(super) fn holder(&self) -> IpAddr {
+        self.place.peer
+    }
+
     /// Replaces its bytes by those under them, and says who was found at the other end. `None` if `secure`
     /// refuses the peer.
     pub(super) async fn secured<F>(self, secure: impl FnOnce(TcpStream) -> F) -> Option<Self>
     where
         F: Future<Output = Option<(Secured, Option<Arc<str>>)>>,
     {
-        let Self { stream, peer, _place } = self;
+        let Self { stream, peer, place, tap, opening: _ } = self;
         let Transport::Plain(stream) = stream else { return None };
         let (stream, service) = secure(stream).await?;
         let stream = Transport::Secured(Box::new(stream));
-        Some(Self { stream, peer: Peer { service, ..peer }, _place })
+        let opening = Some(Box::pin(sleep(OPENING_WITHIN)));
+        Some(Self { stream, peer: Peer { service, ..peer }, place, tap, opening })
+    }
+
+    /// Whether the first frame is overdue.
+    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        self.opening.as_mut().is_some_and(|opening| opening.as_mut().poll(cx).is_ready())
+    }
+
+    /// Takes note of what went out.
+    fn note(&mut self, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &wrote {
+            self.tap.sent(*bytes);
+        }
+        wrote
+    }
+
+    fn cut_off(&self, why: CutOff) -> io::Error {
+        self.place.room.incidents.cut_off(why);
+        match why {
+            CutOff::Silent => io::ErrorKind::TimedOut.into(),
+            CutOff::Frames => io::Error::new(io::ErrorKind::InvalidData, TooMany),
+        }
     }
 }
 
@@ -239,7 +285,21 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_read(cx, buffer))
+        let before = buffer.filled().len();
+        match either!(self, stream => stream.poll_read(cx, buffer)) {
+            Poll::Ready(Ok(())) => {
+                let came = buffer.filled().get(before..).unwrap_or_default();
+                if let Err(TooMany) = self.tap.received(came) {
+                    return Poll::Ready(Err(self.cut_off(CutOff::Frames)));
+                }
+                if self.opening.is_some() && self.tap.has_begun() {
+                    self.opening = None;
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending if self.is_silent(cx) => Poll::Ready(Err(self.cut_off(CutOff::Silent))),
+            other => other,
+        }
     }
 }
 
@@ -249,7 +309,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(self, stream => stream.poll_write(cx, bytes))
+        let wrote = either!(self, stream => stream.poll_write(cx, bytes));
+        self.note(wrote)
     }
 
     fn poll_write_vectored(
@@ -257,7 +318,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self, stream => stream.poll_write_vectored(cx, parts))
+        let wrote = either!(self, stream => stream.poll_write_vectored(cx, parts));
+        self.note(wrote)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -21,8 +21,9 @@ use tonic::body::Body;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The methods whose calls end when somebody wants them to, and not by themselves.
-const LASTING: [&str; 2] = [
+const LASTING: [&str; 3] = [
     "/offergate.v1.EligibilityService/StreamEligibility",
+    "/offergate.v1.PermitService/HoldPermit",
     "/offergate.v1.RuleService/WatchRevisions",
 ];
 

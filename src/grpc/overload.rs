@@ -1,8 +1,9 @@
 //! Refuses calls that there is no room for: an answer that comes too late helps nobody, and a queue of
 //! them delays those that would be in time.
 //!
-//! Invariant: a call keeps its place until the last byte of its answer is on its way, so that a stream
-//! counts for as long as it is open.
+//! Invariants: a stream keeps its place until the last byte of it is on its way, so that it counts for as
+//! long as it is open. Any other call gives its place back when its answer is made, so that a client who
+//! does not read its answers takes no place from anybody.
 
 use super::status::too_busy;
 use http::{Request, Response};
@@ -33,13 +34,17 @@ impl OverloadLayer {
         Self { checks: room(checks), streams: room(streams), watchers: room(streams) }
     }
 
-    /// The room that a call takes a place in; `None` for one that needs none.
-    fn room_for(&self, path: &str) -> Option<&Arc<Semaphore>> {
+    /// The room that a call takes a place in, and whether it is a stream; `None` for one that needs none.
+    fn room_for(&self, path: &str) -> Option<(&Arc<Semaphore>, bool)> {
         let (service, method) = path.rsplit_once('/')?;
         match (service, method) {
-            ("/offergate.v1.EligibilityService", "StreamEligibility") => Some(&self.streams),
-            ("/offergate.v1.EligibilityService", _) => Some(&self.checks),
-            (_, "WatchRevisions" | "Watch" | "ServerReflectionInfo") => Some(&self.watchers),
+            ("/offergate.v1.EligibilityService", "StreamEligibility") => {
+                Some((&self.streams, true))
+            }
+            ("/offergate.v1.EligibilityService", _) => Some((&self.checks, false)),
+            (_, "WatchRevisions" | "Watch" | "ServerReflectionInfo") => {
+                Some((&self.watchers, true))
+            }
             _ => None,
         }
     }
@@ -73,14 +78,14 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Admitted<S::Future> {
-        let place = match self.rooms.room_for(request.uri().path()) {
-            None => None,
-            Some(room) => match Arc::clone(room).try_acquire_owned() {
-                Ok(place) => Some(place),
-                Err(_) => return Admitted { inner: None, place: None },
+        let (place, is_stream) = match self.rooms.room_for(request.uri().path()) {
+            None => (None, false),
+            Some((room, is_stream)) => match Arc::clone(room).try_acquire_owned() {
+                Ok(place) => (Some(place), is_stream),
+                Err(_) => return Admitted { inner: None, place: None, is_stream },
             },
         };
-        Admitted { inner: Some(self.inner.call(request)), place }
+        Admitted { inner: Some(self.inner.call(request)), place, is_stream }
     }
 }
 
@@ -91,6 +96,7 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         place: Option<OwnedSemaphorePermit>,
+        is_stream: bool,
     }
 }
 
@@ -107,13 +113,13 @@ where
             return Poll::Ready(Ok(refused.map(|()| Placed { inner: None, _place: None })));
         };
         let answer = ready!(inner.poll(cx))?;
-        let place = this.place.take();
+        let place = this.place.take().filter(|_| *this.is_stream);
         Poll::Ready(Ok(answer.map(|inner| Placed { inner: Some(inner), _place: place })))
     }
 }
 
 pin_project! {
-    /// A response's body, with its call's place. It is dropped once its last frame is taken.
+    /// A response's body, with a stream's place. It is dropped once its last frame is taken.
     #[derive(Debug)]
     pub(super) struct Placed<B> {
         // `None` for a refusal, which is headers alone.

@@ -3,6 +3,7 @@
 use super::rules::{lines, subject};
 use crate::domain::{Direction, Revision, RuleEdit, Timestamp};
 use crate::service::{Act, ChangeKind, Changed, Emergency, Proposal, Service, Shown, Standing};
+use crate::wire::mailing::write_mailing;
 use crate::wire::suspension::{write_exemption, write_suspension};
 use crate::wire::{proto, time};
 
@@ -46,6 +47,7 @@ pub(super) fn write_proposal(
         base_revision: proposal.base.0,
         digest: proposal.digest.to_string(),
         subjects: proposal.change.edits.iter().map(subject).collect(),
+        mailing: proposal.mailing.as_deref().map(write_mailing),
         void_because: moved.map_or_else(String::new, |(what, revision)| {
             format!("revision {revision} has changed `{what}` since it was made")
         }),
@@ -98,6 +100,7 @@ pub(super) fn write_shown(shown: &Shown, now: Timestamp) -> proto::ProposedChang
                 base_revision: record.revision.0.saturating_sub(1),
                 digest: content.digest.map(|digest| digest.to_string()).unwrap_or_default(),
                 subjects: content.change.edits.iter().map(subject).collect(),
+                mailing: content.mailing.as_deref().map(write_mailing),
                 decided_revision: revision.0,
                 ..<_>::default()
             }

@@ -63,6 +63,9 @@ const TABLE: &[(&str, Needs)] = &[
     ("offergate.v1.AuditService/GetConsistencyProof", One(&[Auditor])),
     ("offergate.v1.AuditService/ReplayDecision", One(&[Auditor])),
     ("offergate.v1.AuditService/ListExposures", One(&[Auditor])),
+    ("offergate.v1.MailingService/ProposeMailing", One(&[Maker])),
+    ("offergate.v1.MailingService/GetMailing", One(&[Reader, Caller, Maker, Checker, Auditor])),
+    ("offergate.v1.PermitService/HoldPermit", One(&[Caller])),
     ("grpc.health.v1.Health/Check", Nothing),
     ("grpc.health.v1.Health/Watch", Nothing),
     // The protos are public; whether they are told at all is a setting.

@@ -10,6 +10,7 @@ use super::status::{invalid, status_of};
 
 use crate::domain::{Revision, Token};
 use crate::service::{Difference, DifferenceKind, Plan, Revised};
+use crate::wire::mailing::write_mailing;
 use crate::wire::{FieldErrors, proto, time};
 use futures_util::{Stream, StreamExt};
 use proto::rule_service_server::RuleService;
@@ -201,6 +202,7 @@ pub(super) fn revision(revised: &Revised) -> proto::Revision {
         refused_asked: refused.map(|it| it.asked.clone()).unwrap_or_default(),
         refused_unwritten: refused.map_or(0, |it| it.unwritten),
         address: content.address.map(|it| it.to_string()).unwrap_or_default(),
+        mailing: content.mailing.as_deref().map(write_mailing),
     }
 }
 

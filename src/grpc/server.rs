@@ -7,6 +7,7 @@ use super::front::Front;
 use super::incoming::{Room, connections};
 use super::overload::OverloadLayer;
 use super::panics::PanicLayer;
+use super::rates::{RateLayer, RateSettings, Rates};
 use super::refusals::RefusalLayer;
 use crate::telemetry::{Incidents, RpcLayer};
 use std::future::Future;
@@ -54,6 +55,10 @@ pub struct LimitSettings {
     pub connections: usize,
     /// Connections from one address.
     pub connections_per_peer: usize,
+    /// About how old a connection may become.
+    pub connection_age: Duration,
+    /// Checks a second.
+    pub rates: RateSettings,
 }
 
 /// The limits of a server, shared by all its listeners.
@@ -63,6 +68,8 @@ pub struct Limits {
     overload: OverloadLayer,
     panics: PanicLayer,
     room: Arc<Room>,
+    rates: Arc<Rates>,
+    connection_age: Duration,
 }
 
 impl Limits {
@@ -75,8 +82,17 @@ impl Limits {
             deadlines: DeadlineLayer { check, admin },
             overload: OverloadLayer::new(settings.checks, settings.streams),
             panics: PanicLayer(incidents.clone()),
-            room: Room::new(connections, of_a_peer, incidents),
+            room: Room::new(connections, of_a_peer, incidents.clone()),
+            rates: Rates::new(settings.rates, incidents),
+            connection_age: settings.connection_age,
         }
+    }
+
+    /// Takes from `settings` what can change while a server runs: how many connections there may be, and
+    /// how many checks a second.
+    pub fn set(&self, settings: &LimitSettings) {
+        self.room.set(settings.connections, settings.connections_per_peer);
+        self.rates.set(settings.rates);
     }
 }
 
@@ -117,21 +133,22 @@ pub async fn serve(
         .max_frame_size(FRAME)
         .http2_keepalive_interval(Some(ASK_AFTER))
         .http2_keepalive_timeout(Some(ANSWER_WITHIN))
-        .max_connection_age(connection_age())
+        .max_connection_age(about(limits.connection_age))
         .layer(telemetry)
         .layer(limits.panics)
         .layer(limits.overload)
         .layer(limits.deadlines)
         .layer(RefusalLayer)
-        .layer(AccessLayer { door, log: front.use_cases() })
+        .layer(AccessLayer { door: door.clone(), log: front.use_cases() })
+        .layer(RateLayer { rates: limits.rates, door })
         .serve_with_incoming_shutdown(front, incoming, stop)
         .await?;
     Ok(())
 }
 
-/// About half an hour, so that new servers get their share of clients; not the same for every
-/// listener, so that they do not all come at once.
-fn connection_age() -> Duration {
-    let jitter = RandomState::new().hash_one(()) % 360;
-    Duration::from_secs(27 * 60 + jitter)
+/// An age, give or take a tenth: not the same for every listener, so that their clients do not all come
+/// anew at once.
+fn about(age: Duration) -> Duration {
+    let thousandths = u32::try_from(RandomState::new().hash_one(()) % 200).unwrap_or_default();
+    age * (900 + thousandths) / 1000
 }

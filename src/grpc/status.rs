@@ -160,6 +160,10 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)
         }
         ServiceError::Overloaded { .. } | ServiceError::TooManyWaits => too_busy(&message),
+        ServiceError::TooManyPermits => {
+            let after = Some(RETRY_AFTER);
+            failed(Code::ResourceExhausted, "TOO_MANY_PERMITS", &message, [], after)
+        }
         ServiceError::NotLoaded => {
             failed(Code::Unavailable, "RULES_UNAVAILABLE", &message, [], Some(RETRY_AFTER))
         }

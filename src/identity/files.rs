@@ -51,19 +51,35 @@ pub(super) struct Content {
     pub(super) bytes: Vec<u8>,
     /// Who may do what with it.
     pub(super) mode: u32,
+    /// Whose it is.
+    pub(super) owner: u32,
+}
+
+/// Whether somebody else could read or replace a file of this mode and owner. Nobody but its owner may have
+/// access; of a file that root owns and we do not, we are told by its group or an access list, which shows as
+/// the group: so Kubernetes and systemd hand out secrets, and nobody but root decides who is in there.
+#[must_use]
+pub fn is_open_to_others(mode: u32, owner: u32) -> bool {
+    is_open(mode, owner, rustix::process::geteuid().as_raw())
+}
+
+fn is_open(mode: u32, owner: u32, we: u32) -> bool {
+    let given_by_root = owner == 0 && we != 0;
+    mode & if given_by_root { 0o037 } else { 0o077 } != 0
 }
 
 impl Content {
     fn read(path: &Path) -> Result<Self, Unusable> {
         let unreadable = |error: io::Error| Unusable::new(path, error);
         let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.mode() & 0o7777;
+        let metadata = file.metadata().map_err(unreadable)?;
+        let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
         let mut bytes = Vec::new();
         file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if MOST_BYTES < u64::try_from(bytes.len()).unwrap_or(u64::MAX) {
             return Err(Unusable::new(path, format_args!("has more than {MOST_BYTES} bytes")));
         }
-        Ok(Self { path: path.to_owned(), bytes, mode })
+        Ok(Self { path: path.to_owned(), bytes, mode, owner })
     }
 
     pub(super) fn text(&self) -> Result<&str, Unusable> {
@@ -115,11 +131,6 @@ impl<T: Send + Sync> Reloaded<T> {
         self.value.load()
     }
 
-    /// The same, to keep.
-    pub(super) fn get_full(&self) -> Arc<T> {
-        self.value.load_full()
-    }
-
     /// Looks at the files, and takes what they say now if that is new and can be used. Whether it was.
     pub(super) fn refresh(&self) -> bool {
         if self.paths.is_empty() {
@@ -165,6 +176,7 @@ fn fingerprint(contents: &Result<&Vec<Content>, &Unusable>) -> [u8; 32] {
             for content in *contents {
                 hash.update(u64::try_from(content.bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
                 hash.update(content.mode.to_be_bytes());
+                hash.update(content.owner.to_be_bytes());
                 hash.update(&content.bytes);
             }
         }
@@ -177,6 +189,27 @@ fn fingerprint(contents: &Result<&Vec<Content>, &Unusable>) -> [u8; 32] {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_its_owners_alone_unless_root_hands_it_to_a_group_to_read() {
+        const ROOT: u32 = 0;
+        const US: u32 = 65_532;
+        const SOMEBODY: u32 = 1_000;
+        for (mode, owner, we, open, why) in [
+            (0o600, US, US, false, "ours alone"),
+            (0o400, ROOT, ROOT, false, "root's own"),
+            (0o640, US, US, true, "our group could read it"),
+            (0o640, ROOT, ROOT, true, "root is no exception to itself"),
+            (0o440, ROOT, US, false, "a volume of secrets, or a credential of systemd"),
+            (0o640, ROOT, US, false, "the same, which root may write"),
+            (0o440, SOMEBODY, US, true, "somebody else's, who decides on the group"),
+            (0o460, ROOT, US, true, "the group could replace it"),
+            (0o450, ROOT, US, true, "nothing to run"),
+            (0o444, ROOT, US, true, "everybody could read it"),
+        ] {
+            assert_eq!(is_open(mode, owner, we), open, "{mode:o} of {owner}: {why}");
+        }
+    }
 
     #[test]
     fn a_new_version_that_cannot_be_used_leaves_the_old_one_in_place() {

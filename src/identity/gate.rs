@@ -5,10 +5,10 @@
 use super::files::{LOOK_EVERY, Reloaded, Unusable};
 use super::issuer::Issuer;
 use super::seen::{Seen, TokenHash, hash_of};
-use super::table::Table;
+use super::table::{Quota, Table};
 use super::token::{LONGEST, Unproven};
 use crate::clock::Clock;
-use crate::domain::{Principal, Roles};
+use crate::domain::{Principal, PrincipalKind, Roles};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,6 +20,15 @@ pub enum Tokens {
     Demo(Vec<(String, Arc<Principal>)>),
     /// Those of an issuer.
     Issued(Arc<Issuer>),
+}
+
+/// What the table of principals says of a caller's quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The table has this service, with or without a quota of its own.
+    Listed(Option<Quota>),
+    /// It does not: a person, or nobody.
+    Unlisted,
 }
 
 /// Knows who calls.
@@ -100,6 +109,30 @@ impl Gate {
     #[must_use]
     pub fn service(&self, path: &str) -> Option<Arc<Principal>> {
         self.table.get().service(path).cloned()
+    }
+
+    /// What the table says of this caller's quota.
+    #[must_use]
+    pub fn standing(&self, caller: &Principal) -> Standing {
+        let table = self.table.get();
+        match caller.kind {
+            PrincipalKind::Service if table.service(&caller.id.subject).is_some() => {
+                Standing::Listed(table.quota(&caller.id.subject))
+            }
+            PrincipalKind::Service | PrincipalKind::Person => Standing::Unlisted,
+        }
+    }
+
+    /// Whether the table gives anybody a quota.
+    #[must_use]
+    pub fn has_quotas(&self) -> bool {
+        self.table.get().has_quotas()
+    }
+
+    /// Reads the table again now, if its file has changed; says in the log what came of it. Whether it was
+    /// taken.
+    pub fn refresh(&self) -> bool {
+        self.table.refresh()
     }
 
     /// The person whom a token was verified to be about a moment ago, if that still holds.

@@ -9,6 +9,7 @@
 //! of one, is in an error or a log line.
 
 mod certificate;
+mod ends;
 mod fetch;
 mod files;
 mod gate;
@@ -20,10 +21,10 @@ mod tls;
 mod token;
 
 pub use certificate::{BadName, spiffe_path};
-pub use files::Unusable;
-pub use gate::{Gate, Tokens};
+pub use files::{Unusable, is_open_to_others};
+pub use gate::{Gate, Standing, Tokens};
 pub use issuer::{Issuer, IssuerSettings};
 pub use keys::KeySet;
-pub use table::Table;
+pub use table::{Quota, Table};
 pub use tls::{ClientProof, ServerTls, TlsFiles};
 pub use token::{Expected, Strength, Unproven, verify};

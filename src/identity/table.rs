@@ -10,11 +10,22 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// How many checks a second, and how many of them at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// How many a second.
+    pub per_second: u32,
+    /// How many at once.
+    pub burst: u32,
+}
+
 /// The table, ready to be asked.
 #[derive(Debug, Default)]
 pub struct Table {
     services: FxHashMap<Box<str>, Arc<Principal>>,
     people: FxHashMap<PrincipalId, Roles>,
+    /// Of the services that have one of their own.
+    quotas: FxHashMap<Box<str>, Quota>,
 }
 
 impl Table {
@@ -28,7 +39,13 @@ impl Table {
         }
         let document: Document = serde_saphyr::from_str(text).map_err(|error| in_words(&error))?;
         let issuer: Arc<str> = format!("spiffe://{trust_domain}").into();
+        let mut quotas = FxHashMap::default();
         let services = document.services.into_iter().map(|(path, row)| {
+            if let Some(QuotaRow { per_second, burst }) = row.quota {
+                let burst = burst.map_or(per_second.0, |burst| burst.0);
+                let quota = Quota { per_second: per_second.0, burst };
+                quotas.insert(path.0.as_str().into(), quota);
+            }
             let principal = Principal {
                 id: PrincipalId { issuer: Arc::clone(&issuer), subject: path.0.as_str().into() },
                 name: row.name.0.into(),
@@ -39,19 +56,32 @@ impl Table {
             };
             (path.0.into_boxed_str(), Arc::new(principal))
         });
+        let services = services.collect();
         let mut people = FxHashMap::default();
         for PersonRow { issuer, subject, roles } in document.people {
             let id = PersonId { issuer, subject }.into_id();
             let known = people.entry(id).or_insert(Roles::NONE);
             *known = roles.into_iter().map(|role| role.0).fold(*known, Roles::and);
         }
-        Ok(Self { services: services.collect(), people })
+        Ok(Self { services, people, quotas })
     }
 
     /// The service with this path in its certificate.
     #[must_use]
     pub fn service(&self, path: &str) -> Option<&Arc<Principal>> {
         self.services.get(path)
+    }
+
+    /// The quota that it gives the service with this path, if any.
+    #[must_use]
+    pub fn quota(&self, path: &str) -> Option<Quota> {
+        self.quotas.get(path).copied()
+    }
+
+    /// Whether it gives anybody a quota.
+    #[must_use]
+    pub fn has_quotas(&self) -> bool {
+        !self.quotas.is_empty()
     }
 
     /// What a person may do beyond what the token says.
@@ -86,6 +116,29 @@ struct ServiceRow {
     name: Text,
     roles: Vec<RoleName>,
     owner: Option<PersonId>,
+    quota: Option<QuotaRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuotaRow {
+    per_second: Rate,
+    burst: Option<Rate>,
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "u64")]
+struct Rate(u32);
+
+impl TryFrom<u64> for Rate {
+    type Error = &'static str;
+
+    fn try_from(given: u64) -> Result<Self, &'static str> {
+        match u32::try_from(given) {
+            Ok(rate) if (1..=10_000_000).contains(&rate) => Ok(Self(rate)),
+            _ => Err("write a count from 1 to 10000000"),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -169,6 +222,8 @@ services:
     name: robot
     roles: [maker, reader]
     owner: {issuer: "https://id.bank.example", subject: u-1}
+    quota: {per_second: 50}
+  /bank/app: {name: app, roles: [caller], quota: {per_second: 50, burst: 7}}
 people:
   - {issuer: "https://id.bank.example", subject: u-2, roles: [checker]}
 "#;
@@ -186,6 +241,9 @@ people:
         assert_eq!(robot.owner, Some(person("u-1")));
         assert!(robot.roles.has(Role::Maker) && !robot.roles.has(Role::Checker));
         assert!(table.service("/bank").is_none());
+        let quotas = ["/bank/web", "/bank/robot", "/bank/app"].map(|path| table.quota(path));
+        let of = |burst| Some(Quota { per_second: 50, burst });
+        assert_eq!(quotas, [None, of(50), of(7)]);
         assert!(table.extra(&person("u-2")).has(Role::Checker));
         assert_eq!(table.extra(&person("u-1")), Roles::NONE);
     }
@@ -202,6 +260,11 @@ people:
                 "services:\n  /a: {name: a, roles: []}\n  /a: {name: b, roles: [maker]}\n",
                 ["3:3", "duplicate"],
             ),
+            (
+                "services:\n  /a: {name: a, roles: [], quota: {per_second: 0}}\n",
+                ["2:", "a count from 1"],
+            ),
+            ("services:\n  /a: {name: a, roles: [], quota: {burst: 5}}\n", ["2:", "per_second"]),
             ("service: {}\n", ["1:1", "service"]),
         ] {
             let error = Table::read(text, "d").unwrap_err();

@@ -3,7 +3,9 @@
 //! Invariants: a session is never resumed, so that each connection's certificate is verified against the
 //! authorities and revocations of that moment; files that cannot be used leave the held ones in place.
 
-use super::files::{Content, LOOK_EVERY, Reloaded, Unusable};
+use super::ends;
+use super::files::{Content, LOOK_EVERY, Reloaded, Unusable, is_open_to_others};
+use crate::domain::Timestamp;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -40,8 +42,16 @@ pub struct ClientProof {
 /// What connections are accepted with, as the files say now.
 #[derive(Debug)]
 pub struct ServerTls {
-    config: Arc<Reloaded<ServerConfig>>,
+    current: Arc<Reloaded<Current>>,
     trust_domain: Option<Arc<str>>,
+}
+
+/// What the files say.
+#[derive(Debug)]
+struct Current {
+    config: Arc<ServerConfig>,
+    /// The first end of each kind of thing that ends.
+    ends: Vec<(&'static str, Timestamp)>,
 }
 
 impl ServerTls {
@@ -58,15 +68,25 @@ impl ServerTls {
             paths.push(client.authorities);
             paths.extend(client.revocations);
         }
-        let read = move |contents: &[Content]| config(contents, optional);
-        let config = Arc::new(Reloaded::open("the certificates", paths, read)?);
-        Ok(Self { config, trust_domain })
+        let read = move |contents: &[Content]| {
+            let config = Arc::new(config(contents, optional)?);
+            Ok(Current { config, ends: all_ends(contents)? })
+        };
+        let current = Arc::new(Reloaded::open("the certificates", paths, read)?);
+        Ok(Self { current, trust_domain })
     }
 
     /// What to accept the next connection with.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
-        self.config.get_full()
+        Arc::clone(&self.current.get().config)
+    }
+
+    /// When our certificate (`server`), the authorities of callers (`client_ca`) and what those have
+    /// revoked (`client_crl`) end: of several in one file, the first to do so.
+    #[must_use]
+    pub fn ends(&self) -> Vec<(&'static str, Timestamp)> {
+        self.current.get().ends.clone()
     }
 
     /// The trust domain of callers' certificates, where they are asked for.
@@ -77,15 +97,15 @@ impl ServerTls {
 
     /// Looks at the files, and takes what they say now if that is new and can be used. Whether it was.
     pub fn refresh(&self) -> bool {
-        self.config.refresh()
+        self.current.refresh()
     }
 
     /// Reads the files anew when they change. Never ends.
     pub async fn follow(&self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let config = Arc::clone(&self.config);
-            let _ = tokio::task::spawn_blocking(move || config.refresh()).await;
+            let current = Arc::clone(&self.current);
+            let _ = tokio::task::spawn_blocking(move || current.refresh()).await;
         }
     }
 }
@@ -136,6 +156,23 @@ fn config(contents: &[Content], optional: bool) -> Result<ServerConfig, Unusable
     Ok(config)
 }
 
+/// The first end of each kind, in the order in which [`config`] takes the files.
+fn all_ends(contents: &[Content]) -> Result<Vec<(&'static str, Timestamp)>, Unusable> {
+    let first = |content: &Content| -> Result<Option<Timestamp>, Unusable> {
+        let ends = certificates(content)?;
+        Ok(ends.iter().filter_map(|it| ends::of_certificate(it)).min())
+    };
+    let (mut ends, mut files) = (Vec::new(), contents.iter());
+    ends.push(("server", files.next().map(first).transpose()?.flatten()));
+    let _key = files.next();
+    ends.push(("client_ca", files.next().map(first).transpose()?.flatten()));
+    if let Some(content) = files.next() {
+        let lists = revocation_lists(content)?;
+        ends.push(("client_crl", lists.iter().filter_map(|it| ends::of_revocations(it)).min()));
+    }
+    Ok(ends.into_iter().filter_map(|(kind, end)| Some((kind, end?))).collect())
+}
+
 fn certificates(content: &Content) -> Result<Vec<CertificateDer<'static>>, Unusable> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content.bytes).collect();
     let read = read.map_err(|error| Unusable::new(&content.path, format_args!("{error:?}")))?;
@@ -158,7 +195,7 @@ fn revocation_lists(
 }
 
 fn private_key(content: &Content) -> Result<PrivateKeyDer<'static>, Unusable> {
-    if content.mode & 0o077 != 0 {
+    if is_open_to_others(content.mode, content.owner) {
         let what = format!("has mode {:04o}: others may use the key; make it 0600", content.mode);
         return Err(Unusable::new(&content.path, what));
     }

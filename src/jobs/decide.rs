@@ -1,39 +1,20 @@
 //! Decides the rows of one chunk, each for every offer that was asked for.
 //!
-//! Pure but for memory: equal chunk and question give equal bytes, whichever thread does it.
+//! Pure but for memory: equal chunk and question give equal bytes, whichever thread does it, and whatever it
+//! remembers of other chunks.
 
-use super::encode::{Carried, Text, Verdict};
-use super::field::Field;
+use super::answer::Answers;
+use super::csv_blocks::{Block, Record, Records};
+use super::encode::{csv_field, json_columns, json_members, table_text};
 use super::format::Format;
 use super::input::{Chunk, Rows};
 use super::json::Members;
-use super::mapping::Mapping;
-use super::row::{Cell, Row};
-use super::shard::Shard;
+use super::memo::{ALONE, Column, Memo};
+#[cfg(feature = "parquet")]
+use super::parquet_rows::Groups;
+use super::question::{Question, row};
+use super::row::Cell;
 use super::summary::{OfferCounts, named};
-use crate::decision::{Snapshot, decide};
-use crate::domain::{Action, Attribute, CheckRequest, Timestamp};
-use csv::ByteRecord;
-
-/// What is asked of every row.
-pub(super) struct Question<'q> {
-    pub(super) snapshot: &'q Snapshot,
-    /// The product of each offer; nothing for an offer that the rules do not know.
-    pub(super) products: Vec<Option<&'q str>>,
-    /// Whether `holding` can only mean one product.
-    pub(super) is_of_one_product: bool,
-    pub(super) as_of: Timestamp,
-    pub(super) as_of_text: String,
-    pub(super) action: Action,
-    pub(super) offers: &'q [String],
-    pub(super) mapping: &'q Mapping,
-    pub(super) shard: Shard,
-    pub(super) output: Format,
-    /// The input's columns.
-    pub(super) columns: &'q [String],
-    #[cfg(feature = "parquet")]
-    pub(super) schema: Option<arrow_schema::SchemaRef>,
-}
 
 /// A chunk, decided.
 pub(super) struct Part {
@@ -49,122 +30,209 @@ pub(super) struct Part {
 pub(super) enum Body {
     Text(Vec<u8>),
     #[cfg(feature = "parquet")]
-    Batch(Result<arrow_array::RecordBatch, arrow_schema::ArrowError>),
+    Group(super::parquet_write::Group),
 }
 
-enum Encoder {
-    Text(Text),
-    #[cfg(feature = "parquet")]
-    Parquet(Box<super::parquet::Rows>),
-}
-
-/// One chunk in the making.
-struct Work<'w, 'q> {
-    question: &'w Question<'q>,
-    constants: &'w [(&'w str, Cell<'w>)],
+/// One thread's work.
+pub(super) struct Worker<'q> {
+    question: &'q Question<'q>,
+    constants: Vec<(&'q str, Cell<'q>)>,
     /// The places of the columns that the output carries.
     carried: Vec<usize>,
-    encoder: Encoder,
+    /// The columns that are read.
+    columns: Vec<Column<'q>>,
+    memo: Memo,
+    answers: Answers,
+    kind: Vec<u32>,
+    /// The rows of the chunk as text.
+    text: Vec<u8>,
+    /// The rows of the chunk as a row group.
+    #[cfg(feature = "parquet")]
+    groups: Option<Groups>,
     part: Part,
 }
 
-impl Question<'_> {
-    /// The places of the columns that the output carries.
-    pub(super) fn carried(&self) -> Vec<usize> {
-        let kept =
-            |(place, column): (usize, &String)| (!self.mapping.gives_way(column)).then_some(place);
-        self.columns.iter().enumerate().filter_map(kept).collect()
-    }
-
-    /// Decides a chunk.
-    pub(super) fn decide(&self, chunk: &Chunk) -> Part {
-        let constants = self.mapping.constants();
-        let mut work = Work {
-            question: self,
-            constants: &constants,
-            carried: self.carried(),
-            encoder: self.encoder(chunk),
-            part: Part {
-                body: Body::Text(Vec::new()),
-                rows: 0,
-                decided: 0,
-                rejects: Vec::new(),
-                counts: self.offers.iter().map(|offer| named(offer)).collect(),
-            },
-        };
-        let mine = |place: &usize| self.shard.has(chunk.first + *place as u64);
-        match &chunk.rows {
-            Rows::Csv(rows) => {
-                let rows = rows.iter().enumerate().filter(|(place, _)| mine(place));
-                rows.for_each(|(place, (line, record))| {
-                    let done = work.csv(record, place);
-                    work.note(*line, done);
-                });
-            }
-            Rows::Json(rows) => {
-                let rows = rows.iter().enumerate().filter(|(place, _)| mine(place));
-                rows.for_each(|(place, (line, text))| {
-                    let done = match text {
-                        Some(text) => work.json(text, place),
-                        None => Err("is longer than 1 MiB".to_owned()),
-                    };
-                    work.note(*line, done);
-                });
-            }
-            #[cfg(feature = "parquet")]
-            Rows::Parquet(batch) => {
-                (0..batch.num_rows()).filter(mine).for_each(|place| {
-                    let cells = batch.columns().iter();
-                    let cells: Vec<_> =
-                        cells.map(|array| super::parquet::cell(array.as_ref(), place)).collect();
-                    let done = work.table(&cells, place);
-                    work.note(chunk.first + place as u64 + 1, done);
-                });
-            }
+impl Part {
+    fn new(question: &Question<'_>) -> Self {
+        Self {
+            body: Body::Text(Vec::new()),
+            rows: 0,
+            decided: 0,
+            rejects: Vec::new(),
+            counts: question.offers.iter().map(|offer| named(offer)).collect(),
         }
-        work.finish(chunk)
-    }
-
-    fn encoder(&self, chunk: &Chunk) -> Encoder {
-        #[cfg(feature = "parquet")]
-        if let Some(schema) = &self.schema {
-            let takes = matches!(chunk.rows, Rows::Parquet(_));
-            return Encoder::Parquet(Box::new(super::parquet::Rows::new(schema, takes)));
-        }
-        let _ = chunk;
-        Encoder::Text(Text::new(self.output))
     }
 }
 
-impl Work<'_, '_> {
-    fn csv(&mut self, record: &ByteRecord, place: usize) -> Result<(), String> {
+impl<'q> Worker<'q> {
+    pub(super) fn new(
+        question: &'q Question<'q>,
+        #[cfg(feature = "parquet")] groups: Option<Groups>,
+    ) -> Self {
+        Self {
+            question,
+            constants: question.mapping.constants(),
+            carried: question.carried(),
+            columns: question.read(),
+            memo: Memo::default(),
+            answers: Answers::default(),
+            kind: Vec::new(),
+            text: Vec::new(),
+            #[cfg(feature = "parquet")]
+            groups,
+            part: Part::new(question),
+        }
+    }
+
+    /// Decides a chunk.
+    pub(super) fn decide(&mut self, chunk: &Chunk) -> Part {
+        let shard = self.question.shard;
+        let is_mine = |place: &u64| shard.has(chunk.first + place);
+        match &chunk.rows {
+            Rows::Csv(block) => self.block(block, is_mine),
+            Rows::Json(rows) => {
+                let rows = (0..).zip(rows).filter(|(place, _)| is_mine(place));
+                rows.for_each(|(_, (line, text))| {
+                    let done = match text {
+                        Some(text) => self.json(text),
+                        None => Err("is longer than 1 MiB".to_owned()),
+                    };
+                    self.note(*line, done);
+                });
+            }
+            #[cfg(feature = "parquet")]
+            Rows::Parquet(batch) => self.batch(batch, chunk.first, is_mine),
+        }
+        self.finish(chunk)
+    }
+
+    fn block(&mut self, block: &Block, is_mine: impl Fn(&u64) -> bool) {
+        let is_utf8 = str::from_utf8(&block.bytes).is_ok();
+        let mut records = Records::of(block);
+        let mut place = 0;
+        while let Some((line, record)) = records.next() {
+            if is_mine(&place) {
+                let done = self.csv(&record, is_utf8);
+                self.note(line, done);
+            }
+            place += 1;
+        }
+    }
+
+    fn csv(&mut self, record: &Record<'_>, is_utf8: bool) -> Result<(), String> {
         let columns = self.question.columns;
         if record.len() != columns.len() {
             return Err(format!("has {} fields, and the header {}", record.len(), columns.len()));
         }
-        let cells: Result<Vec<_>, String> = record
-            .iter()
-            .zip(columns)
-            .map(|(bytes, column)| match std::str::from_utf8(bytes) {
-                Ok("") => Ok(Cell::Absent),
-                Ok(text) => Ok(Cell::Plain(text.into())),
-                Err(_) => Err(format!("`{column}` is not UTF-8")),
-            })
-            .collect();
-        self.table(&cells?, place)
+        if !is_utf8 {
+            let is_broken = |place: usize| str::from_utf8(record.field(place)).is_err();
+            let broken = columns.iter().enumerate().find(|(place, _)| is_broken(*place));
+            if let Some((_, column)) = broken {
+                return Err(format!("`{column}` is not UTF-8"));
+            }
+        }
+        if self.question.is_copy {
+            csv_columns(&mut self.text, record, &self.carried);
+            self.text.push(b'\n');
+            return Ok(());
+        }
+        self.kind.clear();
+        for column in &mut self.columns {
+            let field = record.field(column.place);
+            self.kind.push(if field.is_empty() { column.absent() } else { column.text(field) });
+        }
+        let cell = |place| match str::from_utf8(record.field(place)) {
+            Ok("") | Err(_) => Cell::Absent,
+            Ok(text) => Cell::Plain(text.into()),
+        };
+        let place = self.looked_up(cell)?;
+        let Some(answer) = self.answers.hit(place) else { return Ok(()) };
+        for (offer, ready) in answer.verdicts.iter().enumerate() {
+            match self.question.output {
+                Format::Csv => {
+                    csv_columns(&mut self.text, record, &self.carried);
+                    if !self.carried.is_empty() {
+                        self.text.push(b',');
+                    }
+                    self.text.extend_from_slice(&ready.tail);
+                }
+                Format::Jsonl => {
+                    let cells: Vec<_> = (0..columns.len()).map(cell).collect();
+                    json_start(&mut self.text, columns, &cells, &self.carried);
+                    self.text.extend_from_slice(&ready.tail);
+                }
+                #[cfg(feature = "parquet")]
+                Format::Parquet => {
+                    let Some(groups) = &mut self.groups else { continue };
+                    let texts = self.carried.iter().map(|place| {
+                        str::from_utf8(record.field(*place)).ok().filter(|text| !text.is_empty())
+                    });
+                    groups.add_texts(texts);
+                    groups.add(place, offer);
+                }
+                #[cfg(not(feature = "parquet"))]
+                Format::Parquet => {}
+            }
+        }
+        Ok(())
     }
 
-    /// A row of a file that has columns.
-    fn table(&mut self, cells: &[Cell<'_>], place: usize) -> Result<(), String> {
+    #[cfg(feature = "parquet")]
+    fn batch(
+        &mut self,
+        batch: &arrow_array::RecordBatch,
+        first: u64,
+        is_mine: impl Fn(&u64) -> bool,
+    ) {
+        let arrays = batch.columns();
+        if self.question.is_copy {
+            return self.part.rows += batch.num_rows() as u64;
+        }
+        let numbers = self.columns.iter_mut().map(|column| match arrays.get(column.place) {
+            Some(array) => super::parquet::numbers(array.as_ref(), column),
+            None => Vec::new(),
+        });
+        let numbers: Vec<Vec<u32>> = numbers.collect();
+        for row in 0..batch.num_rows() {
+            if !is_mine(&(row as u64)) {
+                continue;
+            }
+            self.kind.clear();
+            let of_row = numbers.iter().map(|of_column| of_column.get(row).copied());
+            self.kind.extend(of_row.map(|number| number.unwrap_or(ALONE)));
+            let cell = |place: usize| match arrays.get(place) {
+                Some(array) => super::parquet::cell(array.as_ref(), row),
+                None => Cell::Absent,
+            };
+            let done = match self.looked_up(cell) {
+                Ok(place) => {
+                    self.table_row(place, cell, row);
+                    Ok(())
+                }
+                Err(reason) => Err(reason),
+            };
+            self.note(first + row as u64 + 1, done);
+        }
+    }
+
+    /// Adds a row of a table to the output, for each offer.
+    #[cfg(feature = "parquet")]
+    fn table_row<'c>(&mut self, place: u32, cell: impl Fn(usize) -> Cell<'c>, row: usize) {
         let columns = self.question.columns;
-        let given = columns.iter().map(String::as_str).zip(cells);
-        let mapping = self.question.mapping;
-        let named = given.filter_map(|(column, cell)| Some((mapping.name(column)?, cell)));
-        let row = row(named, self.constants)?;
-        self.answer(row, Carried::Columns(columns, cells), place)
+        let Some(answer) = self.answers.hit(place) else { return };
+        for (offer, ready) in answer.verdicts.iter().enumerate() {
+            if let Some(groups) = &mut self.groups {
+                groups.take(row);
+                groups.add(place, offer);
+                continue;
+            }
+            let cells: Vec<_> = (0..columns.len()).map(&cell).collect();
+            text_start(&mut self.text, self.question.output, columns, &cells, &self.carried);
+            self.text.extend_from_slice(&ready.tail);
+        }
     }
 
-    fn json(&mut self, text: &[u8], place: usize) -> Result<(), String> {
+    fn json(&mut self, text: &[u8]) -> Result<(), String> {
         let members = Members::read(text)?;
         let flat = members.flat()?;
         let mapping = self.question.mapping;
@@ -176,64 +244,60 @@ impl Work<'_, '_> {
         }
         let named = flat.iter();
         let named = named.filter_map(|(name, cell)| Some((mapping.name(name)?, cell)));
-        let row = row(named, self.constants)?;
-        if self.question.output == Format::Jsonl {
-            let kept = members.0.iter().filter(|(name, _)| !mapping.gives_way(name));
-            let kept: Vec<_> = kept.cloned().collect();
-            return self.answer(row, Carried::Members(&kept), place);
-        }
+        let row = row(named, &self.constants)?;
         let columns = self.question.columns;
-        if let Some((name, _)) = flat.iter().find(|(name, _)| !columns.contains(name)) {
+        let is_table = self.question.output != Format::Jsonl;
+        let stranger = flat.iter().find(|(name, _)| is_table && !columns.contains(name));
+        if let Some((name, _)) = stranger {
             return Err(format!("has `{name}`, which the first row has not and so the output"));
         }
+        let place = self.answers.add(self.question.answer(row)?);
+        let Some(answer) = self.answers.hit(place) else { return Ok(()) };
         let value = |column: &String| {
             let found = flat.iter().find(|(name, _)| name == column);
             found.map_or(Cell::Absent, |(_, cell)| cell.clone())
         };
-        let cells: Vec<_> = columns.iter().map(value).collect();
-        self.answer(row, Carried::Columns(columns, &cells), place)
-    }
-
-    #[cfg_attr(not(feature = "parquet"), expect(unused_variables, reason = "Parquet takes rows"))]
-    fn answer(
-        &mut self,
-        mut row: Row<'_>,
-        carried: Carried<'_>,
-        place: usize,
-    ) -> Result<(), String> {
-        let question = self.question;
-        let given = row.customer.holding;
-        if given != Attribute::Missing && !question.is_of_one_product {
-            return Err("gives `holding`, and the offers are of several products".to_owned());
-        }
-        let mut answers = Vec::with_capacity(question.offers.len());
-        for (offer, product) in question.offers.iter().zip(&question.products) {
-            row.customer.holding = match (given, product) {
-                (Attribute::Missing, Some(product)) => {
-                    let listed = row.customer.holding_of(product).copied();
-                    listed.map_or(Attribute::Missing, Attribute::Known)
-                }
-                (given, _) => given,
-            };
-            let request = CheckRequest {
-                customer: row.customer.shorter(),
-                offer,
-                action: question.action,
-                channel: row.channel,
-                device: row.device,
-            };
-            let decision = decide(&request, question.snapshot, question.as_of);
-            answers.push(Verdict::of(offer, &decision, &question.as_of_text));
-        }
-        for (verdict, counts) in answers.iter().zip(&mut self.part.counts) {
-            counts.count(verdict.outcome, &verdict.reasons);
-            match &mut self.encoder {
-                Encoder::Text(text) => text.add(carried, verdict, &self.carried),
-                #[cfg(feature = "parquet")]
-                Encoder::Parquet(rows) => rows.add(carried, &self.carried, place, verdict),
+        let cells: Vec<_> = if is_table { columns.iter().map(value).collect() } else { Vec::new() };
+        for (offer, ready) in answer.verdicts.iter().enumerate() {
+            #[cfg(feature = "parquet")]
+            if let Some(groups) = &mut self.groups {
+                let cells: Vec<_> = self.carried.iter().map(|place| cells.get(*place)).collect();
+                let texts: Vec<_> = cells.iter().map(|cell| table_text((*cell)?)).collect();
+                groups.add_texts(texts.iter().map(|text| text.as_deref()));
+                groups.add(place, offer);
+                continue;
             }
+            let _ = offer;
+            if is_table {
+                text_start(&mut self.text, Format::Csv, columns, &cells, &self.carried);
+            } else {
+                let kept = members.0.iter().filter(|(name, _)| !mapping.gives_way(name));
+                self.text.push(b'{');
+                json_members(&mut self.text, kept);
+            }
+            self.text.extend_from_slice(&ready.tail);
         }
         Ok(())
+    }
+
+    /// The place of the answer for a row of a table whose numbers are known.
+    fn looked_up<'c>(&mut self, cell: impl Fn(usize) -> Cell<'c>) -> Result<u32, String> {
+        let is_kind = !self.kind.contains(&ALONE);
+        if is_kind && let Some(place) = self.memo.answer(&self.kind) {
+            return Ok(place);
+        }
+        let columns = self.question.columns;
+        let cells: Vec<_> = (0..columns.len()).map(cell).collect();
+        let given = columns.iter().map(String::as_str).zip(&cells);
+        let mapping = self.question.mapping;
+        let named = given.filter_map(|(column, cell)| Some((mapping.name(column)?, cell)));
+        let row = row(named, &self.constants)?;
+        let answer = self.question.answer(row)?;
+        let place = self.answers.add(answer);
+        if is_kind && self.memo.has_room() && Answers::is_kept(place) {
+            self.memo.remember(&self.kind, place);
+        }
+        Ok(place)
     }
 
     fn note(&mut self, line: u64, done: Result<(), String>) {
@@ -245,37 +309,59 @@ impl Work<'_, '_> {
     }
 
     #[cfg_attr(not(feature = "parquet"), expect(unused_variables, reason = "Parquet takes rows"))]
-    fn finish(mut self, chunk: &Chunk) -> Part {
-        self.part.body = match self.encoder {
-            Encoder::Text(text) => Body::Text(text.finish()),
-            #[cfg(feature = "parquet")]
-            Encoder::Parquet(rows) => {
-                let arrays = match &chunk.rows {
-                    Rows::Parquet(batch) => {
-                        let kept = self.carried.iter();
-                        Some(
-                            kept.filter_map(|place| batch.columns().get(*place).cloned()).collect(),
-                        )
-                    }
-                    Rows::Csv(_) | Rows::Json(_) => None,
-                };
-                Body::Batch(rows.finish(arrays))
-            }
-        };
-        self.part
+    fn finish(&mut self, chunk: &Chunk) -> Part {
+        let mut part = std::mem::replace(&mut self.part, Part::new(self.question));
+        let length = self.text.len();
+        part.body = Body::Text(std::mem::replace(&mut self.text, Vec::with_capacity(length)));
+        #[cfg(feature = "parquet")]
+        if let Some(groups) = &mut self.groups {
+            let from = match &chunk.rows {
+                Rows::Parquet(batch) => Some(batch),
+                Rows::Csv(_) | Rows::Json(_) => None,
+            };
+            part.body = Body::Group(match (self.question.is_copy, from) {
+                (true, Some(batch)) => groups.copied(batch, &self.carried),
+                (_, from) => groups.finish(from, &self.carried, &self.answers),
+            });
+        }
+        self.answers.end(&mut part.counts);
+        part
     }
 }
 
-/// Reads a row, with what the mapping says of every row.
-fn row<'r>(
-    given: impl Iterator<Item = (&'r str, &'r Cell<'r>)>,
-    constants: &'r [(&'r str, Cell<'r>)],
-) -> Result<Row<'r>, String> {
-    let mut row = Row::default();
-    for (name, cell) in given.chain(constants.iter().map(|(name, cell)| (*name, cell))) {
-        if let Some(field) = Field::of(name).map_err(|error| error.to_string())? {
-            row.set(field, cell)?;
-        }
+/// The carried columns of a record, without the line's end.
+fn csv_columns(line: &mut Vec<u8>, record: &Record<'_>, carried: &[usize]) {
+    if record.is_plain() && carried.len() == record.len() {
+        return line.extend_from_slice(record.raw);
     }
-    row.finish()
+    for (nth, place) in carried.iter().enumerate() {
+        if nth != 0 {
+            line.push(b',');
+        }
+        csv_field(line, record.field(*place));
+    }
+}
+
+fn json_start(line: &mut Vec<u8>, columns: &[String], cells: &[Cell<'_>], carried: &[usize]) {
+    line.push(b'{');
+    let kept = carried.iter();
+    let kept = kept.filter_map(|place| Some((columns.get(*place)?, cells.get(*place)?)));
+    json_columns(line, kept);
+}
+
+/// The carried columns of a row as text, before what is added to them.
+fn text_start(
+    line: &mut Vec<u8>,
+    format: Format,
+    columns: &[String],
+    cells: &[Cell<'_>],
+    carried: &[usize],
+) {
+    if format == Format::Jsonl {
+        return json_start(line, columns, cells, carried);
+    }
+    for cell in carried.iter().filter_map(|place| cells.get(*place)) {
+        csv_field(line, table_text(cell).unwrap_or_default().as_bytes());
+        line.push(b',');
+    }
 }

@@ -1,6 +1,5 @@
 //! Writes decided rows in the output's form: what was carried, unchanged, then what was decided.
 
-use super::format::Format;
 use super::mapping::ADDED;
 use super::row::Cell;
 use crate::domain::Decision;
@@ -37,78 +36,94 @@ impl<'a> Verdict<'a> {
             as_of,
         }
     }
+
+    /// The added columns of a table, and the end of the line.
+    pub(super) fn csv(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        let revision = self.revision.to_string();
+        for text in [
+            self.offer,
+            self.outcome,
+            &self.reasons.join(" "),
+            &self.suspensions.join(" "),
+            &self.exemptions.join(" "),
+            &self.alternate,
+            &self.valid_until,
+            &revision,
+            self.as_of,
+        ] {
+            csv_field(&mut line, text.as_bytes());
+            line.push(b',');
+        }
+        line.pop();
+        line.push(b'\n');
+        line
+    }
+
+    /// The added members of an object, its end and that of the line.
+    pub(super) fn json(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        let or_null = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        member(&mut line, "offer", &self.offer);
+        member(&mut line, "outcome", &self.outcome);
+        member(&mut line, "reasons", &self.reasons);
+        member(&mut line, "suspensions", &self.suspensions);
+        member(&mut line, "exemptions", &self.exemptions);
+        member(&mut line, "alternate", &or_null(&self.alternate));
+        member(&mut line, "valid_until", &or_null(&self.valid_until));
+        member(&mut line, "revision", &self.revision);
+        member(&mut line, "as_of", &self.as_of);
+        line.pop();
+        line.extend_from_slice(b"}\n");
+        line
+    }
+
+    /// The added columns but `revision`; what there is none of is nothing.
+    pub(super) fn cells(&self) -> [Option<String>; 8] {
+        let all = [
+            self.offer,
+            self.outcome,
+            &self.reasons.join(" "),
+            &self.suspensions.join(" "),
+            &self.exemptions.join(" "),
+            &self.alternate,
+            &self.valid_until,
+            self.as_of,
+        ];
+        all.map(|text| (!text.is_empty()).then(|| text.to_owned()))
+    }
+}
+
+/// A field of a table, quoted where it has to be.
+pub(super) fn csv_field(line: &mut Vec<u8>, text: &[u8]) {
+    if !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+        return line.extend_from_slice(text);
+    }
+    line.push(b'"');
+    for byte in text {
+        if *byte == b'"' {
+            line.push(b'"');
+        }
+        line.push(*byte);
+    }
+    line.push(b'"');
 }
 
 fn texts<T: Display>(items: impl IntoIterator<Item = T>) -> Vec<String> {
     items.into_iter().map(|item| item.to_string()).collect()
 }
 
-/// What of a row is carried through.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Carried<'r> {
-    /// By column: name and value.
-    Columns(&'r [String], &'r [Cell<'r>]),
-    /// The members of a JSON object, as they are written.
-    Members(&'r [(Cow<'r, str>, &'r RawValue)]),
-}
-
-/// A table's head: nothing for JSON lines.
-pub(super) fn csv_header(columns: &[String]) -> Vec<u8> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    // Writing to memory does not fail.
-    let _ = writer.write_record(columns.iter().map(String::as_str).chain(ADDED));
-    writer.into_inner().unwrap_or_default()
-}
-
-/// Rows of text in the making.
-pub(super) enum Text {
-    Csv(Box<csv::Writer<Vec<u8>>>),
-    Json(Vec<u8>),
-}
-
-impl Text {
-    pub(super) fn new(format: Format) -> Self {
-        match format {
-            Format::Csv => Self::Csv(Box::new(csv::Writer::from_writer(Vec::new()))),
-            Format::Jsonl | Format::Parquet => Self::Json(Vec::new()),
-        }
+/// A table's head: the columns that are carried, and those that are added if any are.
+pub(super) fn csv_header(columns: &[String], has_added: bool) -> Vec<u8> {
+    let mut line = Vec::new();
+    let added = ADDED.into_iter().filter(|_| has_added);
+    for name in columns.iter().map(String::as_str).chain(added) {
+        csv_field(&mut line, name.as_bytes());
+        line.push(b',');
     }
-
-    /// Adds a row; of one that has columns, those at the places that are kept.
-    pub(super) fn add(&mut self, carried: Carried<'_>, verdict: &Verdict<'_>, kept: &[usize]) {
-        match self {
-            Self::Csv(writer) => {
-                if let Carried::Columns(_, cells) = carried {
-                    for cell in kept.iter().filter_map(|place| cells.get(*place)) {
-                        let _ = writer.write_field(table_text(cell).unwrap_or_default().as_bytes());
-                    }
-                }
-                let revision = verdict.revision.to_string();
-                let _ = writer.write_record([
-                    verdict.offer,
-                    verdict.outcome,
-                    &verdict.reasons.join(" "),
-                    &verdict.suspensions.join(" "),
-                    &verdict.exemptions.join(" "),
-                    &verdict.alternate,
-                    &verdict.valid_until,
-                    &revision,
-                    verdict.as_of,
-                ]);
-            }
-            Self::Json(line) => {
-                json_line(line, carried, verdict, kept);
-                line.push(b'\n');
-            }
-        }
-    }
-
-    pub(super) fn finish(self) -> Vec<u8> {
-        match self {
-            Self::Csv(writer) => writer.into_inner().unwrap_or_default(),
-            Self::Json(lines) => lines,
-        }
-    }
+    line.pop();
+    line.push(b'\n');
+    line
 }
 
 /// A value in a table of texts; `None` for what was not said.
@@ -122,48 +137,30 @@ pub(super) fn table_text<'r>(cell: &'r Cell<'r>) -> Option<Cow<'r, str>> {
     }
 }
 
-fn json_line(line: &mut Vec<u8>, carried: Carried<'_>, verdict: &Verdict<'_>, kept: &[usize]) {
-    line.push(b'{');
-    match carried {
-        Carried::Members(members) => {
-            for (name, value) in members {
-                member(line, name);
-                line.extend_from_slice(value.get().as_bytes());
-            }
-        }
-        Carried::Columns(names, cells) => {
-            let kept =
-                kept.iter().filter_map(|place| Some((names.get(*place)?, cells.get(*place)?)));
-            for (name, cell) in kept {
-                if *cell != Cell::Absent {
-                    member(line, name);
-                    json_value(line, cell);
-                }
-            }
-        }
+/// The columns of a row as members of an object that is to go on.
+pub(super) fn json_columns<'r>(
+    line: &mut Vec<u8>,
+    columns: impl Iterator<Item = (&'r String, &'r Cell<'r>)>,
+) {
+    for (name, cell) in columns.filter(|(_, cell)| **cell != Cell::Absent) {
+        write(line, name);
+        line.push(b':');
+        json_value(line, cell);
+        line.push(b',');
     }
-    let or_null = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    member(line, "offer");
-    write(line, &verdict.offer);
-    member(line, "outcome");
-    write(line, &verdict.outcome);
-    for (name, list) in [
-        ("reasons", &verdict.reasons),
-        ("suspensions", &verdict.suspensions),
-        ("exemptions", &verdict.exemptions),
-    ] {
-        member(line, name);
-        write(line, list);
+}
+
+/// The members of an object as they are written, of an object that is to go on.
+pub(super) fn json_members<'r>(
+    line: &mut Vec<u8>,
+    members: impl Iterator<Item = &'r (Cow<'r, str>, &'r RawValue)>,
+) {
+    for (name, value) in members {
+        write(line, name);
+        line.push(b':');
+        line.extend_from_slice(value.get().as_bytes());
+        line.push(b',');
     }
-    for (name, text) in [("alternate", &verdict.alternate), ("valid_until", &verdict.valid_until)] {
-        member(line, name);
-        write(line, &or_null(text));
-    }
-    member(line, "revision");
-    write(line, &verdict.revision);
-    member(line, "as_of");
-    write(line, &verdict.as_of);
-    line.push(b'}');
 }
 
 fn json_value(line: &mut Vec<u8>, cell: &Cell<'_>) {
@@ -179,12 +176,11 @@ fn json_value(line: &mut Vec<u8>, cell: &Cell<'_>) {
     }
 }
 
-fn member(line: &mut Vec<u8>, name: &str) {
-    if line.last() != Some(&b'{') {
-        line.push(b',');
-    }
+fn member<T: serde::Serialize + ?Sized>(line: &mut Vec<u8>, name: &str, value: &T) {
     write(line, name);
     line.push(b':');
+    write(line, value);
+    line.push(b',');
 }
 
 fn write<T: serde::Serialize + ?Sized>(line: &mut Vec<u8>, value: &T) {

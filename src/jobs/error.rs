@@ -1,6 +1,7 @@
 //! Why a job did not end well, sorted by what a person can do about it.
 
 use crate::client::ClientError;
+use crate::ledger::LedgerError;
 use std::path::{Path, PathBuf};
 
 /// Why a job failed. Nothing stands under its output's name then, unless it says so.
@@ -58,6 +59,14 @@ pub enum JobError {
         /// The newest one that is known.
         to: u64,
     },
+
+    /// Something is not what was signed, or not what it was before.
+    #[error("{0}")]
+    Changed(String),
+
+    /// The ledger of a mailing cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 
     /// The server's rules cannot be used.
     #[error("the server's rules cannot be used: {0}")]

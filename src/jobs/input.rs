@@ -5,10 +5,10 @@
 //!
 //! Invariant: every row is in exactly one chunk, with its number; a row that cannot be read is in it too.
 
+use super::csv_blocks::{Block, Blocks};
 use super::error::JobError;
 use super::format::{Format, is_standard};
 use super::json::Members;
-use csv::ByteRecord;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -16,14 +16,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Most rows of a chunk: enough that handing one over costs nothing, few enough to be all of a small file.
-pub(super) const MOST_ROWS: usize = 4096;
+/// How much of a file a chunk is. Where the output is Parquet it is a row group, and those should be large.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// Bytes of a chunk of text; a chunk of Parquet has about as many in memory.
+    pub(super) bytes: usize,
+    /// Most rows, where rows are counted.
+    pub(super) rows: usize,
+}
 
-/// A chunk ends when it has so many bytes, however few rows these are.
-const MOST_CHUNK: usize = 4 << 20;
+impl Size {
+    pub(super) const OF_TEXT: Self = Self { bytes: 1 << 20, rows: 8 << 10 };
+    pub(super) const OF_GROUPS: Self = Self { bytes: 12 << 20, rows: 128 << 10 };
+
+    /// Rows of a chunk of Parquet, from the size of the whole file, unpacked.
+    #[cfg(feature = "parquet")]
+    pub(super) fn rows_of(self, bytes: i64, rows: i64) -> usize {
+        // A number of a dictionary has a few bits there, and a value some bytes in memory.
+        const UNPACKED: i64 = 4;
+        let row = (bytes * UNPACKED).checked_div(rows).unwrap_or_default().max(1);
+        let fit = usize::try_from(self.bytes as i64 / row).unwrap_or_default();
+        fit.clamp(1 << 10, self.rows)
+    }
+}
 
 /// Longest row, in bytes. A quote that is never closed would else make one row of the rest of the file.
-const MOST_ROW: u64 = 1 << 20;
+pub(super) const MOST_ROW: u64 = 1 << 20;
 
 /// How far a job is, for whoever watches it.
 #[derive(Debug, Default)]
@@ -59,7 +77,7 @@ pub(super) struct Chunk {
 /// Rows as they were read, each with its line.
 #[derive(Debug)]
 pub(super) enum Rows {
-    Csv(Vec<(u64, ByteRecord)>),
+    Csv(Block),
     /// `None` for a line that is too long.
     Json(Vec<(u64, Option<Vec<u8>>)>),
     #[cfg(feature = "parquet")]
@@ -73,13 +91,11 @@ pub(super) struct Input {
     /// The columns; of JSON lines those of the first row.
     pub(super) columns: Vec<String>,
     next_row: u64,
+    size: Size,
 }
 
 enum Kind {
-    Csv {
-        reader: Box<csv::Reader<Tally>>,
-        lines: LineEnds,
-    },
+    Csv(Blocks),
     Json {
         reader: BufReader<Tally>,
         line: u64,
@@ -89,47 +105,38 @@ enum Kind {
 }
 
 impl Input {
-    /// Opens a file and reads its header. JSON lines have none, and are looked at for their columns only
-    /// if somebody wants these.
+    /// Opens a file and reads its header, to be read in chunks of this size. JSON lines have no header, and
+    /// are looked at for their columns only if somebody wants these.
     pub(super) fn open(
         path: &Path,
         format: Format,
         wants_columns: bool,
+        size: Size,
         counters: &Arc<Counters>,
     ) -> Result<Self, JobError> {
         let name = path.display().to_string();
         counters.read.store(0, Ordering::Relaxed);
         #[cfg(feature = "parquet")]
         if format == Format::Parquet {
-            let (reading, columns) = super::parquet::Reading::open(path, counters)?;
-            return Ok(Self { kind: Kind::Parquet(Box::new(reading)), name, columns, next_row: 0 });
+            let (reading, columns) = super::parquet::Reading::open(path, size, counters)?;
+            let kind = Kind::Parquet(Box::new(reading));
+            return Ok(Self { kind, name, columns, next_row: 0, size });
         }
         let tally = Tally::open(path, counters)?;
         let mut input = match format {
             Format::Csv => {
-                let mut builder = csv::ReaderBuilder::new();
-                let mut reader =
-                    builder.flexible(true).buffer_capacity(64 << 10).from_reader(tally);
                 let broken = |what| JobError::Input { place: format!("{name}:1"), what };
-                let header = reader.headers().map_err(|error| broken(error.to_string()))?;
-                let columns: Vec<_> = header.iter().map(str::to_owned).collect();
+                let opened = Blocks::open(tally, size.bytes);
+                let (blocks, columns) = opened.map_err(|error| broken(error.to_string()))?;
                 if columns.is_empty() {
                     return Err(broken("the file is empty; a header is needed".to_owned()));
                 }
-                let embedded = columns.iter().flat_map(|it| it.bytes()).filter(|it| *it == b'\n');
-                let after = reader.position().line();
-                let lines = LineEnds { are_cr: after == 1 + embedded.count() as u64 };
-                Self {
-                    kind: Kind::Csv { reader: Box::new(reader), lines },
-                    name,
-                    columns,
-                    next_row: 0,
-                }
+                Self { kind: Kind::Csv(blocks), name, columns, next_row: 0, size }
             }
             Format::Jsonl | Format::Parquet => {
                 let reader = BufReader::with_capacity(64 << 10, tally);
                 let kind = Kind::Json { reader, line: 1 };
-                Self { kind, name, columns: Vec::new(), next_row: 0 }
+                Self { kind, name, columns: Vec::new(), next_row: 0, size }
             }
         };
         if wants_columns {
@@ -162,9 +169,12 @@ impl Input {
         let broken =
             |line: u64, what: String| JobError::Input { place: format!("{name}:{line}"), what };
         let rows = match &mut self.kind {
-            Kind::Csv { reader, lines } => Rows::Csv(csv_rows(reader, lines, broken)?),
+            Kind::Csv(blocks) => match blocks.next() {
+                Ok(block) => Rows::Csv(block.unwrap_or_default()),
+                Err(error) => return Err(broken(blocks.line, error.to_string())),
+            },
             Kind::Json { reader, line } => {
-                let rows = json_rows(reader, line);
+                let rows = json_rows(reader, line, self.size);
                 Rows::Json(rows.map_err(|error| broken(0, error.to_string()))?)
             }
             #[cfg(feature = "parquet")]
@@ -173,7 +183,7 @@ impl Input {
                 None => return Ok(None),
             },
         };
-        let count = rows.len() as u64;
+        let count = rows.len();
         let first = self.next_row;
         self.next_row += count;
         Ok((count != 0).then_some(Chunk { first, rows }))
@@ -183,7 +193,7 @@ impl Input {
     pub(super) fn facts(self) -> Result<InputFacts, JobError> {
         let rows = self.next_row;
         let (sha256, bytes) = match self.kind {
-            Kind::Csv { reader, .. } => reader.into_inner().finish(),
+            Kind::Csv(blocks) => blocks.into_inner().finish(),
             Kind::Json { reader, .. } => reader.into_inner().finish(),
             #[cfg(feature = "parquet")]
             Kind::Parquet(reading) => reading.hash()?,
@@ -199,66 +209,27 @@ impl Input {
     pub(super) fn schema(&self) -> Option<arrow_schema::SchemaRef> {
         match &self.kind {
             Kind::Parquet(reading) => Some(reading.schema()),
-            Kind::Csv { .. } | Kind::Json { .. } => None,
+            Kind::Csv(_) | Kind::Json { .. } => None,
         }
     }
 }
 
 impl Rows {
-    fn len(&self) -> usize {
+    fn len(&self) -> u64 {
         match self {
-            Self::Csv(rows) => rows.len(),
-            Self::Json(rows) => rows.len(),
+            Self::Csv(block) => block.records,
+            Self::Json(rows) => rows.len() as u64,
             #[cfg(feature = "parquet")]
-            Self::Parquet(batch) => batch.num_rows(),
+            Self::Parquet(batch) => batch.num_rows() as u64,
         }
     }
-}
-
-/// How the lines of a CSV file end, as far as it can be told from the first one.
-struct LineEnds {
-    /// In CR LF, so that the reader takes a record for ended, and its line not yet.
-    are_cr: bool,
-}
-
-impl LineEnds {
-    /// The line that a record began on. The reader itself names that of the empty lines before it.
-    fn line_of(&self, record: &ByteRecord, before: u64, after: u64) -> u64 {
-        let embedded = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        let own = embedded + u64::from(!self.are_cr);
-        after.saturating_sub(own).max(before)
-    }
-}
-
-fn csv_rows(
-    reader: &mut csv::Reader<Tally>,
-    lines: &LineEnds,
-    broken: impl Fn(u64, String) -> JobError,
-) -> Result<Vec<(u64, ByteRecord)>, JobError> {
-    let (mut rows, mut bytes) = (Vec::new(), 0);
-    while rows.len() < MOST_ROWS && bytes < MOST_CHUNK {
-        let at = reader.position().line();
-        reader.get_mut().since = 0;
-        let mut record = ByteRecord::new();
-        match reader.read_byte_record(&mut record) {
-            Ok(false) => break,
-            Ok(true) => {
-                bytes += record.as_slice().len();
-                let line = lines.line_of(&record, at, reader.position().line());
-                rows.push((line, record));
-            }
-            Err(error) => return Err(broken(at, error.to_string())),
-        }
-    }
-    Ok(rows)
 }
 
 type Lines = Vec<(u64, Option<Vec<u8>>)>;
 
-fn json_rows(reader: &mut BufReader<Tally>, line: &mut u64) -> io::Result<Lines> {
+fn json_rows(reader: &mut BufReader<Tally>, line: &mut u64, size: Size) -> io::Result<Lines> {
     let (mut rows, mut bytes) = (Vec::new(), 0);
-    while rows.len() < MOST_ROWS && bytes < MOST_CHUNK {
-        reader.get_mut().since = 0;
+    while rows.len() < size.rows && bytes < size.bytes {
         let Some(text) = next_line(reader)? else { break };
         bytes += text.as_ref().map_or(0, Vec::len);
         if text.as_ref().is_none_or(|text| !text.trim_ascii().is_empty()) {
@@ -283,7 +254,6 @@ fn next_line(reader: &mut BufReader<Tally>) -> io::Result<Option<Option<Vec<u8>>
     }
     loop {
         line.clear();
-        reader.get_mut().since = 0;
         let read = reader.by_ref().take(MOST_ROW).read_until(b'\n', &mut line)?;
         if read == 0 || line.last() == Some(&b'\n') {
             return Ok(Some(None));
@@ -291,13 +261,11 @@ fn next_line(reader: &mut BufReader<Tally>) -> io::Result<Option<Option<Vec<u8>>
     }
 }
 
-/// Hashes and counts what passes, and ends a row that does not end.
+/// Hashes and counts what passes.
 pub(super) struct Tally {
     from: Box<dyn Read + Send>,
     hash: Sha256,
     bytes: u64,
-    /// Bytes since the last row began.
-    since: u64,
     counters: Arc<Counters>,
 }
 
@@ -312,7 +280,14 @@ impl Tally {
             Box::new(file)
         };
         let counters = Arc::clone(counters);
-        Ok(Self { from, hash: Sha256::new(), bytes: 0, since: 0, counters })
+        Ok(Self { from, hash: Sha256::new(), bytes: 0, counters })
+    }
+
+    /// What is in memory already.
+    #[cfg(test)]
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        let (from, counters) = (Box::new(io::Cursor::new(bytes)), Arc::default());
+        Self { from, hash: Sha256::new(), bytes: 0, counters }
     }
 
     fn finish(self) -> (String, u64) {
@@ -322,14 +297,9 @@ impl Tally {
 
 impl Read for Tally {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        // Room for what was read ahead of the row.
-        if 2 * MOST_ROW < self.since {
-            return Err(io::Error::other("a row is longer than 1 MiB; is a quote left open?"));
-        }
         let read = self.from.read(into)?;
         self.hash.update(into.get(..read).unwrap_or_default());
         self.bytes += read as u64;
-        self.since += read as u64;
         self.counters.read.store(self.bytes, Ordering::Relaxed);
         Ok(read)
     }

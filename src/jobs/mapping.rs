@@ -89,18 +89,13 @@ impl Mapping {
         self.constants.iter().map(|(name, value)| (name.as_str(), cell(value))).collect()
     }
 
-    /// Checks the columns of a file that has a header.
+    /// Checks the columns of a file that has a header, and whose rows an output carries.
     ///
     /// # Errors
-    /// When two columns say the same, one looks like a field and is none, one has the name of a
-    /// column that the output adds, there is no id, or the mapping file names a column that is not there.
+    /// As [`check_fields`](Self::check_fields), or when one has the name of a column that the output adds.
     pub fn check(&self, columns: &[String]) -> Result<(), JobError> {
-        let mut given: Vec<(Field<'_>, &str)> = Vec::new();
-        for (place, column) in columns.iter().enumerate() {
-            if let Some(other) = columns.iter().take(place).position(|other| other == column) {
-                let (one, two) = (other + 1, place + 1);
-                return Err(usage(format!("columns {one} and {two} are both named `{column}`")));
-            }
+        Self::check_twice(columns)?;
+        for column in columns {
             if ADDED.contains(&column.as_str()) && !self.gives_way(column) {
                 return Err(usage(format!(
                     "the input has a column `{column}`, and so has the output: rename it, or leave \
@@ -108,6 +103,27 @@ impl Mapping {
                 )));
             }
         }
+        self.check_fields(columns)
+    }
+
+    fn check_twice(columns: &[String]) -> Result<(), JobError> {
+        for (place, column) in columns.iter().enumerate() {
+            if let Some(other) = columns.iter().take(place).position(|other| other == column) {
+                let (one, two) = (other + 1, place + 1);
+                return Err(usage(format!("columns {one} and {two} are both named `{column}`")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what the columns of a file say.
+    ///
+    /// # Errors
+    /// When two columns say the same, one looks like a field and is none, there is no id, or the mapping
+    /// file names a column that is not there.
+    pub fn check_fields(&self, columns: &[String]) -> Result<(), JobError> {
+        Self::check_twice(columns)?;
+        let mut given: Vec<(Field<'_>, &str)> = Vec::new();
         let by_column =
             columns.iter().filter_map(|column| Some((self.name(column)?, column.as_str())));
         let constants = self.constants.keys().map(|name| (name.as_str(), "the constants"));

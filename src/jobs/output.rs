@@ -1,8 +1,10 @@
 //! The files that a job writes: the output and the rejects.
 
-use super::decide::{Body, Part};
+use super::decide::Body;
 use super::error::JobError;
 use super::format::Format;
+#[cfg(feature = "parquet")]
+use super::parquet_write::{File, broken};
 use super::target::Target;
 use std::io::Write as _;
 use std::path::Path;
@@ -16,10 +18,19 @@ pub(super) struct Output {
 enum Rows {
     Text(Target),
     #[cfg(feature = "parquet")]
-    Parquet(Box<parquet::arrow::ArrowWriter<Target>>),
+    Parquet(Box<File>),
 }
 
 impl Output {
+    /// The way to encode row groups of it, if they are wanted.
+    #[cfg(feature = "parquet")]
+    pub(super) fn encoder(&self) -> Option<super::parquet_write::Encoder> {
+        match &self.body {
+            Rows::Text(_) => None,
+            Rows::Parquet(file) => Some(file.encoder()),
+        }
+    }
+
     /// Begins both files.
     pub(super) fn create(
         path: &Path,
@@ -33,17 +44,8 @@ impl Output {
         let mut target = Target::create(path)?;
         #[cfg(feature = "parquet")]
         if let Some(schema) = schema {
-            let properties = parquet::file::properties::WriterProperties::builder()
-                .set_compression(parquet::basic::Compression::SNAPPY)
-                .set_max_row_group_row_count(Some(1 << 18))
-                .build();
-            let writer = parquet::arrow::ArrowWriter::try_new(
-                target,
-                std::sync::Arc::clone(schema),
-                Some(properties),
-            );
-            let writer = writer.map_err(|error| broken(path, error))?;
-            return Ok(Self { body: Rows::Parquet(Box::new(writer)), rejects });
+            let file = File::begin(target, schema, path)?;
+            return Ok(Self { body: Rows::Parquet(Box::new(file)), rejects });
         }
         let written = target.write_all(header);
         written.map_err(|error| target.error(error))?;
@@ -52,21 +54,23 @@ impl Output {
 
     /// Adds decided rows.
     #[cfg_attr(not(feature = "parquet"), expect(unused_variables, reason = "for its errors"))]
-    pub(super) fn write(&mut self, part: &Part, path: &Path) -> Result<(), JobError> {
-        for (line, reason) in &part.rejects {
+    pub(super) fn write(
+        &mut self,
+        rejects: &[(u64, String)],
+        body: Body,
+        path: &Path,
+    ) -> Result<(), JobError> {
+        for (line, reason) in rejects {
             let quoted = reason.replace('"', "\"\"").replace(['\r', '\n'], " ");
             let written = writeln!(self.rejects, "{line},\"{quoted}\"");
             written.map_err(|error| self.rejects.error(error))?;
         }
-        match (&mut self.body, &part.body) {
+        match (&mut self.body, body) {
             (Rows::Text(target), Body::Text(bytes)) => {
-                target.write_all(bytes).map_err(|error| target.error(error))
+                target.write_all(&bytes).map_err(|error| target.error(error))
             }
             #[cfg(feature = "parquet")]
-            (Rows::Parquet(writer), Body::Batch(batch)) => match batch {
-                Ok(batch) => writer.write(batch).map_err(|error| broken(path, error)),
-                Err(error) => Err(broken(path, error)),
-            },
+            (Rows::Parquet(file), Body::Group(group)) => file.append(group, path),
             #[cfg(feature = "parquet")]
             _ => Err(broken(path, "rows of another form")),
         }
@@ -88,10 +92,7 @@ impl Output {
         match self.body {
             Rows::Text(target) => target.finish(),
             #[cfg(feature = "parquet")]
-            Rows::Parquet(writer) => {
-                let target = writer.into_inner().map_err(|error| broken(path, error))?;
-                target.finish()
-            }
+            Rows::Parquet(file) => file.finish(path),
         }
     }
 
@@ -104,10 +105,4 @@ impl Output {
 /// Whether a table of this form has one set of columns, and so a header of its own.
 pub(super) fn is_table(format: Format) -> bool {
     format != Format::Jsonl
-}
-
-#[cfg(feature = "parquet")]
-fn broken(path: &Path, error: impl ToString) -> JobError {
-    let source = std::io::Error::other(error.to_string());
-    JobError::io("writing", path, source)
 }

@@ -1,22 +1,20 @@
-//! Parquet in and out: columns as arrays, the bank's own carried as they are, whatever their type.
+//! Reads Parquet: columns as arrays, the bank's own carried as they are, whatever their type.
 //!
 //! Invariant: a column that is read has a type that every value of it can be read from; any other is
 //! refused before the first row.
 
-use super::encode::{Carried, Verdict, table_text};
 use super::error::JobError;
-use super::input::{Counters, MOST_ROWS, hex};
-use super::mapping::ADDED;
+use super::input::{Counters, Size, hex};
+use super::memo::{ALONE, Column};
 use super::row::Cell;
-use arrow_array::builder::{Int64Builder, StringBuilder};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
     ArrowDictionaryKeyType, ArrowPrimitiveType, Date32Type, Float32Type, Float64Type, Int8Type,
     Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -40,6 +38,7 @@ impl Reading {
     /// Opens a file; tells its columns.
     pub(super) fn open(
         path: &Path,
+        size: Size,
         counters: &Arc<Counters>,
     ) -> Result<(Self, Vec<String>), JobError> {
         let io = |error| JobError::io("reading", path, error);
@@ -53,7 +52,10 @@ impl Reading {
         let rows = builder.metadata().file_metadata().num_rows();
         counters.total.store(u64::try_from(rows).unwrap_or_default(), Ordering::Relaxed);
         let schema = Arc::clone(builder.schema());
-        let batches = builder.with_batch_size(MOST_ROWS).build().map_err(broken)?;
+        let groups = builder.metadata().row_groups().iter();
+        let bytes: i64 = groups.map(|group| group.total_byte_size()).sum();
+        let batch = size.rows_of(bytes, rows);
+        let batches = builder.with_batch_size(batch).build().map_err(broken)?;
         let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
         let counters = Arc::clone(counters);
         Ok((Self { path: path.to_owned(), file, schema, batches, counters }, columns))
@@ -140,26 +142,11 @@ pub(super) fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
         DataType::Float32 => number::<Float32Type>(array, row),
         DataType::Float64 => number::<Float64Type>(array, row),
         DataType::Date32 => {
-            let days = array.as_primitive::<Date32Type>().value(row);
-            let day = Date::constant(1970, 1, 1)
-                .checked_add(jiff::SignedDuration::from_hours(24 * i64::from(days)));
+            let day = date(array.as_primitive::<Date32Type>().value(row));
             day.map_or(Cell::Other("date".into()), |day| Cell::Text(day.to_string().into()))
         }
         DataType::Timestamp(unit, _) => {
-            let instant = match unit {
-                TimeUnit::Second => {
-                    Timestamp::from_second(array.as_primitive::<TimestampSecondType>().value(row))
-                }
-                TimeUnit::Millisecond => Timestamp::from_millisecond(
-                    array.as_primitive::<TimestampMillisecondType>().value(row),
-                ),
-                TimeUnit::Microsecond => Timestamp::from_microsecond(
-                    array.as_primitive::<TimestampMicrosecondType>().value(row),
-                ),
-                TimeUnit::Nanosecond => Timestamp::from_nanosecond(
-                    array.as_primitive::<TimestampNanosecondType>().value(row).into(),
-                ),
-            };
+            let instant = instant(array, *unit, row);
             instant.map_or(Cell::Other("instant".into()), |it| Cell::Text(it.to_string().into()))
         }
         DataType::Dictionary(..) => match (array.as_any_dictionary_opt(), key(array, row)) {
@@ -168,6 +155,30 @@ pub(super) fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
         },
         _ => Cell::Other("value".into()),
     }
+}
+
+/// A day by its number.
+fn date(days: i32) -> Option<Date> {
+    let since = jiff::SignedDuration::from_hours(24 * i64::from(days));
+    Date::constant(1970, 1, 1).checked_add(since).ok()
+}
+
+fn instant(array: &dyn Array, unit: TimeUnit, row: usize) -> Option<Timestamp> {
+    let instant = match unit {
+        TimeUnit::Second => {
+            Timestamp::from_second(array.as_primitive::<TimestampSecondType>().value(row))
+        }
+        TimeUnit::Millisecond => {
+            Timestamp::from_millisecond(array.as_primitive::<TimestampMillisecondType>().value(row))
+        }
+        TimeUnit::Microsecond => {
+            Timestamp::from_microsecond(array.as_primitive::<TimestampMicrosecondType>().value(row))
+        }
+        TimeUnit::Nanosecond => Timestamp::from_nanosecond(
+            array.as_primitive::<TimestampNanosecondType>().value(row).into(),
+        ),
+    };
+    instant.ok()
 }
 
 /// The place of a row's value among those of a dictionary, whose keys may have any of these types.
@@ -194,82 +205,63 @@ where
     Cell::Number(spelled.parse().unwrap_or(f64::NAN), spelled.into())
 }
 
-/// The columns of an output: those that are carried, then those that are added.
-pub(super) fn output_schema(carried: impl IntoIterator<Item = Arc<Field>>) -> SchemaRef {
-    let added = ADDED.map(|name| match name {
-        "revision" => Field::new(name, DataType::Int64, false),
-        "offer" | "outcome" | "reasons" | "as_of" => Field::new(name, DataType::Utf8, false),
-        _ => Field::new(name, DataType::Utf8, true),
-    });
-    let fields: Vec<Arc<Field>> = carried.into_iter().chain(added.map(Arc::new)).collect();
-    Arc::new(Schema::new(fields))
-}
-
-/// Rows of an output in the making.
-#[derive(Debug)]
-pub(super) struct Rows {
-    schema: SchemaRef,
-    texts: Vec<StringBuilder>,
-    revisions: Int64Builder,
-    /// Which rows of the input's batch the carried columns come from; else they are texts.
-    taken: Option<Vec<u32>>,
-}
-
-impl Rows {
-    /// No row yet. `takes` says that carried columns are taken over from the input's arrays.
-    pub(super) fn new(schema: &SchemaRef, takes: bool) -> Self {
-        let width = if takes { ADDED.len() } else { schema.fields().len() };
-        Self {
-            schema: Arc::clone(schema),
-            texts: (1..width).map(|_| StringBuilder::new()).collect(),
-            revisions: Int64Builder::new(),
-            taken: takes.then(Vec::new),
-        }
+/// The number of each value of a column.
+pub(super) fn numbers(array: &dyn Array, column: &mut Column<'_>) -> Vec<u32> {
+    let absent = column.absent();
+    let is_null = array.nulls();
+    let rows = 0..array.len();
+    let of = |row: usize, number: &mut dyn FnMut(usize) -> u32| match is_null {
+        Some(nulls) if nulls.is_null(row) => absent,
+        Some(_) | None => number(row),
+    };
+    macro_rules! each {
+        ($number:expr) => {{
+            let mut number = $number;
+            rows.map(|row| of(row, &mut number)).collect()
+        }};
     }
-
-    /// Adds a row: the carried texts, or the place in the batch that they are taken from.
-    pub(super) fn add(
-        &mut self,
-        carried: Carried<'_>,
-        kept: &[usize],
-        place: usize,
-        verdict: &Verdict<'_>,
-    ) {
-        let mut texts = self.texts.iter_mut();
-        if let Some(taken) = &mut self.taken {
-            taken.push(u32::try_from(place).unwrap_or(u32::MAX));
-        } else if let Carried::Columns(_, cells) = carried {
-            for (place, text) in kept.iter().zip(&mut texts) {
-                text.append_option(cells.get(*place).and_then(table_text));
-            }
+    match array.data_type() {
+        DataType::Utf8 => {
+            let texts = array.as_string::<i32>();
+            each!(|row: usize| column.text(texts.value(row).as_bytes()))
         }
-        let text = |value: &'_ str| (!value.is_empty()).then(|| value.to_owned());
-        let added = [
-            text(verdict.offer),
-            text(verdict.outcome),
-            text(&verdict.reasons.join(" ")),
-            text(&verdict.suspensions.join(" ")),
-            text(&verdict.exemptions.join(" ")),
-            text(&verdict.alternate),
-            text(&verdict.valid_until),
-            text(verdict.as_of),
-        ];
-        added.into_iter().zip(texts).for_each(|(value, text)| text.append_option(value));
-        self.revisions.append_value(i64::try_from(verdict.revision).unwrap_or(i64::MAX));
-    }
-
-    /// The rows, with the columns of `from` that are carried.
-    pub(super) fn finish(mut self, from: Option<Vec<ArrayRef>>) -> Result<RecordBatch, ArrowError> {
-        let mut columns: Vec<ArrayRef> = match (from, self.taken.take()) {
-            (Some(arrays), Some(taken)) => {
-                arrow_select::take::take_arrays(&arrays, &UInt32Array::from(taken), None)?
+        DataType::LargeUtf8 => {
+            let texts = array.as_string::<i64>();
+            each!(|row: usize| column.text(texts.value(row).as_bytes()))
+        }
+        DataType::Utf8View => {
+            let texts = array.as_string_view();
+            each!(|row: usize| column.text(texts.value(row).as_bytes()))
+        }
+        DataType::Boolean => {
+            let truths = array.as_boolean();
+            let [no, yes] = [false, true].map(|truth| column.truth(truth));
+            each!(|row: usize| if truths.value(row) { yes } else { no })
+        }
+        DataType::Date32 => {
+            let days = array.as_primitive::<Date32Type>();
+            each!(|row: usize| date(days.value(row)).map_or(ALONE, |day| column.day(day)))
+        }
+        DataType::Timestamp(unit, _) => {
+            each!(|row: usize| instant(array, *unit, row).map_or(ALONE, |at| column.instant(at)))
+        }
+        DataType::Dictionary(..) => match array.as_any_dictionary_opt() {
+            Some(dictionary) if !dictionary.values().is_empty() => {
+                let values = numbers(dictionary.values().as_ref(), column);
+                let keys = dictionary.normalized_keys();
+                let number = |row: usize| keys.get(row).and_then(|key| values.get(*key)).copied();
+                each!(|row: usize| number(row).unwrap_or(ALONE))
             }
-            _ => Vec::new(),
-        };
-        columns.extend(self.texts.iter_mut().map(|text| Arc::new(text.finish()) as ArrayRef));
-        let as_of = columns.pop();
-        columns.push(Arc::new(self.revisions.finish()));
-        columns.extend(as_of);
-        RecordBatch::try_new(self.schema, columns)
+            Some(_) | None => vec![absent; array.len()],
+        },
+        DataType::Null => vec![absent; array.len()],
+        // Numbers: their spelling tells them apart.
+        _ => rows
+            .map(|row| match cell(array, row) {
+                Cell::Number(_, spelled) => column.text(spelled.as_bytes()),
+                Cell::Absent => absent,
+                _ => ALONE,
+            })
+            .collect(),
     }
 }

@@ -149,6 +149,7 @@ fn changes_rules(revision: &proto::Revision) -> bool {
     !matches!(revision.act(), Propose | Edit | Reject | Withdraw | Ratify | Refuse)
 }
 
-fn server(doing: &'static str) -> impl Fn(ClientError) -> JobError {
+/// An error of the server, and what was being asked.
+pub(super) fn server(doing: &'static str) -> impl Fn(ClientError) -> JobError {
     move |source| JobError::Server { doing, source }
 }

@@ -141,6 +141,21 @@ impl<'a> Row<'a> {
 }
 
 impl<'a> Cell<'a> {
+    /// The same value, for longer than the file's bytes are held.
+    #[cfg(feature = "mail")]
+    pub(super) fn into_owned(self) -> Cell<'static> {
+        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        match self {
+            Self::Absent => Cell::Absent,
+            Self::Null => Cell::Null,
+            Self::Plain(text) => Cell::Plain(owned(text)),
+            Self::Text(text) => Cell::Text(owned(text)),
+            Self::Number(number, text) => Cell::Number(number, owned(text)),
+            Self::Bool(value) => Cell::Bool(value),
+            Self::Other(text) => Cell::Other(owned(text)),
+        }
+    }
+
     fn is_said(&self) -> bool {
         !matches!(self, Self::Absent | Self::Null)
     }
@@ -154,7 +169,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    fn read<T>(&'a self, parse: impl FnOnce(&'a str) -> Option<T>) -> Attribute<T> {
+    pub(super) fn read<T>(&'a self, parse: impl FnOnce(&'a str) -> Option<T>) -> Attribute<T> {
         if !self.is_said() {
             return Attribute::Missing;
         }
@@ -244,10 +259,12 @@ fn set_part<'a>(holding: &mut Holding<'a>, part: Part, cell: &'a Cell<'a>) {
     }
 }
 
-fn day(text: &str) -> Option<Date> {
+/// A day, as a request spells it.
+pub(super) fn day(text: &str) -> Option<Date> {
     instant::parse_day(text).ok()
 }
 
-fn time(text: &str) -> Option<Timestamp> {
+/// An instant, as a request spells it.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
     instant::parse(text, None).ok()
 }

@@ -1,26 +1,26 @@
 //! One run over a file: one thread reads, one a core decides, one writes.
 //!
-//! Plain threads and bounded channels instead of a pool for tasks: each thread that decides has a channel
-//! in and a channel out, the reader deals chunks to them in turn, and the writer collects in the same
-//! turn. So order is kept without sorting, and no more than a few chunks a thread are ever in memory.
-//!
 //! Invariant: equal input, rules, instant and question give equal files, however many threads there are.
 
-use super::decide::{Part, Question};
+use super::decide::{Part, Worker};
 use super::encode::csv_header;
 use super::error::JobError;
 use super::format::Format;
-use super::input::{Chunk, Counters, Input, InputFacts};
+use super::input::{Chunk, Counters, Input, InputFacts, Size};
 use super::mapping::Mapping;
 use super::output::{Output, is_table};
+#[cfg(feature = "parquet")]
+use super::parquet_rows::Groups;
 use super::pinned::Pinned;
+use super::question::Question;
 use super::shard::Shard;
 use super::summary::{Summary, named};
+use super::turns::in_turn;
+use crate::decision::Alike;
 use crate::domain::{Action, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// What a person asked for.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub struct Job {
     pub allows_unknown_offers: bool,
     /// How many threads decide.
     pub threads: usize,
+    /// Only reads and writes the rows, the same way: what deciding is compared with.
+    pub is_copy: bool,
 }
 
 /// A finished run whose files do not stand under their names yet.
@@ -93,11 +95,18 @@ pub fn run(
 ) -> Result<Run, JobError> {
     counters.rows.store(0, Ordering::Relaxed);
     pinned.know(&job.offers, job.allows_unknown_offers)?;
-    let input = Input::open(&job.input.0, job.input.1, is_table(job.output.1), counters)?;
+    let size = match job.output.1 {
+        Format::Parquet => Size::OF_GROUPS,
+        Format::Csv | Format::Jsonl => Size::OF_TEXT,
+    };
+    let (path, format) = &job.input;
+    let mut input = Input::open(path, *format, is_table(job.output.1), size, counters)?;
     let columns = input.columns.clone();
     check_columns(job, pinned, &input)?;
+    let offers: Vec<&str> = job.offers.iter().map(String::as_str).collect();
     let question = Question {
         snapshot: &pinned.snapshot,
+        alike: Alike::new(&pinned.rules, &offers, as_of),
         products: pinned.products(&job.offers),
         is_of_one_product: pinned.are_of_one_product(&job.offers),
         as_of,
@@ -108,12 +117,14 @@ pub fn run(
         shard: job.shard,
         output: job.output.1,
         columns: &columns,
-        #[cfg(feature = "parquet")]
-        schema: None,
+        is_copy: job.is_copy,
     };
     #[cfg(feature = "parquet")]
-    let question = with_schema(question, &input);
-    let output = create(job, &question)?;
+    let schema = schema(&question, &input);
+    #[cfg(feature = "parquet")]
+    let mut output = create(job, &question, schema.as_ref())?;
+    #[cfg(not(feature = "parquet"))]
+    let mut output = create(job, &question)?;
     let mut summary = Summary {
         revision: pinned.revision.0,
         token: pinned.token.clone(),
@@ -126,40 +137,56 @@ pub fn run(
         rules_moved_to: None,
         offers: job.offers.iter().map(|offer| named(offer)).collect(),
     };
-    let writing = Writing { job, counters, stop, output, summary: &mut summary };
-    let ended = std::thread::scope(|scope| {
-        let (mut hand_over, mut collect) = (Vec::new(), Vec::new());
-        for _ in 0..job.threads.max(1) {
-            let (chunks, receive) = sync_channel::<Chunk>(1);
-            let (done, parts) = sync_channel::<Part>(1);
-            let question = &question;
-            scope.spawn(move || {
-                for chunk in receive {
-                    if done.send(question.decide(&chunk)).is_err() {
-                        return; // Nobody wants more.
-                    }
+    #[cfg(feature = "parquet")]
+    let encoder = output.encoder();
+    let question = &question;
+    let worker = || {
+        #[cfg(feature = "parquet")]
+        let mut worker = Worker::new(
+            question,
+            encoder
+                .clone()
+                .map(|encoder| Groups::new(encoder, question.carried().len(), pinned.revision.0)),
+        );
+        #[cfg(not(feature = "parquet"))]
+        let mut worker = Worker::new(question);
+        move |chunk: Chunk| worker.decide(&chunk)
+    };
+    let mut has_too_many = false;
+    let facts = in_turn(
+        job.threads,
+        move |hand_over| {
+            while let Some(chunk) = input.next()? {
+                if !hand_over(chunk) {
+                    return Ok(None);
                 }
-            });
-            hand_over.push(chunks);
-            collect.push(parts);
-        }
-        let reading = scope.spawn(move || read(input, &hand_over));
-        let written = writing.run(collect);
-        let read = reading.join().unwrap_or_else(|_| Err(broke("reading")));
-        Ok::<_, JobError>((written?, read?))
-    })?;
-    let ((output, parts), (facts, chunks)) = ended;
+            }
+            input.facts().map(Some)
+        },
+        worker,
+        |part: Part| {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            output.write(&part.rejects, part.body, &job.output.0)?;
+            summary.decided += part.decided;
+            summary.rejected += part.rejects.len() as u64;
+            summary.offers.iter_mut().zip(&part.counts).for_each(|(sum, it)| sum.add(it));
+            counters.rows.fetch_add(part.rows, Ordering::Relaxed);
+            has_too_many = job.most_rejects.is_some_and(|most| most < summary.rejected);
+            Ok(!has_too_many)
+        },
+    )?;
+    if let Some(most) = job.most_rejects.filter(|_| has_too_many) {
+        let rejects = job.rejects.display().to_string();
+        output.give_up()?;
+        return Err(JobError::TooManyRejects { most, rejects });
+    }
     if stop.load(Ordering::Relaxed) {
         return Ok(Run::Stopped(output.is_out()));
     }
-    // A thread that died would else end the output early.
-    let (Some(facts), true) = (facts, parts == chunks) else { return Err(broke("deciding")) };
-    summary.input = facts;
+    summary.input = facts.unwrap_or(summary.input);
     Ok(Run::Finished(Box::new(Finished { output, path: job.output.0.clone(), summary })))
-}
-
-fn broke(doing: &str) -> JobError {
-    JobError::Io { doing: doing.to_owned(), source: std::io::Error::other("a thread died") }
 }
 
 /// What can be told to be wrong before the first row.
@@ -198,83 +225,38 @@ fn check_columns(job: &Job, pinned: &Pinned, input: &Input) -> Result<(), JobErr
     Ok(())
 }
 
+/// The columns of an output that is Parquet.
 #[cfg(feature = "parquet")]
-fn with_schema<'q>(mut question: Question<'q>, input: &Input) -> Question<'q> {
-    if question.output == Format::Parquet {
-        let kept = question.carried();
-        let field = |place: &usize| match input.schema() {
-            Some(schema) => schema.fields().get(*place).cloned(),
-            None => question.columns.get(*place).map(|name| {
-                Arc::new(arrow_schema::Field::new(name, arrow_schema::DataType::Utf8, true))
-            }),
-        };
-        question.schema = Some(super::parquet::output_schema(kept.iter().filter_map(field)));
+fn schema(question: &Question<'_>, input: &Input) -> Option<arrow_schema::SchemaRef> {
+    if question.output != Format::Parquet {
+        return None;
     }
-    question
+    let kept = question.carried();
+    let field = |place: &usize| match input.schema() {
+        Some(schema) => schema.fields().get(*place).cloned(),
+        None => question.columns.get(*place).map(|name| {
+            Arc::new(arrow_schema::Field::new(name, arrow_schema::DataType::Utf8, true))
+        }),
+    };
+    let kept: Vec<_> = kept.iter().filter_map(field).collect();
+    Some(super::parquet_rows::output_schema(kept, question.is_copy))
 }
 
-fn create(job: &Job, question: &Question<'_>) -> Result<Output, JobError> {
+fn create(
+    job: &Job,
+    question: &Question<'_>,
+    #[cfg(feature = "parquet")] schema: Option<&arrow_schema::SchemaRef>,
+) -> Result<Output, JobError> {
     let header = match job.output.1 {
         Format::Csv => {
             let kept = question.carried();
             let kept = kept.iter().filter_map(|place| question.columns.get(*place).cloned());
-            csv_header(&kept.collect::<Vec<_>>())
+            csv_header(&kept.collect::<Vec<_>>(), !job.is_copy)
         }
         Format::Jsonl | Format::Parquet => Vec::new(),
     };
     #[cfg(feature = "parquet")]
-    return Output::create(&job.output.0, &job.rejects, &header, question.schema.as_ref());
+    return Output::create(&job.output.0, &job.rejects, &header, schema);
     #[cfg(not(feature = "parquet"))]
     Output::create(&job.output.0, &job.rejects, &header)
-}
-
-/// Deals the chunks out in turn; tells what was read, and how many chunks it was. Nothing is told if
-/// nobody wanted all of it.
-fn read(
-    mut input: Input,
-    hand_over: &[SyncSender<Chunk>],
-) -> Result<(Option<InputFacts>, usize), JobError> {
-    let mut chunks = 0;
-    let mut turn = hand_over.iter().cycle();
-    while let Some(chunk) = input.next()? {
-        if turn.next().is_none_or(|to| to.send(chunk).is_err()) {
-            return Ok((None, chunks));
-        }
-        chunks += 1;
-    }
-    Ok((Some(input.facts()?), chunks))
-}
-
-/// The thread that writes.
-struct Writing<'w> {
-    job: &'w Job,
-    counters: &'w Counters,
-    stop: &'w AtomicBool,
-    output: Output,
-    summary: &'w mut Summary,
-}
-
-impl Writing<'_> {
-    /// Writes parts in the order of their chunks until there are no more; tells how many there were.
-    fn run(mut self, collect: Vec<Receiver<Part>>) -> Result<(Output, usize), JobError> {
-        let mut parts = 0;
-        for from in collect.iter().cycle() {
-            let Ok(part) = from.recv() else { break };
-            if self.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            self.output.write(&part, &self.job.output.0)?;
-            self.summary.decided += part.decided;
-            self.summary.rejected += part.rejects.len() as u64;
-            self.summary.offers.iter_mut().zip(&part.counts).for_each(|(sum, it)| sum.add(it));
-            self.counters.rows.fetch_add(part.rows, Ordering::Relaxed);
-            parts += 1;
-            if let Some(most) = self.job.most_rejects.filter(|most| *most < self.summary.rejected) {
-                let rejects = self.job.rejects.display().to_string();
-                self.output.give_up()?;
-                return Err(JobError::TooManyRejects { most, rejects });
-            }
-        }
-        Ok((self.output, parts))
-    }
 }

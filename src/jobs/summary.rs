@@ -47,9 +47,10 @@ pub struct OfferCounts {
 }
 
 impl OfferCounts {
-    pub(super) fn count(&mut self, outcome: &str, reasons: &[String]) {
-        add(&mut self.outcomes, outcome, 1);
-        reasons.iter().for_each(|reason| add(&mut self.reasons, reason, 1));
+    /// Counts one answer for so many rows.
+    pub(super) fn count(&mut self, outcome: &str, reasons: &[String], rows: u64) {
+        add(&mut self.outcomes, outcome, rows);
+        reasons.iter().for_each(|reason| add(&mut self.reasons, reason, rows));
     }
 
     pub(super) fn add(&mut self, other: &Self) {
@@ -144,7 +145,7 @@ mod tests {
 
     fn summary(index: u64, of: u64) -> Summary {
         let mut counts = named("kis");
-        counts.count("ELIGIBLE", &["NO_RULE_APPLIES".to_owned()]);
+        counts.count("ELIGIBLE", &["NO_RULE_APPLIES".to_owned()], 1);
         Summary {
             revision: 7,
             token: "t".to_owned(),

@@ -9,7 +9,7 @@
 //! lease can run, counted from when they confirmed that and not from when they were asked.
 
 use super::bugs::{self, Bug};
-use super::lease::{BootTime, Terms};
+use crate::clock::{BootTime, Terms};
 use crate::store::{Fleet, Head, Reign, ReplicaName, Standing};
 
 /// What is known of the reign that answers now.

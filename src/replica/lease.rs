@@ -1,4 +1,4 @@
-//! How long a snapshot may be relied on: the terms of a lease, and what a renewal does to one.
+//! How long a snapshot may be relied on: its lease, and what a renewal does to one.
 //!
 //! Pure but for the cell. All instants here are boot time: they never step back, and they go on while
 //! a machine sleeps.
@@ -7,65 +7,10 @@
 //! belongs to one snapshot, so that no swap can pair a new lease with old rules. Newer rules go on with
 //! the rest of the lease of those that they continue.
 
+use crate::clock::{BootTime, Terms};
 use crate::store::{Renewal, Standing};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// Boot time: since this machine started.
-pub type BootTime = Duration;
-
-/// How long leases run, and how far clocks are trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
-    /// The staleness limit: after so much time without proof, nothing is answered `ELIGIBLE`.
-    pub limit: Duration,
-    /// How far a machine's clock may run fast or slow, in parts of a thousand.
-    pub drift: u32,
-    /// What scheduling and rounding may cost.
-    pub margin: Duration,
-}
-
-impl Terms {
-    /// The terms for a staleness limit: clocks within 1 %, which is twenty times what a kernel corrects
-    /// them by, and 20 ms for scheduling.
-    #[must_use]
-    pub const fn of(limit: Duration) -> Self {
-        Self { limit, drift: 10, margin: Duration::from_millis(20) }
-    }
-
-    /// The last instant of a lease that a renewal sent at `sent` proves.
-    #[must_use]
-    pub fn lease_end(&self, sent: BootTime) -> BootTime {
-        sent + self.limit.saturating_sub(self.slack())
-    }
-
-    /// How old, at `now`, the proof is that a lease rests on; `None` where there was none, or where none
-    /// is needed.
-    #[must_use]
-    pub fn proof_age(&self, lease: &Lease, now: BootTime) -> Option<Duration> {
-        let end = match lease.end.load(Ordering::Acquire) {
-            0 | Lease::FOREVER => return None,
-            end => Duration::from_nanos(end),
-        };
-        Some((now + self.limit.saturating_sub(self.slack())).saturating_sub(end))
-    }
-
-    /// The instant by which every lease has run out that was granted up to `at`, on whatever machine.
-    #[must_use]
-    pub fn all_leases_end(&self, at: BootTime) -> BootTime {
-        at + self.limit + self.slack()
-    }
-
-    /// How often to renew, so that a lease outlives several renewals that were lost.
-    #[must_use]
-    pub fn period(&self) -> Duration {
-        (self.limit / 20).min(Duration::from_millis(250))
-    }
-
-    fn slack(&self) -> Duration {
-        self.limit * self.drift / 1000 + self.margin
-    }
-}
 
 /// What to do about a renewal's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +54,16 @@ impl Lease {
     #[must_use]
     pub fn left_at(&self, now: BootTime) -> Duration {
         Duration::from_nanos(self.end.load(Ordering::Acquire).saturating_sub(nanos(now)))
+    }
+
+    /// How old, at `now`, the proof is that it rests on; `None` where there was none, or where none is
+    /// needed.
+    #[must_use]
+    pub fn proof_age(&self, terms: &Terms, now: BootTime) -> Option<Duration> {
+        match self.end.load(Ordering::Acquire) {
+            0 | Self::FOREVER => None,
+            end => Some((now + terms.usable()).saturating_sub(Duration::from_nanos(end))),
+        }
     }
 
     /// Runs to `end`, or further if it did already.
@@ -188,7 +143,7 @@ mod tests {
         lease.extend_to(at(40));
         assert!(lease.holds_at(at(49)) && !lease.holds_at(at(50)));
         assert_eq!((lease.left_at(at(20)), lease.left_at(at(60))), (at(30), at(0)));
-        assert_eq!(TERMS.proof_age(&lease, at(60)), Some(TERMS.lease_end(at(60)) - at(50)));
+        assert_eq!(lease.proof_age(&TERMS, at(60)), Some(TERMS.lease_end(at(60)) - at(50)));
         let newer = Lease::default();
         newer.continue_from(&lease);
         assert!(newer.holds_at(at(49)) && !newer.holds_at(at(50)));
@@ -196,7 +151,7 @@ mod tests {
         assert!(!lease.holds_at(at(1)));
         newer.continue_from(&lease);
         assert!(newer.holds_at(at(49)), "what it proved itself stays");
-        assert_eq!(TERMS.proof_age(&lease, at(60)), None);
+        assert_eq!(lease.proof_age(&TERMS, at(60)), None);
         lease.make_endless();
         assert!(lease.holds_at(Duration::MAX));
     }

@@ -5,6 +5,7 @@
 //!
 //! - `held`: the rules of one revision. `lease`: how long they may be relied on.
 //! - `barrier`: when a change is in effect everywhere.
+//! - `permits`: who in another process acts by these rules, where the store keeps no list of that.
 //! - `follower`: keeps a replica of a shared store up to date, and its `journal`; `contact`: what it
 //!   last heard. `fork`: when histories disagree.
 //! - `bugs`: none, but in builds that try what looks for them.
@@ -21,12 +22,15 @@ mod fork;
 mod held;
 mod journal;
 mod lease;
+mod permits;
 
+pub use crate::clock::{BootTime, Terms};
 pub use barrier::{Barrier, Reigns, Verdict};
 pub use contact::{Contact, FollowError, Identity};
 pub use follower::Follower;
 pub use held::Held;
-pub use lease::{AfterRenewal, BootTime, Lease, Terms, after_renewal};
+pub use lease::{AfterRenewal, Lease, after_renewal};
+pub use permits::{Holder, Listed, MOST_PERMITS, Permits, TooMany};
 
 use crate::decision::{CompileError, Snapshot};
 use crate::domain::{Lineage, Revision};

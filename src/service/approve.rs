@@ -35,7 +35,8 @@ impl Service {
         self.decide_on(requester, id, "approve", build).await
     }
 
-    /// Turns a proposal down, or takes it back, if the requester asked for it.
+    /// Turns a proposal down, or takes it back, if the requester asked for it; stops a mailing that was
+    /// approved.
     ///
     /// # Errors
     /// When there is no such proposal, and as for [`Service::change`].
@@ -45,6 +46,9 @@ impl Service {
         id: Revision,
     ) -> Result<Changed, ServiceError> {
         let build = move |before: &Loaded, requester: &Requester, at| {
+            if before.waiting.mailings.contains_key(&id) {
+                return stopped(requester, at, id).map(Some);
+            }
             let proposal = proposal(before, id)?;
             let is_own = proposal.author.is_same_hand(&requester.party());
             if !is_own {
@@ -152,6 +156,18 @@ pub enum Edited {
     Document(RuleFile),
 }
 
+/// The record that takes back the approval of a mailing.
+fn stopped(requester: &Requester, at: Timestamp, id: Revision) -> Result<NewRecord, ServiceError> {
+    super::mailings::may_stop(requester)?;
+    Ok(NewRecord {
+        act: Act::Withdraw,
+        address: requester.address,
+        reason: requester.reason.clone(),
+        proposal: Some(id),
+        ..nothing(requester, ChangeKind::SendMailing, requester.party(), at)
+    })
+}
+
 /// The record that puts a proposal in force.
 fn approved(
     before: &Loaded,
@@ -186,6 +202,7 @@ fn approved(
         digest: Some(digest),
         starts_now: proposal.starts_now,
         change,
+        mailing: proposal.mailing.clone(),
         ..nothing(requester, proposal.kind, proposal.author.clone(), at)
     })
 }
@@ -214,6 +231,7 @@ fn still_good(before: &Loaded, proposal: &Proposal, at: Timestamp) -> Result<Rul
         change: &proposal.change,
         kind: proposal.kind,
         lineage: &before.head.lineage,
+        mailing: proposal.mailing.clone(),
         reason: &proposal.reason,
         starts_now: proposal.starts_now,
         ticket: &proposal.ticket,

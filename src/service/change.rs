@@ -91,17 +91,15 @@ impl Change {
         if change.is_empty() {
             return Ok(None);
         }
-        let waiting = before.waiting.proposals.len();
-        if edited.is_none() && MOST_WAITING <= waiting {
-            let (what, given) =
-                ("changes that wait for approval (reject those that nobody needs)", waiting + 1);
-            return Err(ServiceError::TooMuch { what, given, most: MOST_WAITING });
+        if edited.is_none() {
+            room_for_one_more(before)?;
         }
         let digest = Proposed {
             base: before.head.revision,
             change: &change,
             kind: self.kind,
             lineage: &before.head.lineage,
+            mailing: None,
             reason: &requester.reason,
             starts_now: self.starts_now,
             ticket: &requester.ticket,
@@ -192,6 +190,16 @@ impl Changed {
     pub(super) fn record(&self) -> Result<&Revised, ServiceError> {
         self.revised.as_ref().ok_or(ServiceError::BrokenOff)
     }
+}
+
+/// Whether one more change may wait.
+pub(super) fn room_for_one_more(before: &Loaded) -> Result<(), ServiceError> {
+    let waiting = before.waiting.proposals.len();
+    if waiting < MOST_WAITING {
+        return Ok(());
+    }
+    let what = "changes that wait for approval (reject those that nobody needs)";
+    Err(ServiceError::TooMuch { what, given: waiting + 1, most: MOST_WAITING })
 }
 
 /// Compiles rules that may make no sense.

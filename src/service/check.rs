@@ -133,7 +133,7 @@ impl View<'_> {
             stale: freshness == Freshness::Stale,
             token: held.map_or("", |held| &held.token),
             proof_age: follower.zip(held).and_then(|(follower, held)| {
-                follower.terms().proof_age(&held.lease, self.service.clock.boot())
+                held.lease.proof_age(follower.terms(), self.service.clock.boot())
             }),
         })
     }
@@ -180,7 +180,7 @@ impl View<'_> {
     fn rules_age(&self, held: &Held, decision: &Decision<'_>) -> Option<Duration> {
         let is_stale = decision.reasons.iter().any(|reason| reason.code == ReasonCode::RulesStale);
         let follower = self.service.follower.as_ref().filter(|_| is_stale)?;
-        follower.terms().proof_age(&held.lease, self.service.clock.boot())
+        held.lease.proof_age(follower.terms(), self.service.clock.boot())
     }
 
     /// Whether the rules are as new as the caller wants them.

@@ -74,10 +74,10 @@ impl Service {
     }
 
     /// The rules of a revision; of the newest in effect when it is `None`.
-    pub(super) async fn rules_at(
-        &self,
-        revision: Option<Revision>,
-    ) -> Result<Loaded, ServiceError> {
+    ///
+    /// # Errors
+    /// When there is no such revision, or the store does not answer.
+    pub async fn rules_at(&self, revision: Option<Revision>) -> Result<Loaded, ServiceError> {
         let held = self.needs_rules()?;
         match revision {
             Some(asked) if asked != held.head.revision => {

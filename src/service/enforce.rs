@@ -8,10 +8,11 @@ use super::{Service, ServiceError};
 use crate::audit::{Act, RequestId};
 use crate::domain::{Revision, Token};
 use crate::replica::bugs::{self, Bug};
-use crate::replica::{Barrier, BootTime, Follower, Freshness, Terms, Verdict};
+use crate::replica::{Barrier, BootTime, Follower, Terms, Verdict};
 use crate::store::{
     Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting, Standing, StoreError,
 };
+use crate::telemetry::Enforcements;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +54,18 @@ pub enum Reached {
     Committed,
     /// Every store node that could be promoted holds it on disk.
     Durable,
-    /// And no replica answers from before it any more.
+    /// And no replica answers from before it any more, and no holder of a permit acts from before it.
     Enforced,
+}
+
+impl Reached {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Committed => "COMMITTED",
+            Self::Durable => "DURABLE",
+            Self::Enforced => "ENFORCED",
+        }
+    }
 }
 
 /// How far one replica is with a change.
@@ -75,7 +86,7 @@ pub struct Enforcement {
     pub token: Token,
     /// How far it has got for certain; anything but [`Reached::Enforced`] is pending.
     pub reached: Reached,
-    /// Every replica, by name; none where this process alone writes.
+    /// Every replica, by name, and every holder of a permit; of replicas none where this process alone writes.
     pub replicas: Vec<(ReplicaName, Progress)>,
     /// How many store nodes hold it on disk.
     pub copies: u32,
@@ -99,6 +110,21 @@ impl Service {
     ) -> Result<Enforcement, ServiceError> {
         let began = self.clock.boot();
         let _place = self.waits.try_acquire().map_err(|_| ServiceError::TooManyWaits)?;
+        let measured = self.enforcements.get().map(Enforcements::begin);
+        let ended = self.wait_and_note(awaited, began, limit).await;
+        if let Some(measured) = measured {
+            let reached = ended.as_ref().map_or("FAILED", |ended| ended.reached.name());
+            measured.ended(reached, self.clock.boot().saturating_sub(began));
+        }
+        ended
+    }
+
+    async fn wait_and_note(
+        self: &Arc<Self>,
+        awaited: Awaited,
+        began: BootTime,
+        limit: Duration,
+    ) -> Result<Enforcement, ServiceError> {
         let (place, alters_rules) = in_time(limit, self.place_of(awaited)).await?;
         let enforcement = self.wait_for(place.clone(), began, limit, Whose::Callers).await?;
         if alters_rules {
@@ -116,7 +142,7 @@ impl Service {
         whose: Whose,
     ) -> Result<Enforcement, ServiceError> {
         match &self.follower {
-            None => Ok(self.enforced_here(&place, began)),
+            None => Ok(self.enforced_here(&place, began, limit).await),
             Some(follower) => {
                 let wait = Wait {
                     boot: &|| self.clock.boot(),
@@ -165,16 +191,6 @@ impl Service {
         }
         Ok((place, record.content.effect().is_some()))
     }
-
-    /// Where this process alone writes, a change is enforced once it is held here.
-    fn enforced_here(&self, place: &Head, began: BootTime) -> Enforcement {
-        let now = self.clock.boot();
-        let held = self.replica.held().is_some_and(|held| place.revision <= held.head.revision);
-        let fresh = self.replica.freshness(now) == Freshness::Fresh;
-        let elapsed = now.saturating_sub(began);
-        let reached = if held && fresh { Reached::Enforced } else { Reached::Durable };
-        Enforcement { reached, copies: 1, nodes: 1, elapsed, ..Enforcement::committed(place) }
-    }
 }
 
 /// Gives up on a store that takes longer than the wait may: whoever waits is told in time.
@@ -189,7 +205,7 @@ async fn in_time<T>(
 }
 
 impl Enforcement {
-    fn committed(place: &Head) -> Self {
+    pub(super) fn committed(place: &Head) -> Self {
         Self {
             token: place.token(),
             reached: Reached::Committed,

@@ -111,6 +111,10 @@ pub enum ServiceError {
     #[error("too many wait for changes to be enforced")]
     TooManyWaits,
 
+    /// As many hold permits as may. Nothing was granted: try again when one has ended.
+    #[error("too many hold permits")]
+    TooManyPermits,
+
     /// There is nothing to decide: histories agree.
     #[error("the store's history has not forked")]
     NotForked,

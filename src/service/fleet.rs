@@ -4,7 +4,7 @@
 use super::{Requester, Service, ServiceError, View};
 use crate::audit::{ChangeKind, NewRecord, Party};
 use crate::domain::{Revision, RuleChange, Token};
-use crate::replica::{Contact, Follower, Held, Replica};
+use crate::replica::{Contact, Follower, Held, Holder, Replica};
 use crate::store::{Incarnation, ReplicaName, SharedStore, Shortfall, Standing, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,12 +27,15 @@ pub struct Member {
     pub revision: Revision,
     /// Whether it is this one.
     pub answering: bool,
+    /// Whether it is no replica, but holds a permit.
+    pub holds_permit: bool,
 }
 
 /// Who serves from the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FleetView {
-    /// All replicas, by name; none where the store is this process's own.
+    /// All replicas, by name, and all that hold permits; of replicas none where the store is this process's
+    /// own.
     pub members: Vec<Member>,
     /// The store's newest revision.
     pub newest: Revision,
@@ -53,7 +56,7 @@ impl Service {
         let head = self.head()?;
         let Some(follower) = &self.follower else {
             let trouble = self.fresh().err();
-            let (members, newest, shortfalls) = (vec![], head.revision, vec![]);
+            let (members, newest, shortfalls) = (self.holders_here(), head.revision, vec![]);
             return Ok(FleetView { members, newest, lease_left: None, trouble, shortfalls });
         };
         let fleet = follower.store().fleet(&head).await?;
@@ -61,6 +64,7 @@ impl Service {
         let own = &follower.identity().incarnation;
         let members = fleet.members.into_iter().map(|member| Member {
             answering: member.incarnation == *own,
+            holds_permit: Holder::shown(&member.name).is_some(),
             name: member.name,
             incarnation: member.incarnation,
             address: member.address,
@@ -75,11 +79,33 @@ impl Service {
         })
     }
 
+    /// Who holds a permit of this process.
+    fn holders_here(&self) -> Vec<Member> {
+        let Some(held) = self.replica.held() else { return Vec::new() };
+        let listed = self.permit_list.permits().list(self.clock.boot());
+        let acting = listed.into_iter().filter(|holder| !holder.is_over);
+        // What came after the rules that it acts by need not concern it.
+        let counts_as = |acts_by| match held.rules_since <= acts_by {
+            true => held.head.revision,
+            false => acts_by,
+        };
+        acting
+            .map(|holder| Member {
+                name: holder.name,
+                incarnation: holder.incarnation,
+                address: String::new(),
+                revision: counts_as(holder.acts_by),
+                answering: false,
+                holds_permit: true,
+            })
+            .collect()
+    }
+
     /// How long ago the rules held were last known to be the newest; `None` if they never were.
     #[must_use]
     pub fn rules_age(&self) -> Option<Duration> {
         let Some(follower) = &self.follower else { return Some(Duration::ZERO) };
-        follower.terms().proof_age(&self.replica.held()?.lease, self.clock.boot())
+        self.replica.held()?.lease.proof_age(follower.terms(), self.clock.boot())
     }
 
     /// Whether `ELIGIBLE` can be answered now: what is held is known to be all there is.
@@ -166,26 +192,30 @@ fn trouble(contact: &Contact) -> Option<String> {
         Contact::None => Some("the store was not heard from yet".to_owned()),
         Contact::Unreachable => Some("the store does not answer".to_owned()),
         Contact::Stuck(why) => Some(format!("what is newer cannot be taken over: {why}")),
-        Contact::Apart(standing) => Some(match standing {
-            Standing::Forked { .. } => {
-                "the store's history has forked; nobody answers ELIGIBLE until people decide"
-                    .to_owned()
-            }
-            Standing::OtherLineage { lineage, .. } => {
-                format!("the store's history is another one ({lineage}) than that of the journal")
-            }
-            Standing::Empty => "the store holds no history".to_owned(),
-            Standing::LimitTooLong { allowed } => {
-                format!(
-                    "the staleness limit is longer than the {allowed:?} that this store's history allows"
-                )
-            }
-            Standing::NameTaken { address } => {
-                format!("another process reports under this replica's name, reached at {address}")
-            }
-            Standing::Newest | Standing::Behind => return None,
-        }),
+        Contact::Apart(standing) => apart(standing),
     }
+}
+
+/// What is wrong where the store's history is not that which is held, in words.
+pub(super) fn apart(standing: &Standing) -> Option<String> {
+    Some(match standing {
+        Standing::Forked { .. } => {
+            "the store's history has forked; nobody answers ELIGIBLE until people decide".to_owned()
+        }
+        Standing::OtherLineage { lineage, .. } => {
+            format!("the store's history is another one ({lineage}) than that of the journal")
+        }
+        Standing::Empty => "the store holds no history".to_owned(),
+        Standing::LimitTooLong { allowed } => {
+            format!(
+                "the staleness limit is longer than the {allowed:?} that this store's history allows"
+            )
+        }
+        Standing::NameTaken { address } => {
+            format!("another process reports under this replica's name, reached at {address}")
+        }
+        Standing::Newest | Standing::Behind => return None,
+    })
 }
 
 /// Looks at what the store says of what is held: one at a time, each for everybody who asked before it

@@ -16,6 +16,7 @@ mod denied;
 mod documents;
 mod emergency;
 mod enforce;
+mod enforce_here;
 mod error;
 mod escalation;
 mod explain;
@@ -23,13 +24,16 @@ mod exposures;
 mod fleet;
 mod history;
 mod instants;
+mod mailings;
 mod mend;
+mod permits;
 mod preview;
 mod record;
 mod refusal;
 mod refused;
 mod replay;
 mod sentences;
+mod standing;
 mod suspend;
 mod watched;
 
@@ -47,6 +51,8 @@ pub use explain::{Explanation, RulesAsked};
 pub use exposures::{DayCount, Exposure, Exposures};
 pub use fleet::{FleetView, Member};
 pub use history::Revised;
+pub use mailings::{MailingAsked, MailingStanding, SignedMailing};
+pub use permits::{PermitAnswer, Permitted};
 pub use preview::{Count, OfferEffect, Preview, PreviewRequest, Proposed, Sample};
 pub use refusal::Refusal;
 pub use replay::{NotReplayed, ReplayDifference, ReplayRules, key_version, replay};
@@ -61,19 +67,21 @@ pub use crate::audit::{
 pub use crate::decision::{CompileError, CriterionTrace, Effect, SuspensionTrace, Timing, Verdict};
 /// Why a decision could not be recorded.
 pub use crate::recorder::LogFull;
-/// The rules of one revision.
-pub use crate::replica::Held;
+/// The rules of one revision, and who holds a permit to act by them elsewhere.
+pub use crate::replica::{Held, Holder};
 /// What a rule file changes, and what is wrong with one.
 pub use crate::rules::{Difference, DifferenceKind, Plan, Problem};
 /// Why the store said no, and what its settings cost.
-pub use crate::store::{CountedFrom, ReplicaName, SeenEnforced, Shortfall, StoreError};
+pub use crate::store::{
+    CountedFrom, Incarnation, ReplicaName, SeenEnforced, Shortfall, StoreError,
+};
 
 use crate::clock::Clock;
 use crate::domain::{Outcome, ReasonCode, Revision, RuleSet, Timestamp};
 use crate::recorder::Recorder;
-use crate::replica::{Follower, InstallError, Replica};
+use crate::replica::{Follower, InstallError, MOST_PERMITS, Replica};
 use crate::store::RuleStore;
-use crate::telemetry::Decisions;
+use crate::telemetry::{Decisions, Enforcements};
 use instants::Floor;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -96,6 +104,9 @@ pub struct Service {
     looks: fleet::Looks,
     /// Places for those who wait for a change to be enforced.
     waits: Semaphore,
+    /// Places for those who hold permits through this process, and the list of them.
+    holders: Arc<Semaphore>,
+    permit_list: permits::PermitList,
     clock: Arc<dyn Clock>,
     staleness_limit: Duration,
     decisions: Option<Arc<Decisions>>,
@@ -117,6 +128,8 @@ pub struct Service {
     recorder: OnceLock<Arc<Recorder>>,
     /// A place for one who reads the decision log.
     readings: Semaphore,
+    /// What measures waits, if they are.
+    enforcements: OnceLock<Enforcements>,
     /// What this server sees of changes being enforced.
     watched: watched::Watched,
 }
@@ -170,7 +183,8 @@ impl Service {
         // Compiling takes time, and room that goes back to the system with the thread.
         let installed = tokio::task::spawn_blocking(move || installing.install(loaded).map(drop));
         installed.await.map_err(StartError::BrokenOff)??;
-        Ok(Self::new(store, replica, None, clock, staleness_limit, decisions))
+        let permits = permits::PermitList::begin(&*store, clock.boot()).await?;
+        Ok(Self::new(store, replica, None, permits, clock, staleness_limit, decisions))
     }
 
     /// Serves as one of several replicas of a store, from whatever the replica holds by now.
@@ -183,13 +197,16 @@ impl Service {
         decisions: Option<Arc<Decisions>>,
     ) -> Arc<Self> {
         let limit = follower.terms().limit;
-        Self::new(store, replica, Some(follower), clock, limit, decisions)
+        // The store keeps the list.
+        let permits = permits::PermitList::default();
+        Self::new(store, replica, Some(follower), permits, clock, limit, decisions)
     }
 
     fn new(
         store: Arc<dyn RuleStore>,
         replica: Arc<Replica>,
         follower: Option<Arc<Follower>>,
+        permit_list: permits::PermitList,
         clock: Arc<dyn Clock>,
         staleness_limit: Duration,
         decisions: Option<Arc<Decisions>>,
@@ -201,6 +218,8 @@ impl Service {
             follower,
             looks: fleet::Looks::default(),
             waits: Semaphore::new(enforce::MOST_WAITS),
+            holders: Arc::new(Semaphore::new(MOST_PERMITS)),
+            permit_list,
             clock,
             staleness_limit,
             decisions,
@@ -213,6 +232,7 @@ impl Service {
             audit: audit::AuditLog::default(),
             recorder: OnceLock::new(),
             readings: Semaphore::new(1),
+            enforcements: OnceLock::new(),
             watched: watched::Watched::default(),
         })
     }
@@ -220,6 +240,11 @@ impl Service {
     /// Hands every decision to this recorder from now on. The first one given stays.
     pub fn record_with(&self, recorder: Arc<Recorder>) {
         let _ = self.recorder.set(recorder);
+    }
+
+    /// Measures with this how long changes take to be enforced. The first one given stays.
+    pub fn measure_with(&self, enforcements: Enforcements) {
+        let _ = self.enforcements.set(enforcements);
     }
 
     /// The rules held now.

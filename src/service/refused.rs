@@ -95,6 +95,7 @@ impl Service {
                 starts_now: false,
                 change: RuleChange::default(),
                 refused: Some(refused.clone()),
+                mailing: None,
             };
             let after = before.rules.clone();
             match self.write(Prepared { content, before, after, snapshot: None }).await {

@@ -17,9 +17,10 @@ pub use shared::{
 
 use crate::audit::{Chain, NewRecord, Record, RequestId, Waiting};
 use crate::domain::{ChainHash, Lineage, Revision, RuleSet, Timestamp, Token};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What went wrong below, for the log.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -63,6 +64,19 @@ pub trait RuleStore: Send + Sync + 'static {
     /// Writes a consistent copy to `path`, which must not exist, while the store goes on serving.
     /// Returns where in history the copy stands.
     fn backup<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Head, StoreError>>;
+
+    /// Remembers that others may act by the rules of this process on permits that run for so long at most;
+    /// or that nobody does any more. It holds when this returns, whatever becomes of the process. Asked of a
+    /// store alone that one process writes and outlives it; a shared one keeps a list of who acts.
+    fn note_permits(&self, longest: Option<Duration>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let _ = longest;
+        Box::pin(ready(Ok(())))
+    }
+
+    /// What was remembered last.
+    fn noted_permits(&self) -> BoxFuture<'_, Result<Option<Duration>, StoreError>> {
+        Box::pin(ready(Ok(None)))
+    }
 }
 
 /// A place in a store's history.

@@ -30,6 +30,30 @@ impl TurnedAway {
     }
 }
 
+/// Why a connection that was let in was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutOff {
+    /// It did not begin to speak in time.
+    Silent,
+    /// It sent too many frames that ask for work and for nothing else.
+    Frames,
+}
+
+impl CutOff {
+    const ALL: [Self; 2] = [Self::Silent, Self::Frames];
+
+    fn label(self) -> [KeyValue; 1] {
+        let reason = match self {
+            Self::Silent => "silent",
+            Self::Frames => "frames",
+        };
+        [KeyValue::new("reason", reason)]
+    }
+}
+
+/// A caller whom the table of principals does not have, in the metrics.
+const OTHER: &str = "_OTHER";
+
 /// Why somebody was not let in, or not let do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAdmitted {
@@ -102,18 +126,33 @@ pub struct Incidents(Arc<Counters>);
 #[derive(Debug)]
 struct Counters {
     turned_away: Counter<u64>,
+    cut_off: Counter<u64>,
+    quotas: Counter<u64>,
     not_admitted: Counter<u64>,
     panics: Counter<u64>,
 }
 
 impl Incidents {
-    /// Shows `offergate_connections_refused_total{limit}`, `offergate_not_admitted_total{reason}` and
+    /// Shows `offergate_connections_refused_total{limit}`, `offergate_connections_cut_off_total{reason}`,
+    /// `offergate_not_admitted_total{reason}`, `offergate_quota_exceeded_total{caller}` and
     /// `offergate_panics_total`, from zero on.
     pub(super) fn register(meter: &Meter) -> Self {
         let turned_away = meter
             .u64_counter("offergate.connections.refused")
             .with_description("Connections closed at once, by the limit that was reached.")
             .with_unit("{connection}")
+            .build();
+        let cut_off = meter
+            .u64_counter("offergate.connections.cut_off")
+            .with_description("Connections that were let in and cut off, by the reason.")
+            .with_unit("{connection}")
+            .build();
+        let quotas = meter
+            .u64_counter("offergate.quota.exceeded")
+            .with_description(
+                "Checks refused for their caller's quota, by the service that called.",
+            )
+            .with_unit("{check}")
             .build();
         let panics = meter
             .u64_counter("offergate.panics")
@@ -131,13 +170,29 @@ impl Incidents {
         for limit in TurnedAway::ALL {
             turned_away.add(0, &limit.label());
         }
+        for reason in CutOff::ALL {
+            cut_off.add(0, &reason.label());
+        }
+        quotas.add(0, &[KeyValue::new("caller", OTHER)]);
         panics.add(0, &[]);
-        Self(Arc::new(Counters { turned_away, not_admitted, panics }))
+        Self(Arc::new(Counters { turned_away, cut_off, quotas, not_admitted, panics }))
     }
 
     /// Counts a connection that was closed at once.
     pub fn turned_away(&self, why: TurnedAway) {
         self.0.turned_away.add(1, &why.label());
+    }
+
+    /// Counts a connection that was cut off.
+    pub fn cut_off(&self, why: CutOff) {
+        self.0.cut_off.add(1, &why.label());
+    }
+
+    /// Counts a check that was refused for its caller's quota. Name only a service that the table of
+    /// principals has, so that no caller can fill the memory with labels.
+    pub fn quota_exceeded(&self, service: Option<&str>) {
+        let caller = service.unwrap_or(OTHER).to_owned();
+        self.0.quotas.add(1, &[KeyValue::new("caller", caller)]);
     }
 
     /// Counts a connection or a call that was refused for who makes it.

@@ -121,13 +121,15 @@ pub(super) fn observe_decision_log(
         .build();
 }
 
-/// Shows `offergate_build_info{version} 1`.
+/// Shows `offergate_build_info{version, commit} 1`.
 pub(super) fn observe_build(meter: &Meter, version: &'static str) {
     meter
         .u64_observable_gauge("offergate.build.info")
         .with_description("Always 1; its labels say what is running.")
         .with_callback(move |observer| {
-            observer.observe(1, &[KeyValue::new("version", version)]);
+            let commit = option_env!("OFFERGATE_COMMIT").unwrap_or("unknown");
+            let labels = [KeyValue::new("version", version), KeyValue::new("commit", commit)];
+            observer.observe(1, &labels);
         })
         .build();
 }

@@ -9,17 +9,25 @@
 mod calls;
 mod context;
 mod decisions;
+mod enforcements;
 mod environment;
+mod events;
+mod filters;
 mod incidents;
 mod layer;
 mod logs;
 mod metrics;
+mod standing;
 
 pub use decisions::Decisions;
-pub use incidents::{Incidents, NotAdmitted, TurnedAway, log_panics};
+pub use enforcements::{EnforcementWait, Enforcements};
+pub use events::EventsSeen;
+pub use filters::LogFilters;
+pub use incidents::{CutOff, Incidents, NotAdmitted, TurnedAway, log_panics};
 pub use layer::{RpcBody, RpcFuture, RpcLayer, RpcService};
 pub use logs::LogFormat;
 pub use metrics::{DecisionLogSeen, RulesSeen};
+pub use standing::{StandingSeen, StoreContact};
 
 use calls::Calls;
 use context::Propagation;
@@ -37,7 +45,7 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
-use tracing_subscriber::filter::{EnvFilter, FilterFn};
+use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt};
 use tracing_subscriber::registry::Registry;
@@ -48,9 +56,17 @@ const NAME: &str = "offergate";
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// `RUST_LOG` is no filter.
-    #[error("RUST_LOG is not a log filter such as `info` or `offergate=debug,warn`")]
-    Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// `RUST_LOG` or the setting is no filter.
+    #[error("{name} is not a log filter such as `info` or `offergate=debug,warn`")]
+    Filter {
+        /// Which of them.
+        name: &'static str,
+        /// The cause.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// What writes log lines is gone.
+    #[error("log lines cannot be filtered anew")]
+    Filtering(#[source] tracing_subscriber::reload::Error),
     /// An exporter cannot be made: its endpoint does not read, most likely.
     #[error("OTLP exporter for {signal} to `{endpoint}` cannot be set up")]
     Exporter {
@@ -79,6 +95,8 @@ pub type Environment = Box<dyn Fn(&str) -> Option<String>>;
 pub struct TelemetrySettings {
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Which of them are written, where `RUST_LOG` does not say.
+    pub log_filter: String,
     /// Asked for `OTEL_*`, `RUST_LOG` and `NO_COLOR`.
     pub environment: Environment,
     /// Where log lines go, and whether that is a terminal; standard error when `None`.
@@ -95,6 +113,7 @@ impl Default for TelemetrySettings {
     fn default() -> Self {
         Self {
             log_format: LogFormat::Auto,
+            log_filter: "info".to_owned(),
             environment: Box::new(|name| std::env::var(name).ok()),
             log_to: None,
         }
@@ -109,6 +128,7 @@ pub struct Telemetry {
     meters: SdkMeterProvider,
     traces: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
+    filters: LogFilters,
     /// Exporters send from here, so that they outlive the server's own threads.
     runtime: Option<Runtime>,
 }
@@ -152,11 +172,12 @@ impl Telemetry {
         let traces = tracer_provider(&exports, resource.clone())?;
         let logs = logger_provider(&exports, resource)?;
         drop(entered);
-        let dispatch = dispatch(settings, traces.as_ref(), logs.as_ref())?;
+        let (dispatch, filters) = dispatch(settings, traces.as_ref(), logs.as_ref())?;
         let meter = meters.meter(NAME);
         metrics::observe_build(&meter, env!("CARGO_PKG_VERSION"));
         let propagation = Arc::new(Propagation::new(exports.trace_context, exports.baggage));
-        let telemetry = Self { meter, registry, propagation, meters, traces, logs, runtime };
+        let telemetry =
+            Self { meter, registry, propagation, meters, traces, logs, filters, runtime };
         Ok((telemetry, dispatch, exports.warnings))
     }
 
@@ -179,6 +200,36 @@ impl Telemetry {
     /// Shows the decision log in the metrics; `see` is asked at each scrape.
     pub fn observe_decision_log(&self, see: impl Fn() -> DecisionLogSeen + Send + Sync + 'static) {
         metrics::observe_decision_log(&self.meter, see);
+    }
+
+    /// What changes which log lines are written.
+    #[must_use]
+    pub fn log_filters(&self) -> LogFilters {
+        self.filters.clone()
+    }
+
+    /// Shows what this server knows of its own standing; `see` is asked at each scrape.
+    pub fn observe_standing(&self, see: impl Fn() -> StandingSeen + Send + Sync + 'static) {
+        standing::observe_standing(&self.meter, see);
+    }
+
+    /// Shows until when certificates are good, in seconds since 1970; `see` is asked at each scrape.
+    pub fn observe_certificates(
+        &self,
+        see: impl Fn() -> Vec<(&'static str, i64)> + Send + Sync + 'static,
+    ) {
+        standing::observe_certificates(&self.meter, see);
+    }
+
+    /// Shows how events get on that are sent to a webhook; `see` is asked at each scrape.
+    pub fn observe_events(&self, see: impl Fn() -> EventsSeen + Send + Sync + 'static) {
+        events::observe_events(&self.meter, see);
+    }
+
+    /// Measures waits for changes to be enforced.
+    #[must_use]
+    pub fn enforcements(&self) -> Enforcements {
+        Enforcements::register(&self.meter)
     }
 
     /// Counts what should be rare.
@@ -314,10 +365,9 @@ fn dispatch(
     settings: TelemetrySettings,
     traces: Option<&SdkTracerProvider>,
     logs: Option<&SdkLoggerProvider>,
-) -> Result<tracing::Dispatch, TelemetryError> {
+) -> Result<(tracing::Dispatch, LogFilters), TelemetryError> {
     let get = |name| (settings.environment)(name).filter(|value| !value.is_empty());
-    let filter = get("RUST_LOG").unwrap_or_else(|| "info".to_owned());
-    let filter = || EnvFilter::try_new(&filter).map_err(TelemetryError::Filter);
+    let mut filters = LogFilters::new(get("RUST_LOG"), &settings.log_filter);
     let colours = get("NO_COLOR").is_none();
     let (writer, terminal) = settings
         .log_to
@@ -333,6 +383,7 @@ fn dispatch(
     } else {
         lines.with_ansi(terminal && colours).boxed()
     };
+    let lines = lines.with_filter(filters.one_more()?);
     // Spans of our own code become part of the call's trace; what the exporters do themselves
     // would otherwise be exported in turn, without end.
     let ours = || FilterFn::new(|metadata| metadata.target().starts_with(NAME));
@@ -341,8 +392,8 @@ fn dispatch(
     });
     let records =
         logs.map(|logs| OpenTelemetryTracingBridge::new(logs).with_filter(ours()).boxed());
-    let records = records.map(|records| Ok(records.with_filter(filter()?))).transpose()?;
-    let subscriber =
-        Registry::default().with(lines.with_filter(filter()?)).with(spans).with(records);
-    Ok(tracing::Dispatch::new(subscriber))
+    let records =
+        records.map(|records| Ok(records.with_filter(filters.one_more()?))).transpose()?;
+    let subscriber = Registry::default().with(lines).with(spans).with(records);
+    Ok((tracing::Dispatch::new(subscriber), filters))
 }

@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod decision;
 mod field_errors;
 pub mod hot;
+pub mod mailing;
 pub mod proto;
 pub mod request;
 pub mod scope;

@@ -2,11 +2,12 @@
 
 mod checks;
 mod doubt;
-mod frames;
+pub(crate) mod frames;
 mod hostile_changes;
 mod limits;
 mod messages;
 mod outage;
 mod people;
+mod rates;
 mod roles;
 mod server;

@@ -203,19 +203,40 @@ fn what_went_to_standard_output_is_not_decided_a_second_time() {
     assert!(said.contains("cannot be taken back"), "{said}");
 }
 
-#[test]
-fn a_job_that_is_killed_in_the_middle_leaves_nothing_under_its_outputs_name() {
-    let server = Server::with_barclays();
+/// A job that has read half of its input and waits for the rest.
+fn in_the_middle(server: &Server) -> (Job, File) {
     fs::write(server.folder().join("out.csv"), "yesterday's").unwrap();
-    let mut job = Job::start(&server, "out.csv", &[]);
-    let mut input = pipe(&server);
-    input.write_all((HEADER.to_owned() + &rows(20_000)).as_bytes()).unwrap();
-    // Whoever has read so much has begun to write.
-    assert!(left_in(server.folder()).iter().any(|name| name.ends_with(".part")));
+    let job = Job::start(server, "out.csv", &[]);
+    let mut input = pipe(server);
+    // Whoever has read so much has decided some of it.
+    input.write_all((HEADER.to_owned() + &rows(200_000)).as_bytes()).unwrap();
+    (job, input)
+}
+
+#[test]
+fn a_job_that_is_killed_in_the_middle_leaves_nothing_but_what_stood_there() {
+    let server = Server::with_barclays();
+    let (mut job, _input) = in_the_middle(&server);
     job.child.kill().unwrap();
     job.child.wait().unwrap();
     assert_eq!(fs::read_to_string(server.folder().join("out.csv")).unwrap(), "yesterday's");
-    assert!(!server.folder().join("rejects.csv").exists());
+    assert_eq!(left_in(server.folder()), ["out.csv"]);
+}
+
+#[test]
+fn a_job_that_is_told_to_stop_ends_as_interrupted_though_its_input_never_ends() {
+    for signal in ["-INT", "-TERM"] {
+        let server = Server::with_barclays();
+        let (mut job, _input) = in_the_middle(&server);
+        job.says("decides by revision 2 ");
+        let id = job.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let (code, said, _) = job.ended();
+        assert_eq!(code, Some(130), "{said}");
+        assert!(said.contains("interrupted; nothing was written"), "{said}");
+        assert_eq!(fs::read_to_string(server.folder().join("out.csv")).unwrap(), "yesterday's");
+        assert_eq!(left_in(server.folder()), ["out.csv"]);
+    }
 }
 
 #[test]

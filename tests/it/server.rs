@@ -62,7 +62,7 @@ impl Server {
         Self::with_barclays_and(&["--reflection", "true"])
     }
 
-    fn with_barclays_and(more: &[&str]) -> Self {
+    pub(crate) fn with_barclays_and(more: &[&str]) -> Self {
         let server = Self::start_with(more);
         server.apply(&in_repository("deploy/demo/barclays.rules.yaml"));
         server
@@ -83,6 +83,12 @@ impl Server {
         server
     }
 
+    /// Starts a server on a store, with these variables in its environment.
+    pub(crate) fn start_among(store: &str, variables: &[(&str, &str)]) -> Self {
+        let started = Self::launch(Path::new(store), &[], variables);
+        started.unwrap_or_else(|status| panic!("server ended with {status}"))
+    }
+
     /// Starts a server on the store at `path`.
     pub(crate) fn start_on(path: &Path, more: &[&str]) -> Self {
         Self::try_start(path, more).unwrap_or_else(|status| panic!("server ended with {status}"))
@@ -98,10 +104,28 @@ impl Server {
         Self::launch(path, more, &[("RUST_LOG", "off")])
     }
 
+    /// Starts a server with variables of its own, and puts what it logs into a file.
+    pub(crate) fn start_saying(
+        path: &Path,
+        said: &Path,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let said = std::fs::File::create(said).unwrap();
+        let started = Self::launch_saying(path, more, variables, said.into());
+        started.unwrap_or_else(|status| panic!("server ended with {status}"))
+    }
+
     /// Starts a server that logs all that it can into a file.
     pub(crate) fn start_talking(path: &Path, said: &str, more: &[&str]) -> Self {
         let said = std::fs::File::create(said).unwrap();
         let started = Self::launch_saying(path, more, &[("RUST_LOG", "trace")], said.into());
+        started.unwrap_or_else(|status| panic!("server ended with {status}"))
+    }
+
+    /// Starts a server that finds these variables too.
+    pub(crate) fn start_told(path: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let started = Self::launch(path, more, variables);
         started.unwrap_or_else(|status| panic!("server ended with {status}"))
     }
 
@@ -119,6 +143,10 @@ impl Server {
             true => &[],
             false => &["--listen", "127.0.0.1:0"],
         };
+        let drain: &[_] = match more.contains(&"--drain-timeout") {
+            true => &[],
+            false => &["--drain-timeout", "2s"],
+        };
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_offergate"))
             .env_clear()
             .env("RUST_LOG", "warn")
@@ -126,7 +154,8 @@ impl Server {
             .envs(variables.iter().copied())
             .args(["serve", "--management-listen", "127.0.0.1:0"])
             .args(free_port)
-            .args(["--workers", "2", "--drain-timeout", "2s", "--store"])
+            .args(drain)
+            .args(["--workers", "2", "--store"])
             .arg(path)
             .args(more)
             .stdin(Stdio::null())

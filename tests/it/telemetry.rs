@@ -17,6 +17,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 mod receiver;
+mod variables;
 
 const CUSTOMER: &str = "cust-0012345678";
 const METHOD: &str = "grpc.health.v1.Health/Check";
@@ -52,6 +53,7 @@ fn settings(lines: &Lines, variables: Vec<(&'static str, String)>) -> TelemetryS
             found.map(|(_, value)| value.clone())
         }),
         log_to: Some((BoxMakeWriter::new(move || lines.clone()), false)),
+        ..TelemetrySettings::default()
     }
 }
 

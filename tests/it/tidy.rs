@@ -35,11 +35,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    // What people must hear of is in the records, and in what the rules hit.
+    ("events", &["service", "decision", "clock", "domain", "telemetry"]),
     ("identity", &["clock", "domain", "telemetry"]),
     ("wire", &["domain"]),
     ("client", &["wire", "domain"]),
+    ("ledger", &[]),
     // The client's calls are in the words of the wire.
-    ("jobs", &["client", "wire", "decision", "rules", "store", "clock", "domain", "telemetry"]),
+    (
+        "jobs",
+        &["client", "wire", "ledger", "decision", "rules", "store", "clock", "domain", "telemetry"],
+    ),
     ("grpc", &["service", "identity", "wire", "domain", "telemetry"]),
     ("http", &["service", "wire", "domain", "telemetry"]),
     (
@@ -51,11 +57,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "decision",
             "domain",
+            "events",
             "grpc",
             "http",
             "identity",
             "recorder",
             "jobs",
+            "ledger",
             "replica",
             "rules",
             "service",

@@ -18,6 +18,9 @@
 //! a node that loses its disk; two changes at once, a lift, and healing a fork; a primary that
 //! restarts; the answer to a renewal that was given up on (a replica has one under way).
 //!
+//! A mailer that holds a permit in a shared store is a replica here, whose messages take longer. Where one server
+//! keeps the list itself, `permits.rs` tries that out.
+//!
 //! Wrong variants must each give a counter-example: without them, "no violation" would say little.
 
 #![expect(
@@ -28,6 +31,7 @@
 )]
 
 mod forget;
+mod permits;
 mod product;
 mod state;
 mod system;

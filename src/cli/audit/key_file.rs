@@ -6,6 +6,7 @@
 use crate::audit::{AuditKey, KeyName, VerifierKey};
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{self, Settings, StoreLocation};
+use crate::identity::is_open_to_others;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -100,7 +101,7 @@ pub(in crate::cli) fn secret_text(path: &Path) -> Result<String, Failure> {
     if !metadata.is_file() {
         return Err(Failure::usage(format_args!("`{}` is no file", path.display())));
     }
-    if mode & 0o077 != 0 {
+    if is_open_to_others(mode, metadata.uid()) {
         let what = format!("`{}` has mode {mode:04o}: others may read the key", path.display());
         return Err(Failure::new(Exit::Failure, what).help(format_args!(
             "chmod 600 {}; if others had access to it, make a new one",

@@ -8,21 +8,26 @@ use super::super::exit::{Exit, Failure};
 use super::super::instants::ZoneArgs;
 use super::super::output::Output;
 use super::super::request_args::read_text;
+use super::interrupt::Interrupt;
 use super::progress::{Progress, TICK};
-use super::{failed, merge};
+use super::{FormatArg, cores, failed, form, merge};
 use crate::client::Client;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::{Action, Timestamp};
 use crate::jobs::{
-    Counters, Finished, Format, Job, JobError, Mapping, Pinned, Run, Shard, Summary, is_standard,
+    Counters, Finished, Job, JobError, Mapping, Pinned, Run, Shard, Summary, is_standard,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// How often a job begins again because the rules moved. Rules that move more often than a job takes
 /// would else keep it from ever ending.
 const MOST_RESTARTS: usize = 3;
+
+/// How long an interrupted job may take to notice.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Largest mapping file.
 const MOST_MAPPING: u64 = 1 << 20;
@@ -107,6 +112,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
+    /// Only read the rows and write them again, the same way: what deciding is measured against
+    #[arg(long, hide = true)]
+    copy_only: bool,
+
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -120,13 +129,6 @@ enum OnChange {
     Abort,
     /// Go on with the revision that the job began with, and say so.
     Finish,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum FormatArg {
-    Csv,
-    Jsonl,
-    Parquet,
 }
 
 fn action(text: &str) -> Result<Action, String> {
@@ -177,14 +179,6 @@ impl Args {
     }
 
     fn job(&self) -> Result<Job, Failure> {
-        let form = |path: &Path, stated: Option<FormatArg>| {
-            let stated = stated.map(|stated| match stated {
-                FormatArg::Csv => Format::Csv,
-                FormatArg::Jsonl => Format::Jsonl,
-                FormatArg::Parquet => Format::Parquet,
-            });
-            Format::of(path, stated).map(|format| (path.to_owned(), format)).map_err(failed)
-        };
         let rejects = match &self.rejects {
             Some(path) => path.clone(),
             None if is_standard(&self.to) => {
@@ -208,7 +202,6 @@ impl Args {
             Some(path) => Mapping::read(&read_text(path, MOST_MAPPING)?).map_err(failed)?,
             None => Mapping::default(),
         };
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Job {
             input: form(&self.input, self.input_format)?,
             output: form(&self.to, self.output_format)?,
@@ -220,6 +213,7 @@ impl Args {
             most_rejects: self.max_rejects,
             allows_unknown_offers: self.allow_unknown_offer,
             threads: self.threads.map_or_else(cores, usize::from),
+            is_copy: self.copy_only,
         })
     }
 }
@@ -279,6 +273,7 @@ impl Driver<'_> {
 
     /// One run; the newer revision that was seen meanwhile, if one was.
     async fn once(&self, pinned: &Arc<Pinned>) -> Result<(Run, Option<u64>), Failure> {
+        let mut interrupt = Interrupt::listen()?;
         let now = SystemClock.wall();
         // Nothing is decided for an instant before the rules were made, whatever this clock says.
         let start = pinned.made_at.map_or(now, |made_at| made_at.max(now));
@@ -309,6 +304,13 @@ impl Driver<'_> {
                     }
                 }
                 _ = tick.tick() => progress.tick(&counters),
+                () = interrupt.heard() => {
+                    stop.store(true, Ordering::Relaxed);
+                    // Who reads from a pipe may wait for good, and is left to the end of the process.
+                    let _ = tokio::time::timeout(GRACE, &mut work).await;
+                    progress.end(0);
+                    return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was written"));
+                }
             }
         };
         let rows = counters.rows.load(Ordering::Relaxed);

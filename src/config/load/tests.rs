@@ -1,7 +1,9 @@
 //! What settings are taken from where, and what is refused.
 
 use super::*;
-use crate::config::{DecisionLogSettings, IdentitySettings, LogFormat, StoreLocation};
+use crate::config::{
+    DecisionLogSettings, IdentitySettings, LoadSettings, LogFormat, StoreLocation,
+};
 use clap::{Args, Command, FromArgMatches};
 use std::time::Duration;
 
@@ -74,6 +76,13 @@ fn with_nothing_set_the_server_listens_on_loopback_and_keeps_rules_in_the_state_
         admin_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(20),
         log_format: LogFormat::Auto,
+        load: LoadSettings {
+            connection_age: Duration::from_secs(1800),
+            drain_delay: Duration::from_millis(500),
+            log_filter: "info".into(),
+            ..<_>::default()
+        },
+        events: <_>::default(),
         decision_log: DecisionLogSettings {
             sample_millionths: 10_000,
             ..DecisionLogSettings::default()
@@ -81,6 +90,15 @@ fn with_nothing_set_the_server_listens_on_loopback_and_keeps_rules_in_the_state_
         origins,
     };
     assert_eq!(settings, expected);
+}
+
+#[test]
+fn a_burst_of_a_quota_is_set_with_the_quota_or_not_at_all() {
+    let (rate, burst) = (["--quota-per-second", "5"], ["--quota-burst", "9"]);
+    let load = load_with(&[rate, burst].concat(), &[], None).unwrap().load;
+    assert_eq!((load.quota_per_second, load.quota_burst), (Some(5), Some(9)));
+    let error = load_with(&burst, &[], None).unwrap_err();
+    assert!(error.concat().contains("without `quota_per_second`"), "{error:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Why a store file cannot be opened, made, copied or restored: what an operator reads at start.
 
+use crate::audit::EntryError;
 use crate::store::{BoxError, StoreError};
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// Why a store file cannot be used. The file is left as it was.
@@ -44,6 +46,17 @@ pub enum OpenError {
         found: i64,
         /// The newest format that this version knows.
         newest: i64,
+    },
+
+    /// It is of a known format, and holds a record of one that is not.
+    #[error("store `{path}` holds a record that a later version wrote, at {place}")]
+    LaterRecord {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        place: String,
+        /// What is not known about it.
+        source: EntryError,
     },
 
     /// It does not verify. It is neither repaired nor replaced: restore a backup beside it.
@@ -106,9 +119,24 @@ impl StoreError {
     /// The same failure, met while opening `path`.
     pub(super) fn at(self, path: &Path) -> OpenError {
         match self {
-            Self::Corrupt { .. } => OpenError::Damaged { path: path.to_owned(), source: self },
+            Self::Corrupt { ref place, ref source } => match later_format(&**source) {
+                Some(found) => OpenError::LaterRecord {
+                    path: path.to_owned(),
+                    place: place.clone(),
+                    source: EntryError::UnknownFormat { found },
+                },
+                None => OpenError::Damaged { path: path.to_owned(), source: self },
+            },
             other => OpenError::io(path, "read", other),
         }
+    }
+}
+
+/// The format that is not known, if that is what all the trouble comes from.
+fn later_format(error: &(dyn Error + 'static)) -> Option<u64> {
+    match error.downcast_ref::<EntryError>() {
+        Some(EntryError::UnknownFormat { found }) => Some(*found),
+        Some(_) | None => error.source().and_then(later_format),
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `log`: reads records, and verifies whatever it reads.
 //! - `writer`: the one connection that writes; `trust`: what its memory of the file is worth.
 //! - `origin`: where the history of a restored store came from.
+//! - `permits`: that others may act by the rules, remembered beside the file.
 //! - `worker`: a thread that owns a connection.
 //! - `stored`: the log as it stands, for auditors.
 //! - `seen`: what this server saw of changes being enforced, which is no part of the log.
@@ -25,6 +26,7 @@ mod file;
 mod journal;
 mod log;
 mod origin;
+mod permits;
 mod schema;
 mod seen;
 mod stored;
@@ -43,6 +45,7 @@ use crate::domain::{ChainHash, Lineage, Revision};
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use worker::Worker;
 use writer::Writer;
@@ -168,6 +171,14 @@ impl RuleStore for EmbeddedStore {
                 source: error.into(),
             })?
         })
+    }
+
+    fn note_permits(&self, longest: Option<Duration>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(permits::note(self.path.clone(), longest))
+    }
+
+    fn noted_permits(&self) -> BoxFuture<'_, Result<Option<Duration>, StoreError>> {
+        Box::pin(permits::noted(self.path.clone()))
     }
 }
 

@@ -176,7 +176,8 @@ impl Core {
                 | ChangeKind::CreateSuspension
                 | ChangeKind::AmendSuspension
                 | ChangeKind::LiftSuspension
-                | ChangeKind::CreateExemption,
+                | ChangeKind::CreateExemption
+                | ChangeKind::SendMailing,
             )
             | None => ("", &held.head.lineage),
         };

@@ -8,30 +8,30 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Types, flags and error codes of RFC 9113.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 const PROTOCOL_ERROR: u32 = 1;
 const FRAME_SIZE_ERROR: u32 = 6;
-const ENHANCE_YOUR_CALM: u32 = 11;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// Largest frame that may be sent.
-const FRAME: usize = 16 * 1024;
+pub(crate) const FRAME: usize = 16 * 1024;
 
-const CHECK: &str = "/offergate.v1.EligibilityService/CheckEligibility";
+pub(crate) const CHECK: &str = "/offergate.v1.EligibilityService/CheckEligibility";
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A header written out, by HPACK (RFC 7541, 6.2.2): no index, no Huffman code.
-fn header(name: &[u8], value: &[u8]) -> Vec<u8> {
+pub(crate) fn header(name: &[u8], value: &[u8]) -> Vec<u8> {
     let length = |text: &[u8]| {
         // A length below 127 stands for itself; what is above follows in groups of seven bits.
         let Some(mut above) = text.len().checked_sub(127) else { return vec![text.len() as u8] };
@@ -47,7 +47,7 @@ fn header(name: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 /// The headers of a call, and more.
-fn headers(path: &str, more: &[(&[u8], &[u8])]) -> Vec<u8> {
+pub(crate) fn headers(path: &str, more: &[(&[u8], &[u8])]) -> Vec<u8> {
     let usual: [(&[u8], &[u8]); 6] = [
         (b":method", b"POST"),
         (b":scheme", b"http"),
@@ -93,7 +93,11 @@ enum End {
 }
 
 async fn connect(server: &Server) -> TcpStream {
-    let mut stream = TcpStream::connect(&server.address).await.unwrap();
+    open(&server.address).await
+}
+
+async fn open(address: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
     stream
@@ -120,6 +124,16 @@ async fn end(stream: &mut TcpStream) -> End {
             (DATA, _) => has_message = true,
             _ => {}
         }
+    }
+}
+
+/// Opens a connection that does nothing, and waits until the server gives it up; for which reason.
+pub(crate) async fn until_it_is_given_up(address: &str) -> u32 {
+    let mut stream = open(address).await;
+    let end = tokio::time::timeout(crate::server::LIMIT, end(&mut stream)).await;
+    match end.expect("it is given up") {
+        End::GoneAway(code) => code,
+        end => panic!("{end:?}"),
     }
 }
 

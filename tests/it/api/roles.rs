@@ -57,7 +57,10 @@ const TAKES: &str = "
     AuditService/GetInclusionProof            auditor
     AuditService/GetConsistencyProof          auditor
     AuditService/ReplayDecision               auditor
-    AuditService/ListExposures                auditor";
+    AuditService/ListExposures                auditor
+    MailingService/ProposeMailing             maker
+    MailingService/GetMailing                 reader caller maker checker auditor
+    PermitService/HoldPermit                  caller";
 
 fn takes() -> BTreeMap<String, Vec<&'static str>> {
     let rows = TAKES.lines().filter(|line| !line.trim().is_empty()).map(|line| {

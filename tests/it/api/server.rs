@@ -4,7 +4,9 @@ use crate::two_people::TwoPeople as _;
 use offergate::client::{Client, ClientError};
 use offergate::clock::Clock;
 use offergate::domain::{Lineage, Timestamp};
-use offergate::grpc::{Door, LimitSettings, Limits, Switch, listeners, routes, serve};
+use offergate::grpc::{
+    Door, LimitSettings, Limits, RateSettings, Switch, listeners, routes, serve,
+};
 use offergate::identity::Gate;
 use offergate::service::Service;
 use offergate::store::RuleStore;
@@ -62,6 +64,8 @@ pub(super) const LIMITS: LimitSettings = LimitSettings {
     streams: 1024,
     connections: 1024,
     connections_per_peer: 1024,
+    connection_age: Duration::from_secs(3600),
+    rates: RateSettings { process: None, caller: None },
 };
 
 /// A running server and a client of it.
@@ -99,7 +103,8 @@ impl Server {
         Self::serving(store, "2017-12-05T12:00:00Z", limits, Gate::open()).await
     }
 
-    async fn serving(
+    /// All of it the test's own.
+    pub(super) async fn serving(
         store: Arc<dyn RuleStore>,
         now: &str,
         limits: LimitSettings,

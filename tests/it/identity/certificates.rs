@@ -26,13 +26,13 @@ services:
 ";
 
 /// An authority, and a folder for what it signs.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -44,7 +44,7 @@ impl Authority {
         authority
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -60,14 +60,14 @@ impl Authority {
     }
 
     /// The server's own certificate.
-    fn server(&self) -> &Self {
+    pub(crate) fn server(&self) -> &Self {
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
         self.sign("server", CertificateParams::new(names).unwrap());
         self
     }
 
     /// A service's certificate.
-    fn service(&self, name: &str, uris: &[&str]) {
+    pub(crate) fn service(&self, name: &str, uris: &[&str]) {
         self.sign(name, service(name, uris));
     }
 
@@ -96,7 +96,7 @@ impl Authority {
     }
 
     /// The flags of a server that takes this authority's certificates.
-    fn flags(&self) -> Vec<String> {
+    pub(crate) fn flags(&self) -> Vec<String> {
         fs::write(self.path("principals.yaml"), TABLE).unwrap();
         let file = |flag: &str, name: &str| format!("--{flag}={}", self.path(name).display());
         vec![
@@ -110,13 +110,13 @@ impl Authority {
         ]
     }
 
-    fn start(&self, more: &[&str]) -> Server {
+    pub(crate) fn start(&self, more: &[&str]) -> Server {
         let flags = self.flags();
         let flags: Vec<_> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
         Server::start_on(&self.path("rules.db"), &flags)
     }
 
-    fn credentials(&self, name: &str) -> Credentials {
+    pub(crate) fn credentials(&self, name: &str) -> Credentials {
         let read = |name: String| fs::read(self.path(&name)).unwrap();
         Credentials {
             token: None,

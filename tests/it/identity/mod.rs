@@ -1,9 +1,12 @@
 //! Who calls: tokens and certificates, good ones and those of attackers, against the gate and against a
 //! real server.
 
-mod certificates;
+pub(crate) mod certificates;
 mod demo;
 mod issuer;
 mod keys;
 mod oidc;
+mod quotas;
 mod tokens;
+
+pub(crate) use certificates::Authority;

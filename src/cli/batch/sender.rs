@@ -1,0 +1,352 @@
+//! The process that sends a mailing: from a ledger that is open, to its end or to a signal.
+//!
+//! Invariants: nothing is sent that is not signed, or differs from what was. Marketing is sent under a permit
+//! alone; a service message needs the server only to see who signed it, and that once.
+
+use super::super::connection::{ServerArgs, failed as server_failed};
+use super::super::exit::{Exit, Failure};
+use super::super::output::Output;
+use super::failed;
+use super::propose::signed_part;
+use super::settings::Settings;
+use crate::client::{Client, ErrorKind};
+use crate::clock::{Clock as _, SystemClock};
+use crate::jobs::mailing::{
+    Began, Doing, Ending, Gate, Kind, Lists, Mailer, OpenGate, Order, Out, PermitGate, Plan,
+    Progress, Report, Rules, Signed, Wanted, lists, read, write,
+};
+use crate::jobs::{Counters, JobError, Permit, Pinned};
+use crate::ledger::sqlite::SqliteLedger;
+use crate::ledger::{Fact, LedgerKey, State};
+use crate::wire::{proto, time};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often it is asked whether the mailing is still approved.
+const ASK: Duration = Duration::from_secs(3);
+
+/// Threads for what waits beside the sending: the permit, the signals.
+const THREADS: usize = 1;
+
+/// A process that is about to send.
+pub(super) struct Sender<'s> {
+    pub(super) path: PathBuf,
+    pub(super) ledger: SqliteLedger,
+    pub(super) key: LedgerKey,
+    pub(super) settings: Settings,
+    pub(super) signed: Signed,
+    pub(super) output: &'s Output,
+}
+
+/// A runtime for what goes on beside the sending.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failure, "no runtime can be made").because(error))
+}
+
+/// Who signed a mailing; refused unless it is approved, and the very same.
+pub(super) async fn signature(client: &Client, plan: &Plan) -> Result<Signed, Failure> {
+    let plan_sha256 = plan.digest().map_err(failed)?;
+    let by_name = proto::get_mailing_request::Mailing::Id(plan.name.clone());
+    let request = proto::GetMailingRequest { mailing: Some(by_name) };
+    let found = client.get_mailing(request).await.map_err(server_failed("the mailing"))?;
+    let name = &plan.name;
+    if found.state() != proto::ChangeState::Approved {
+        let state = found.state().as_str_name().trim_start_matches("CHANGE_STATE_").to_lowercase();
+        let number = found.number;
+        let failure =
+            Failure::new(Exit::Conflict, format_args!("mailing `{name}` is {state}, not approved"));
+        return Err(
+            failure.help(format_args!("another person approves it: offergate approve {number}"))
+        );
+    }
+    if found.mailing.as_ref() != Some(&signed_part(plan, &plan_sha256)) {
+        return Err(Failure::new(
+            Exit::Conflict,
+            format_args!("mailing `{name}` is not what was signed as change {}", found.number),
+        )
+        .help("send what `batch propose` wrote, or propose anew"));
+    }
+    let approved_at = found.decide_time.as_ref().and_then(time::read);
+    Ok(Signed {
+        plan: plan.clone(),
+        plan_sha256,
+        number: found.number,
+        author: found.author,
+        approver: found.approver,
+        approved_at: approved_at.map(|at| at.to_string()).unwrap_or_default(),
+        digest: found.digest,
+    })
+}
+
+impl Sender<'_> {
+    /// Refuses files that are not those that were signed.
+    fn check_files(&self) -> Result<(), Failure> {
+        let plan = &self.signed.plan;
+        let (source, mapping_sha256) = self.settings.source()?;
+        let template = self.settings.template()?;
+        let audience = source.freeze(&Arc::<Counters>::default()).map_err(failed)?;
+        let mapping = |hash: &Option<String>| hash.clone().unwrap_or_else(|| "none".to_owned());
+        for (what, signed, given) in [
+            ("audience", plan.audience.sha256.clone(), audience.sha256.clone()),
+            ("template", plan.template_sha256.clone(), template.sha256.clone()),
+            ("mapping file", mapping(&plan.mapping_sha256), mapping(&mapping_sha256)),
+        ] {
+            if signed != given {
+                return Err(Failure::new(
+                    Exit::Conflict,
+                    format_args!(
+                        "the {what} is not the one that was signed: {given}, not {signed}"
+                    ),
+                )
+                .help("find the file that was signed, or propose a new mailing"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends until it is over, or the process is to end.
+    pub(super) fn run(
+        mut self,
+        client: Option<&Client>,
+        runtime: &Runtime,
+    ) -> Result<Exit, Failure> {
+        self.check_files()?;
+        let began: Option<Began> = read(&self.ledger, Fact::Began).map_err(failed)?;
+        let (plan, output) = (self.signed.plan.clone(), self.output);
+        let start = match (client, &began) {
+            (None, _) => None,
+            (Some(_), Some(Began { revision: None, .. })) => None,
+            (Some(client), began) => {
+                let revision = began.as_ref().and_then(|began| began.revision);
+                let pinned = runtime.block_on(Pinned::take(client, revision)).map_err(failed)?;
+                Some(Arc::new(Rules::of(&pinned)))
+            }
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        runtime.spawn(listen(Arc::clone(&stop)));
+        if let Some(client) = client {
+            runtime.spawn(watch(client.clone(), self.signed.number, self.path.clone()));
+        }
+        let is_cancelled = |order: &Option<Order>| {
+            order.as_ref().is_some_and(|order| order.wanted == Wanted::Cancel)
+        };
+        let order: Option<Order> = read(&self.ledger, Fact::Order).map_err(failed)?;
+        let permit = match (plan.kind, client) {
+            (Kind::Offer, Some(client)) if !is_cancelled(&order) => {
+                let held = Permit::hold(client.clone(), &plan.name, Arc::new(SystemClock));
+                Some(PermitGate::new(runtime.block_on(held).map_err(failed)?))
+            }
+            _ => None,
+        };
+        let open = OpenGate(start.clone());
+        let gate: &dyn Gate = match &permit {
+            Some(permit) => permit,
+            None => &open,
+        };
+        let out = self.settings.out()?;
+        if plan.kind == Kind::Offer {
+            output.note(leak_bound(&plan, gate.reach(), &out));
+        }
+        let (source, _) = self.settings.source()?;
+        let (template, proofs) = (self.settings.template()?, self.settings.proofs()?);
+        let suppressions = self.settings.suppressions()?;
+        for (path, sha256, named) in &suppressions.files {
+            output.note(format_args!("{named} are kept from it by {} ({sha256})", path.display()));
+        }
+        let teller = Teller { output, last: std::sync::Mutex::default() };
+        let mailer = Mailer {
+            plan: &plan,
+            source: &source,
+            proofs: proofs.as_ref(),
+            template: &template,
+            suppressions: &suppressions,
+            gate,
+            start,
+            clock: &SystemClock,
+            out: &out,
+            retries: self.settings.retries(),
+            patience: self.settings.patience(),
+            stop: &stop,
+            watch: &|progress| teller.tell(progress),
+        };
+        let ending = mailer.send(&mut self.ledger, &self.key).map_err(failed)?;
+        if let Some(permit) = permit {
+            runtime.block_on(permit.leave());
+        }
+        self.end(ending)
+    }
+
+    /// Tells what was done, and writes the lists beside the ledger.
+    fn end(self, ending: Ending) -> Result<Exit, Failure> {
+        let report = Report::read(&self.ledger).map_err(failed)?;
+        let output = self.output;
+        let tally = &report.recipients;
+        output.note(format_args!(
+            "{} recipients: {} sent, {} not sent, {} failed, {} in doubt, {} pending",
+            tally.audience, tally.sent, tally.not_sent, tally.failed, tally.in_doubt, tally.pending
+        ));
+        for line in report.lines.iter().filter(|line| !line.reason.is_empty()) {
+            let name = format!("  {} {}", line.outcome, line.reason);
+            output.note(format_args!("{name:<52} {:>10}", line.recipients));
+        }
+        if self.signed.plan.kind == Kind::Offer {
+            output.note(format_args!("leaked while the rules moved: {}", report.leaked));
+        }
+        if ending == Ending::Interrupted {
+            let ledger = self.path.display();
+            output
+                .note(format_args!("paused; go on with: offergate batch resume --ledger {ledger}"));
+            return Ok(Exit::Interrupted);
+        }
+        let (source, _) = self.settings.source()?;
+        let lists = lists(&source, &self.signed.plan, &self.ledger, &self.key).map_err(failed)?;
+        write_lists(&self.path, &lists, output)?;
+        let doing = report.standing.as_ref().map_or(Doing::Finished, |standing| standing.doing);
+        let why = report.standing.map(|standing| standing.why).unwrap_or_default();
+        match doing {
+            Doing::StoppedByRule => {
+                output.note(format_args!("STOPPED_BY_RULE: {why}"));
+                Ok(Exit::Conflict)
+            }
+            Doing::Cancelled => {
+                output.note(format_args!("CANCELLED: {why}"));
+                Ok(Exit::Conflict)
+            }
+            Doing::Finished | Doing::Sending | Doing::Waiting | Doing::Paused => Ok(Exit::Ok),
+        }
+    }
+}
+
+/// Writes who is in doubt and who was rejected, where there is anybody.
+pub(super) fn write_lists(ledger: &Path, lists: &Lists, output: &Output) -> Result<(), Failure> {
+    for (name, what, text) in [
+        ("in-doubt", "in doubt", &lists.in_doubt),
+        ("rejects", "cannot be written to", &lists.rejects),
+    ] {
+        let many = text.lines().count().saturating_sub(1);
+        if many == 0 {
+            continue;
+        }
+        let mut path = ledger.as_os_str().to_owned();
+        path.push(format!(".{name}.csv"));
+        let path = PathBuf::from(path);
+        crate::jobs::write_file(&path, text).map_err(failed)?;
+        output.note(format_args!("{many} {what}, see {}", path.display()));
+    }
+    if lists.proofs_in_doubt != 0 {
+        output.note(format_args!("{} proofs are in doubt", lists.proofs_in_doubt));
+    }
+    Ok(())
+}
+
+/// How many can leave by rules that have just changed.
+fn leak_bound(plan: &Plan, reach: Duration, out: &Out) -> String {
+    let queue = match out {
+        Out::Smtp(_, connections) => u64::from(*connections),
+        Out::Folder(_, threads) => u64::from(*threads),
+    };
+    let rate = u64::from(plan.schedule.per_second.unwrap_or(u32::MAX));
+    let seconds = reach.as_secs() + u64::from(reach.subsec_nanos() != 0);
+    let most = rate.saturating_mul(seconds) + queue;
+    format!(
+        "at most {rate} a second x {seconds} s + {queue} in hand = {most} can leave after a suspension is made \
+         and before it is enforced; none begins after"
+    )
+}
+
+/// Two signals: the first pauses in order, the second ends at once.
+async fn listen(stop: Arc<AtomicBool>) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(Exit::Interrupted as u8));
+        }
+    }
+}
+
+/// Cancels a mailing whose approval was taken back.
+async fn watch(client: Client, number: u64, ledger: PathBuf) {
+    loop {
+        tokio::time::sleep(ASK).await;
+        let by_number = proto::get_mailing_request::Mailing::Number(number);
+        let request = proto::GetMailingRequest { mailing: Some(by_number) };
+        // A server that does not answer has taken nothing back.
+        let Ok(found) = client.get_mailing(request).await else { continue };
+        if found.state() == proto::ChangeState::Approved {
+            continue;
+        }
+        let by = format!("change {number} was taken back by {}", found.stopped_by);
+        let order = Order { wanted: Wanted::Cancel, by, at: SystemClock.wall() };
+        let given = SqliteLedger::look(&ledger)
+            .map_err(JobError::from)
+            .and_then(|mut ledger| write(&mut ledger, Fact::Order, &order));
+        if given.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Tells people how far it is: each time what it does changes, and every ten seconds.
+struct Teller<'t> {
+    output: &'t Output,
+    last: std::sync::Mutex<(String, Duration)>,
+}
+
+impl Teller<'_> {
+    fn tell(&self, progress: &Progress) {
+        let standing = &progress.standing;
+        let mut what = format!("{:?}", standing.doing).to_lowercase();
+        if !standing.why.is_empty() {
+            what = format!("{what}: {}", standing.why);
+        }
+        let now = SystemClock.boot();
+        let Ok(mut last) = self.last.lock() else { return };
+        if last.0 == what && now < last.1 + Duration::from_secs(10) {
+            return;
+        }
+        let count = |wanted| {
+            let mut states = progress.by_state.iter();
+            states.find(|(state, _)| *state == wanted).map_or(0, |(_, many)| *many)
+        };
+        let done: u64 = progress.by_state.iter().map(|(_, many)| many).sum();
+        self.output.note(format_args!(
+            "{what} ({} of {}: {} sent, {} not sent)",
+            done - count(State::Begun),
+            progress.of,
+            count(State::Sent),
+            count(State::NotSent)
+        ));
+        *last = (what, now);
+    }
+}
+
+/// Connects; nothing where nobody answers.
+pub(super) fn connect(
+    server: &ServerArgs,
+    runtime: &Runtime,
+) -> Result<Result<Client, Failure>, Failure> {
+    let credentials = server.credentials()?;
+    match runtime.block_on(server.connect_as(credentials)) {
+        Ok(client) => Ok(Ok(client)),
+        Err(error) if error.kind == ErrorKind::Unreachable => {
+            Ok(Err(server_failed("connecting")(error)))
+        }
+        Err(error) => Err(server_failed("connecting")(error)),
+    }
+}

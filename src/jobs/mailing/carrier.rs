@@ -1,0 +1,29 @@
+//! What takes a message: a way out, and what it says of each hand-over.
+
+use crate::jobs::mailing::message::Letter;
+
+/// How a hand-over ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Handed {
+    /// The other side took it.
+    Taken,
+    /// Refused for now, with a code: it was not taken, and may be later.
+    Again(String),
+    /// Refused for good, with a code.
+    Refused(String),
+    /// It may have been taken: the answer never came.
+    Unknown(&'static str),
+    /// Nobody could be asked; this says nothing about the recipient.
+    Closed(String),
+}
+
+/// One way out. Each has a thread of its own.
+pub(super) trait Carrier {
+    /// Gets ready, so that the next hand-over begins at once: whoever holds a pass holds people up.
+    fn prepare(&mut self) -> Result<(), Handed> {
+        Ok(())
+    }
+
+    /// Hands one message over.
+    fn hand_over(&mut self, letter: &Letter) -> Handed;
+}

@@ -1,0 +1,112 @@
+//! What became of a hand-over, and what follows from it.
+//!
+//! Invariant: whatever is not known to have come about or not is in doubt.
+
+use crate::domain::Timestamp;
+use crate::jobs::error::JobError;
+use crate::jobs::mailing::audience::Recipient;
+use crate::jobs::mailing::carrier::Handed;
+use crate::jobs::mailing::control;
+use crate::jobs::mailing::judge::Denied;
+use crate::jobs::mailing::lane::{Became, Done};
+use crate::jobs::mailing::later::PutOff;
+use crate::jobs::mailing::sending::Sending;
+use crate::ledger::{Fact, State, What, Why};
+use std::time::Duration;
+
+/// Longest wait after a mail server did not answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+impl Sending<'_> {
+    /// Notes what became of one hand-over.
+    pub(super) fn settle(&mut self, done: Done, now: Duration) -> Result<(), JobError> {
+        let Done { mut recipient, what, revision, leaked } = done;
+        self.in_hand = self.in_hand.saturating_sub(1);
+        let wall = self.mailer.clock.wall();
+        if leaked {
+            self.counted.leaked += 1;
+            control::write(self.ledger, Fact::Counted, &self.counted)?;
+        }
+        let (state, reason) = match what {
+            Became::Handed(Handed::Taken) => (State::Sent, String::new()),
+            Became::Handed(Handed::Unknown(why)) => (State::InDoubt, why.to_owned()),
+            Became::Handed(Handed::Refused(why)) => (State::Failed, why),
+            Became::Handed(Handed::Again(why))
+                if self.mailer.retries.most <= recipient.attempts =>
+            {
+                (State::Failed, why)
+            }
+            Became::Handed(Handed::Again(_)) => {
+                let wait = self.mailer.retries.first * 2_u32.saturating_pow(recipient.attempts);
+                recipient.attempts += 1;
+                self.withdraw(recipient, now + wait, wall);
+                return Ok(());
+            }
+            Became::Handed(Handed::Closed(why)) => {
+                self.close(why, now);
+                self.withdraw(recipient, now, wall);
+                return Ok(());
+            }
+            Became::Shut => {
+                self.withdraw(recipient, now, wall);
+                return Ok(());
+            }
+            Became::Denied(denied) => {
+                self.note_rule(&denied)?;
+                self.release(&recipient);
+                (State::NotSent, denied.why.reason)
+            }
+            Became::Unfit(why) => {
+                self.release(&recipient);
+                (State::NotSent, why.to_owned())
+            }
+        };
+        self.step(recipient.place, What::End(state, Why { reason, revision }), wall);
+        self.count(&recipient, Some(State::Begun), Some(state));
+        match state {
+            State::Failed => self.failures += 1,
+            State::Sent => {
+                self.failures = 0;
+                (self.closed, self.back_off) = (None, Duration::ZERO);
+            }
+            State::Begun | State::NotSent | State::InDoubt => {}
+        }
+        if 0 < self.mailer.patience.0 && self.mailer.patience.0 <= self.failures {
+            self.failures = 0;
+            let many = self.mailer.patience.0;
+            self.pause(format!("{many} failures in a row: look at the reasons, then resume"))?;
+        }
+        Ok(())
+    }
+
+    /// It did not come about, for certain: pending again.
+    fn withdraw(&mut self, recipient: Recipient, due: Duration, wall: Timestamp) {
+        self.release(&recipient);
+        self.step(recipient.place, What::Withdraw, wall);
+        self.count(&recipient, Some(State::Begun), None);
+        self.later.put_off(recipient, due, PutOff::Retry);
+    }
+
+    fn release(&mut self, recipient: &Recipient) {
+        if let Some(claim) = &recipient.claim {
+            self.claims.remove(claim);
+        }
+    }
+
+    /// Nobody can be handed over for a while.
+    fn close(&mut self, why: String, now: Duration) {
+        if self.closed.as_ref().is_none_or(|(until, _)| *until <= now) {
+            let longer = (2 * self.back_off).min(LONGEST_WAIT);
+            self.back_off = longer.max(self.mailer.retries.first.min(Duration::from_secs(1)));
+            self.closed = Some((now + self.back_off, why));
+        }
+    }
+
+    pub(super) fn note_rule(&mut self, denied: &Denied) -> Result<(), JobError> {
+        if denied.is_by_later_rule && self.counted.stopped_by.is_none() {
+            self.counted.stopped_by = Some(denied.why.revision);
+            control::write(self.ledger, Fact::Counted, &self.counted)?;
+        }
+        Ok(())
+    }
+}

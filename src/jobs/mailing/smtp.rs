@@ -1,0 +1,190 @@
+//! A connection to a mail server: opened when there is something to hand over, used until it breaks.
+//!
+//! The steps are taken one by one, so that it is known how far a hand-over had come when a connection broke.
+//! Before DATA nothing can have been taken. From DATA on it may have been, until the server has said.
+//!
+//! Invariant: no message leaves in plain text unless a person said so and the server is this machine.
+
+use crate::jobs::error::JobError;
+use crate::jobs::mailing::carrier::{Carrier, Handed};
+use crate::jobs::mailing::message::Letter;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{Certificate, SmtpConnection, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a connection is kept from other eyes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privacy {
+    /// TLS from the first byte.
+    Tls,
+    /// TLS after STARTTLS, or nothing at all is sent.
+    StartTls,
+    /// Plain text, to this machine alone.
+    Plain,
+}
+
+/// Where mail goes.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// The server's name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is kept from other eyes.
+    pub privacy: Privacy,
+    /// Name and password.
+    pub credentials: Option<(String, Secret)>,
+    /// Authorities to trust beside this machine's, as PEM.
+    pub authority: Option<Vec<u8>>,
+    /// How long each step may take.
+    pub timeout: Duration,
+}
+
+/// A password.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// One connection.
+pub(super) struct Smtp {
+    way: Arc<Way>,
+    tls: Option<TlsParameters>,
+    connection: Option<SmtpConnection>,
+}
+
+impl Smtp {
+    /// Checks what can be checked without connecting.
+    pub(super) fn new(way: &Arc<Way>) -> Result<Self, JobError> {
+        let tls = match way.privacy {
+            Privacy::Plain if !crate::client::is_this_machine(Some(&way.host)) => {
+                return Err(JobError::Usage(format!(
+                    "mail to `{}` would leave this machine in plain text",
+                    way.host
+                )));
+            }
+            Privacy::Plain => None,
+            Privacy::Tls | Privacy::StartTls => {
+                let wrong = |error: Error| JobError::Usage(format!("TLS cannot be used: {error}"));
+                let mut builder = TlsParameters::builder(way.host.clone());
+                if let Some(pem) = &way.authority {
+                    builder =
+                        builder.add_root_certificate(Certificate::from_pem(pem).map_err(wrong)?);
+                }
+                Some(builder.build_rustls().map_err(wrong)?)
+            }
+        };
+        Ok(Self { way: Arc::clone(way), tls, connection: None })
+    }
+
+    fn connect(&self) -> Result<SmtpConnection, String> {
+        let Way { host, port, timeout, .. } = &*self.way;
+        let wrong = |error: Error| format!("{host}:{port}: {}", said(&error));
+        let hello = ClientId::default();
+        let first = self.tls.as_ref().filter(|_| self.way.privacy == Privacy::Tls);
+        let mut connection =
+            SmtpConnection::connect((host.as_str(), *port), Some(*timeout), &hello, first, None)
+                .map_err(wrong)?;
+        if let (Privacy::StartTls, Some(tls)) = (self.way.privacy, &self.tls) {
+            connection.starttls(tls, &hello).map_err(wrong)?;
+        }
+        if let Some((user, password)) = &self.way.credentials {
+            let credentials = Credentials::new(user.clone(), password.0.clone());
+            connection.auth(DEFAULT_MECHANISMS, &credentials).map_err(wrong)?;
+        }
+        Ok(connection)
+    }
+
+    /// Takes the steps up to DATA. The connection can be used for the next one unless it is dropped.
+    fn before_data(connection: &mut SmtpConnection, letter: &Letter) -> Result<(), Handed> {
+        let mut parameters = Vec::new();
+        if !letter.to.to_string().is_ascii() || !letter.from.to_string().is_ascii() {
+            if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+                return Err(Handed::Refused("SMTP_NO_UTF8".to_owned()));
+            }
+            parameters.push(MailParameter::SmtpUtfEight);
+        }
+        // A server that refuses the sender refuses everybody: that says nothing about the recipient.
+        let closed = |error: Error| Handed::Closed(said(&error));
+        connection.command(Mail::new(Some(letter.from.clone()), parameters)).map_err(closed)?;
+        connection.command(Rcpt::new(letter.to.clone(), Vec::new())).map_err(|it| answer(&it))?;
+        connection.command(Data).map_err(|error| answer(&error))?;
+        Ok(())
+    }
+}
+
+impl Carrier for Smtp {
+    fn prepare(&mut self) -> Result<(), Handed> {
+        // A connection that the server has closed meanwhile is found out here, and replaced.
+        if let Some(connection) = &mut self.connection
+            && connection.command(Rset).is_ok()
+        {
+            return Ok(());
+        }
+        self.connection = None;
+        self.connection = Some(self.connect().map_err(Handed::Closed)?);
+        Ok(())
+    }
+
+    fn hand_over(&mut self, letter: &Letter) -> Handed {
+        let Some(mut connection) = self.connection.take() else {
+            return Handed::Closed("there is no connection".to_owned());
+        };
+        let handed = match Self::before_data(&mut connection, letter) {
+            Err(handed) => handed,
+            Ok(()) => match connection.message(&letter.bytes) {
+                Ok(_) => Handed::Taken,
+                Err(error) if error.status().is_some() => answer(&error),
+                // No answer, or one that cannot be read.
+                Err(_) => {
+                    connection.abort();
+                    return Handed::Unknown("SMTP_NO_ANSWER");
+                }
+            },
+        };
+        if !matches!(handed, Handed::Closed(_)) {
+            self.connection = Some(connection);
+        }
+        handed
+    }
+}
+
+impl Drop for Smtp {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            let _ = connection.quit();
+        }
+    }
+}
+
+/// What a server's refusal means for one recipient. 421 closes the connection and is about no recipient.
+fn answer(error: &Error) -> Handed {
+    let code = error.status().map(|code| code.to_string());
+    match code.as_deref() {
+        Some("421") | None => Handed::Closed(said(error)),
+        Some(code) if error.is_transient() => Handed::Again(format!("SMTP_{code}")),
+        Some(code) => Handed::Refused(format!("SMTP_{code}")),
+    }
+}
+
+/// What went wrong, with its causes. A server's own words may repeat an address, and are left out.
+fn said(error: &Error) -> String {
+    if let Some(code) = error.status() {
+        return format!("the server answered {code}");
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

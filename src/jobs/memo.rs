@@ -1,0 +1,203 @@
+//! Remembers what was decided for rows that say the same, so that it is decided once.
+//!
+//! Each column that is read gives its values small numbers; equal numbers mean that the rules cannot tell the
+//! values apart ([`Alike`]). A row is then a few numbers, and is looked up. A row with a value that stands
+//! for itself alone, such as a term that is still to end, is decided by itself.
+//!
+//! Invariant: two rows of equal numbers are decided the same; nothing is ever evicted in between. The memory
+//! is bounded: a column with too many values, and rows of too many kinds, are decided one by one.
+
+use super::field::{Field, Part};
+use super::row::{Cell, day, time};
+use crate::decision::Alike;
+use crate::domain::{Attribute, CustomerId, Date, Timestamp};
+use rustc_hash::FxHashMap;
+
+/// The number of a value that stands for itself alone.
+pub(super) const ALONE: u32 = u32::MAX;
+
+/// The numbers that every column gives alike.
+const ABSENT: u32 = 0;
+const INVALID: u32 = 1;
+const FIRST: u32 = 2;
+
+/// Most values of a column that are told apart.
+const MOST_VALUES: usize = 1 << 15;
+
+/// Most kinds of rows that are remembered.
+const MOST_KINDS: usize = 1 << 14;
+
+/// What was decided for which kinds of rows.
+#[derive(Debug, Default)]
+pub(super) struct Memo {
+    answers: FxHashMap<Box<[u32]>, u32>,
+}
+
+impl Memo {
+    /// The answer of a kind of row, by its place.
+    pub(super) fn answer(&self, kind: &[u32]) -> Option<u32> {
+        self.answers.get(kind).copied()
+    }
+
+    /// Whether another kind may be remembered.
+    pub(super) fn has_room(&self) -> bool {
+        self.answers.len() < MOST_KINDS
+    }
+
+    pub(super) fn remember(&mut self, kind: &[u32], answer: u32) {
+        self.answers.insert(kind.into(), answer);
+    }
+}
+
+/// The numbers of one column's values.
+#[derive(Debug)]
+pub(super) struct Column<'q> {
+    /// Its place in the input.
+    pub(super) place: usize,
+    reading: Reading,
+    alike: &'q Alike,
+    numbers: FxHashMap<Box<[u8]>, u32>,
+    next: u32,
+    last: Option<(Vec<u8>, u32)>,
+    /// Where a date was accepted, as far as rules tell them apart.
+    instants: Vec<Timestamp>,
+}
+
+/// What a column's values are to the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Id,
+    Birth,
+    TermEnd,
+    AcceptedAt,
+    /// Equal values are the same to them, and no others.
+    Exact,
+}
+
+impl<'q> Column<'q> {
+    pub(super) fn new(place: usize, field: Field<'_>, alike: &'q Alike) -> Self {
+        let reading = match field {
+            Field::Id => Reading::Id,
+            Field::DateOfBirth => Reading::Birth,
+            Field::Holding(Part::TermEnd) | Field::Holdings(_, Part::TermEnd) => Reading::TermEnd,
+            Field::Holding(Part::AcceptedAt) | Field::Holdings(_, Part::AcceptedAt) => {
+                Reading::AcceptedAt
+            }
+            Field::Relationship
+            | Field::Country
+            | Field::Segment
+            | Field::UsPerson
+            | Field::Vulnerable
+            | Field::Channel
+            | Field::Device
+            | Field::Holding(_)
+            | Field::Holdings(..)
+            | Field::Attribute(_)
+            | Field::Group(_) => Reading::Exact,
+        };
+        let (numbers, instants) = (FxHashMap::default(), Vec::new());
+        Self { place, reading, alike, numbers, next: FIRST, last: None, instants }
+    }
+
+    /// The number of a text, or of a number as it is spelled.
+    pub(super) fn text(&mut self, text: &[u8]) -> u32 {
+        if self.reading == Reading::Id {
+            // One that is none is refused by whoever decides its row alone.
+            let id = str::from_utf8(text).ok().filter(|id| CustomerId::allows(id));
+            return if id.and_then(|id| self.alike.id(id)).is_some() { FIRST } else { ALONE };
+        }
+        if let Some((last, number)) = &self.last
+            && last == text
+        {
+            return *number;
+        }
+        let number = self.learned(text);
+        let (last, of_last) = self.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(text);
+        *of_last = number;
+        number
+    }
+
+    /// The number of a value that is not there.
+    pub(super) fn absent(&self) -> u32 {
+        if self.reading == Reading::Id { ALONE } else { ABSENT }
+    }
+
+    /// The number of a truth value, in a column that has no other values.
+    pub(super) fn truth(&mut self, truth: bool) -> u32 {
+        match self.reading {
+            Reading::Exact => self.text(if truth { b"true" } else { b"false" }),
+            Reading::Id | Reading::Birth | Reading::TermEnd | Reading::AcceptedAt => ALONE,
+        }
+    }
+
+    /// The number of an instant.
+    pub(super) fn instant(&mut self, at: Timestamp) -> u32 {
+        match self.reading {
+            Reading::TermEnd | Reading::AcceptedAt => self.of_instant(Attribute::Known(at)),
+            Reading::Id | Reading::Birth | Reading::Exact => ALONE,
+        }
+    }
+
+    /// The number of a day.
+    pub(super) fn day(&self, at: Date) -> u32 {
+        match self.reading {
+            Reading::Birth => self.of_birth(Attribute::Known(at)),
+            Reading::Id | Reading::TermEnd | Reading::AcceptedAt | Reading::Exact => ALONE,
+        }
+    }
+
+    fn learned(&mut self, text: &[u8]) -> u32 {
+        let said = || str::from_utf8(text).map(|text| Cell::Plain(text.into()));
+        if matches!(self.reading, Reading::TermEnd | Reading::AcceptedAt) {
+            let Ok(said) = said() else { return ALONE };
+            return self.of_instant(said.read(time));
+        }
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        if self.numbers.len() == MOST_VALUES {
+            return ALONE;
+        }
+        let number = match (self.reading, said()) {
+            (Reading::Birth, Ok(said)) => self.of_birth(said.read(day)),
+            (Reading::Birth, Err(_)) => ALONE,
+            _ => {
+                self.next += 1;
+                self.next
+            }
+        };
+        self.numbers.insert(text.into(), number);
+        number
+    }
+
+    fn of_birth(&self, born: Attribute<Date>) -> u32 {
+        match self.alike.date_of_birth(born) {
+            None => ALONE,
+            Some(Attribute::Missing) => ABSENT,
+            Some(Attribute::Invalid) => INVALID,
+            Some(Attribute::Known(_)) => FIRST,
+        }
+    }
+
+    fn of_instant(&mut self, at: Attribute<Timestamp>) -> u32 {
+        let same = match self.reading {
+            Reading::TermEnd => self.alike.term_end(at),
+            _ => self.alike.accepted_at(at),
+        };
+        match same {
+            None => ALONE,
+            Some(Attribute::Missing) => ABSENT,
+            Some(Attribute::Invalid) => INVALID,
+            Some(Attribute::Known(same)) => {
+                let known = self.instants.iter().position(|known| *known == same);
+                let place = known.unwrap_or_else(|| {
+                    self.instants.push(same);
+                    self.instants.len() - 1
+                });
+                u32::try_from(place).map_or(ALONE, |place| FIRST.saturating_add(place))
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The lists that people who do not exist are made of.
+//!
+//! Invariant: every domain is reserved for examples (RFC 2606, RFC 6761), so that no mail to an address made
+//! of them can ever arrive anywhere.
+
+pub(super) const FIRST_NAMES: [&str; 64] = [
+    "Aisha",
+    "Alan",
+    "Alice",
+    "Amelia",
+    "Andrew",
+    "Anne",
+    "Aoife",
+    "Arjun",
+    "Arthur",
+    "Beatriz",
+    "Brian",
+    "Callum",
+    "Carys",
+    "Charlotte",
+    "Chloé",
+    "Ciarán",
+    "Daniel",
+    "David",
+    "Deepa",
+    "Dylan",
+    "Eilidh",
+    "Elena",
+    "Emily",
+    "Emma",
+    "Fatima",
+    "Fiona",
+    "George",
+    "Grace",
+    "Hannah",
+    "Harry",
+    "Imran",
+    "Isla",
+    "Ivy",
+    "Jack",
+    "James",
+    "Joanna",
+    "John",
+    "Karim",
+    "Katarzyna",
+    "Leila",
+    "Liam",
+    "Lucy",
+    "Łukasz",
+    "Margaret",
+    "Mary",
+    "Michael",
+    "Mohammed",
+    "Niamh",
+    "Noah",
+    "Olivia",
+    "Oscar",
+    "Patrick",
+    "Paul",
+    "Priya",
+    "Rhys",
+    "Ruth",
+    "Sarah",
+    "Seán",
+    "Siobhán",
+    "Sofia",
+    "Thomas",
+    "William",
+    "Yusuf",
+    "Zoë",
+];
+
+pub(super) const LAST_NAMES: [&str; 64] = [
+    "Adams",
+    "Ahmed",
+    "Allen",
+    "Bailey",
+    "Baker",
+    "Begum",
+    "Brennan",
+    "Brown",
+    "Byrne",
+    "Campbell",
+    "Clarke",
+    "Cooper",
+    "Davies",
+    "Doyle",
+    "Edwards",
+    "Evans",
+    "Fernández",
+    "Fitzgerald",
+    "Foster",
+    "Fraser",
+    "Gallagher",
+    "Gray",
+    "Green",
+    "Griffiths",
+    "Hall",
+    "Harris",
+    "Hughes",
+    "Hussain",
+    "Jackson",
+    "Johnson",
+    "Jones",
+    "Kaur",
+    "Kelly",
+    "Khan",
+    "King",
+    "Kowalski",
+    "Lewis",
+    "Lynch",
+    "MacDonald",
+    "Martin",
+    "McCarthy",
+    "Moore",
+    "Morgan",
+    "Müller",
+    "Murphy",
+    "Murray",
+    "Nowak",
+    "O'Brien",
+    "O'Connor",
+    "Okafor",
+    "Owen",
+    "Patel",
+    "Quinn",
+    "Reid",
+    "Roberts",
+    "Ryan",
+    "Singh",
+    "Smith",
+    "Stewart",
+    "Taylor",
+    "Walsh",
+    "White",
+    "Williams",
+    "Wright",
+];
+
+/// Where people have their mail: a few large providers, and below [`TAIL`] many small ones.
+pub(super) const DOMAINS: [(u64, &str); 12] = [
+    (31, "example.com"),
+    (15, "mail.example"),
+    (12, "example.org"),
+    (9, "example.net"),
+    (8, "post.example"),
+    (5, "inbox.example"),
+    (4, "broadband.example"),
+    (3, "cable.example"),
+    (2, "students.example"),
+    (1, "council.example"),
+    (1, "clinic.example"),
+    (9, TAIL),
+];
+
+/// Stands for one of many small domains.
+pub(super) const TAIL: &str = "";
+
+/// How many small domains there are.
+pub(super) const TAIL_DOMAINS: u64 = 500;
+
+pub(super) const COUNTRIES: [(u64, &str); 14] = [
+    (9_240, "GB"),
+    (420, "IE"),
+    (60, "FR"),
+    (50, "ES"),
+    (45, "US"),
+    (40, "DE"),
+    (30, "PL"),
+    (25, "IN"),
+    (25, "PT"),
+    (20, "IT"),
+    (15, "AE"),
+    (10, "AU"),
+    (10, "JE"),
+    (10, "IM"),
+];
+
+pub(super) const SEGMENTS: [(u64, &str); 5] =
+    [(9_420, "RETAIL"), (540, "BUSINESS"), (25, "GOV_OTHER"), (10, "CNI"), (5, "GOV_CENTRAL")];
+
+pub(super) const STATUSES: [(u64, &str); 5] =
+    [(78, "NONE"), (13, "ACTIVE"), (5, "LAPSED"), (2, "ACCEPTED"), (2, "CANCELLED")];
+
+/// What stands in a column and is no value of it.
+pub(super) const NO_COUNTRIES: [&str; 3] = ["UK", "England", "gb"];
+pub(super) const NO_SEGMENTS: [&str; 2] = ["Retail", "PREMIER"];
+pub(super) const NO_DAYS: [&str; 4] = ["30/04/1985", "1985-02-30", "19850412", "unknown"];
+pub(super) const NO_STATUSES: [&str; 2] = ["Active", "EXPIRED"];
+pub(super) const NO_ADDRESSES: [&str; 5] =
+    ["none", "declined@", "@example.com", "first last@example.org", "two@@example.net"];

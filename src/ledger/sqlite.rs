@@ -1,0 +1,396 @@
+//! A ledger in a SQLite file of its own.
+//!
+//! Recipients of one block stand beside each other and are sorted by their tags in it: so a group of them
+//! touches few pages, however long the ledger is, and their order tells nothing without the key. A small
+//! index holds those that have begun or are in doubt. Totals are kept with every step, in the same
+//! transaction.
+//!
+//! Invariants: one sender at a time, by a lock on `LEDGER.lock` that dies with its process; anybody may look,
+//! and give orders. What [`Ledger::write`] has returned from is on disk.
+
+use super::{
+    Fact, Ledger, LedgerError, LedgerKey, PROOFS, Place, State, Step, Tag, Totals, What, Why,
+};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
+};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Marks the file as a ledger: "OGLG".
+const APPLICATION: i32 = 0x4f47_4c47;
+
+/// The layout below.
+const VERSION: i32 = 1;
+
+/// How long a writer waits for another process: who gives an order holds the file for an instant.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often, and after which pause a sender tries for the lock.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(20);
+
+const LAYOUT: &str = "
+CREATE TABLE recipient (
+    block INTEGER NOT NULL, tag BLOB NOT NULL, state INTEGER NOT NULL, reason INTEGER NOT NULL,
+    revision INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (block, tag)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX open ON recipient (state) WHERE state IN (0, 4);
+CREATE TABLE reason (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE total (
+    state INTEGER NOT NULL, reason INTEGER NOT NULL, revision INTEGER NOT NULL, recipients INTEGER NOT NULL,
+    PRIMARY KEY (state, reason, revision)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fact (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// A ledger that is open.
+pub struct SqliteLedger {
+    connection: Connection,
+    reasons: HashMap<String, i64>,
+    _lock: Option<File>,
+}
+
+impl SqliteLedger {
+    /// Makes a new ledger and its key, to send through.
+    ///
+    /// # Errors
+    /// When there is one already, or the system refuses.
+    pub fn create(path: &Path) -> Result<(Self, LedgerKey), LedgerError> {
+        let lock = lock(path)?;
+        if path.exists() {
+            return Err(LedgerError::Exists(path.to_owned()));
+        }
+        // A key without a ledger has named nobody: whoever made it died right after.
+        let key = match LedgerKey::open(path) {
+            Ok(key) => key,
+            Err(_) => LedgerKey::create(path)?,
+        };
+        lay_out(path)?;
+        let connection = connect(path)?;
+        Ok((Self { connection, reasons: HashMap::new(), _lock: Some(lock) }, key))
+    }
+
+    /// Opens a ledger to send through. No other process can while this value lives.
+    ///
+    /// # Errors
+    /// When there is none, another process sends through it, or its key is gone.
+    pub fn open(path: &Path) -> Result<(Self, LedgerKey), LedgerError> {
+        if !path.exists() {
+            return Err(LedgerError::Missing(path.to_owned()));
+        }
+        let lock = lock(path)?;
+        let key = LedgerKey::open(path)?;
+        Ok((Self::with(path, Some(lock))?, key))
+    }
+
+    /// Opens a ledger to look at it and to give orders.
+    ///
+    /// # Errors
+    /// When there is none, or it is something else.
+    pub fn look(path: &Path) -> Result<Self, LedgerError> {
+        if !path.exists() {
+            return Err(LedgerError::Missing(path.to_owned()));
+        }
+        Self::with(path, None)
+    }
+
+    /// Whether a process sends through the ledger now.
+    ///
+    /// # Errors
+    /// When the lock cannot be tried.
+    pub fn has_sender(path: &Path) -> Result<bool, LedgerError> {
+        match lock_file(path)?.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(failed("trying its lock")(error)),
+        }
+    }
+
+    fn with(path: &Path, lock: Option<File>) -> Result<Self, LedgerError> {
+        let foreign = |_| LedgerError::Foreign(path.to_owned());
+        let connection = connect(path)?;
+        let pragma =
+            |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
+        let (application, version): (i32, i32) =
+            (pragma("application_id").map_err(foreign)?, pragma("user_version").map_err(foreign)?);
+        if (application, version) != (APPLICATION, VERSION) {
+            return Err(LedgerError::Foreign(path.to_owned()));
+        }
+        let reasons = {
+            let doing = failed("reading reasons");
+            let mut all = connection.prepare("SELECT text, id FROM reason").map_err(&doing)?;
+            let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&doing)?;
+            rows.collect::<Result<_, _>>().map_err(&doing)?
+        };
+        Ok(Self { connection, reasons, _lock: lock })
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn write(&mut self, steps: &[Step]) -> Result<(), LedgerError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let doing = failed("writing steps");
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(&doing)?;
+        let mut reasons = self.reasons.clone();
+        // Sorted, so that a group goes through the tree once.
+        let mut sorted: Vec<&Step> = steps.iter().collect();
+        sorted.sort_by_key(|step| step.place);
+        let mut totals: HashMap<(State, i64, u64), i64> = HashMap::new();
+        for step in sorted {
+            take(&transaction, step, &mut reasons, &mut totals)?;
+        }
+        for ((state, reason, revision), more) in totals {
+            add(&transaction, state, reason, revision, more).map_err(&doing)?;
+        }
+        transaction.commit().map_err(&doing)?;
+        self.reasons = reasons;
+        Ok(())
+    }
+
+    fn block(&self, block: i64) -> Result<Vec<(Tag, State)>, LedgerError> {
+        let doing = failed("reading a block");
+        let sql = "SELECT tag, state FROM recipient WHERE block = ?1";
+        let mut rows = self.connection.prepare_cached(sql).map_err(&doing)?;
+        let rows = rows.query_map([block], |row| Ok((Tag(row.get(0)?), state(row.get(1)?))));
+        rows.map_err(&doing)?.collect::<Result<_, _>>().map_err(&doing)
+    }
+
+    fn totals(&self) -> Result<Totals, LedgerError> {
+        let doing = failed("reading totals");
+        let sql = "SELECT total.state, coalesce(reason.text, ''), total.revision, recipients FROM total \
+                   LEFT JOIN reason ON reason.id = total.reason WHERE recipients <> 0";
+        let mut rows = self.connection.prepare_cached(sql).map_err(&doing)?;
+        let rows = rows.query_map([], |row| {
+            let why = Why { reason: row.get(1)?, revision: unsigned(row.get(2)?) };
+            Ok(((state(row.get(0)?), why), unsigned(row.get(3)?)))
+        });
+        rows.map_err(&doing)?.collect::<Result<_, _>>().map_err(&doing)
+    }
+
+    fn doubt(&mut self, at: i64) -> Result<u64, LedgerError> {
+        let doing = failed("finding who is in doubt");
+        let places = {
+            let sql = "SELECT block, tag FROM recipient WHERE state = 0";
+            let mut rows = self.connection.prepare(sql).map_err(&doing)?;
+            let rows =
+                rows.query_map([], |row| Ok(Place { block: row.get(0)?, tag: Tag(row.get(1)?) }));
+            rows.map_err(&doing)?.collect::<Result<Vec<_>, _>>().map_err(&doing)?
+        };
+        let why = Why { reason: "SENDER_DIED".to_owned(), revision: 0 };
+        let step = |place| Step { place, what: What::End(State::InDoubt, why.clone()), at };
+        let steps: Vec<_> = places.into_iter().map(step).collect();
+        self.write(&steps)?;
+        Ok(steps.len() as u64)
+    }
+
+    fn retry_doubtful(&mut self) -> Result<u64, LedgerError> {
+        let doing = failed("making who is in doubt pending again");
+        let transaction = self.connection.transaction().map_err(&doing)?;
+        let deleted = transaction
+            .execute("DELETE FROM recipient WHERE state = 4", [])
+            .and_then(|count| {
+                transaction.execute("DELETE FROM total WHERE state = 4", [])?;
+                Ok(count)
+            })
+            .map_err(&doing)?;
+        transaction.commit().map_err(&doing)?;
+        Ok(deleted as u64)
+    }
+
+    fn doubtful(&self) -> Result<Vec<Place>, LedgerError> {
+        let doing = failed("reading who is in doubt");
+        let sql = "SELECT block, tag FROM recipient WHERE state = 4 ORDER BY block, tag";
+        let mut rows = self.connection.prepare(sql).map_err(&doing)?;
+        let rows =
+            rows.query_map([], |row| Ok(Place { block: row.get(0)?, tag: Tag(row.get(1)?) }));
+        rows.map_err(&doing)?.collect::<Result<_, _>>().map_err(&doing)
+    }
+
+    fn fact(&self, fact: Fact) -> Result<Option<String>, LedgerError> {
+        let sql = "SELECT text FROM fact WHERE name = ?1";
+        let mut row = self.connection.prepare_cached(sql).map_err(failed("reading a fact"))?;
+        row.query_row([fact.name()], |row| row.get(0)).optional().map_err(failed("reading a fact"))
+    }
+
+    fn set_fact(&mut self, fact: Fact, text: &str) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO fact (name, text) VALUES (?1, ?2) \
+                   ON CONFLICT (name) DO UPDATE SET text = excluded.text";
+        let set = self.connection.execute(sql, [fact.name(), text]);
+        set.map(drop).map_err(failed("writing a fact"))
+    }
+}
+
+/// Takes one step, if it follows from what is written.
+fn take(
+    transaction: &Transaction<'_>,
+    step: &Step,
+    reasons: &mut HashMap<String, i64>,
+    totals: &mut HashMap<(State, i64, u64), i64>,
+) -> Result<(), LedgerError> {
+    let doing = failed("writing a step");
+    let Place { block, tag } = step.place;
+    let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+        let mut statement = transaction.prepare_cached(sql).map_err(&doing)?;
+        statement.execute(values).map_err(&doing)
+    };
+    const INSERT: &str = "INSERT INTO recipient (block, tag, state, reason, revision, at) \
+                          VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+    let mut number = |text: &str| -> Result<i64, LedgerError> {
+        if text.is_empty() {
+            return Ok(0);
+        }
+        if let Some(id) = reasons.get(text) {
+            return Ok(*id);
+        }
+        run("INSERT INTO reason (text) VALUES (?1)", &[&text])?;
+        let id = transaction.last_insert_rowid();
+        reasons.insert(text.to_owned(), id);
+        Ok(id)
+    };
+    let mut count = |state, reason, revision, more| {
+        if block != PROOFS {
+            *totals.entry((state, reason, revision)).or_default() += more;
+        }
+    };
+    let changed = match &step.what {
+        What::Begin => {
+            count(State::Begun, 0, 0, 1);
+            run(INSERT, &[&block, &tag.0, &code(State::Begun), &0, &0, &step.at])?
+        }
+        What::Leave(why) => {
+            let reason = number(&why.reason)?;
+            count(State::NotSent, reason, why.revision, 1);
+            let (state, revision) = (code(State::NotSent), signed(why.revision));
+            run(INSERT, &[&block, &tag.0, &state, &reason, &revision, &step.at])?
+        }
+        What::End(state, why) => {
+            let reason = number(&why.reason)?;
+            count(State::Begun, 0, 0, -1);
+            count(*state, reason, why.revision, 1);
+            let sql = "UPDATE recipient SET state = ?3, reason = ?4, revision = ?5, at = ?6 \
+                       WHERE block = ?1 AND tag = ?2 AND state = 0";
+            let (state, revision) = (code(*state), signed(why.revision));
+            run(sql, &[&block, &tag.0, &state, &reason, &revision, &step.at])?
+        }
+        What::Withdraw => {
+            count(State::Begun, 0, 0, -1);
+            let sql = "DELETE FROM recipient WHERE block = ?1 AND tag = ?2 AND state = 0";
+            run(sql, &[&block, &tag.0])?
+        }
+    };
+    if changed == 1 { Ok(()) } else { Err(LedgerError::Contradiction { block }) }
+}
+
+fn add(
+    transaction: &Transaction<'_>,
+    state: State,
+    reason: i64,
+    revision: u64,
+    more: i64,
+) -> Result<(), rusqlite::Error> {
+    let sql = "INSERT INTO total (state, reason, revision, recipients) VALUES (?1, ?2, ?3, ?4) \
+               ON CONFLICT (state, reason, revision) DO UPDATE SET recipients = recipients + excluded.recipients";
+    let mut statement = transaction.prepare_cached(sql)?;
+    statement.execute(params![code(state), reason, signed(revision), more]).map(drop)
+}
+
+fn connect(path: &Path) -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let doing = failed("opening it");
+    let connection = Connection::open_with_flags(path, flags).map_err(&doing)?;
+    connection.busy_timeout(PATIENCE).map_err(&doing)?;
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; \
+             PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY;",
+        )
+        .map_err(|_| LedgerError::Foreign(path.to_owned()))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Makes a ledger that stands under its name whole, or not at all.
+fn lay_out(path: &Path) -> Result<(), LedgerError> {
+    let mut other = path.to_owned().into_os_string();
+    other.push(".new");
+    let other = PathBuf::from(other);
+    let _ = std::fs::remove_file(&other);
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&other);
+    made.map_err(failed("making the file"))?;
+    let doing = failed("making the ledger");
+    let connection = Connection::open(&other).map_err(&doing)?;
+    connection
+        .execute_batch(&format!(
+            "BEGIN IMMEDIATE; {LAYOUT} PRAGMA application_id = {APPLICATION}; \
+             PRAGMA user_version = {VERSION}; COMMIT;"
+        ))
+        .map_err(&doing)?;
+    drop(connection);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::rename(&other, path)
+        .and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all())
+        .map_err(failed("putting the ledger under its name"))
+}
+
+/// The lock of a ledger: `LEDGER.lock`, a file of its own, since closing the database would drop SQLite's.
+fn lock_file(path: &Path) -> Result<File, LedgerError> {
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(".lock");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(PathBuf::from(beside)).map_err(failed("opening its lock"))
+}
+
+/// Takes the lock. Who only looks whether there is a sender holds it for an instant, and is waited for.
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let mut file = lock_file(path)?;
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Ok(()) => {
+                // For whoever meets the lock. That it cannot be written is no reason not to start.
+                let _ = file.set_len(0).and_then(|()| file.rewind());
+                let _ = writeln!(file, "{}", std::process::id());
+                return Ok(file);
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            Err(TryLockError::Error(error)) => return Err(failed("locking it")(error)),
+        }
+    }
+    let mut holder = String::new();
+    let _ = file.take(20).read_to_string(&mut holder);
+    Err(LedgerError::InUse { path: path.to_owned(), holder: holder.trim().to_owned() })
+}
+
+fn failed<E>(doing: &'static str) -> impl Fn(E) -> LedgerError
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    move |source| LedgerError::Failed { doing, source: source.into() }
+}
+
+fn code(state: State) -> i64 {
+    state as i64
+}
+
+/// The state of a code; an unknown one is in doubt.
+fn state(code: i64) -> State {
+    State::ALL.into_iter().find(|state| *state as i64 == code).unwrap_or(State::InDoubt)
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

@@ -1,0 +1,182 @@
+//! Mailings: two people sign what is sent to whom, and anybody of them stops it.
+//!
+//! A mailing is a change like any other, except that it changes no rules: the log says who asked for it, who
+//! approved just that, and who stopped it. Whoever sends asks here whether it may.
+//!
+//! Invariant: a mailing may be sent only while an approval of it is the last thing that happened to it.
+
+use super::change::{Changed, Requester, room_for_one_more};
+use super::record::Step;
+use super::{Service, ServiceError};
+use crate::audit::{Act, ChangeKind, Digest, NewRecord, Party, Proposed, Record};
+use crate::domain::{Direction, Mailing, MailingId, Revision, Role, RuleChange, Timestamp};
+use crate::store::Loaded;
+use std::sync::Arc;
+
+/// Which mailing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailingAsked {
+    /// The one that this revision proposed.
+    Number(Revision),
+    /// The one that waits or was approved under this name.
+    Id(MailingId),
+}
+
+/// A mailing, and what happened to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedMailing {
+    /// Its number.
+    pub number: Revision,
+    /// What was signed.
+    pub mailing: Arc<Mailing>,
+    /// Where it stands.
+    pub standing: MailingStanding,
+    /// Who proposed it.
+    pub author: Party,
+    /// When.
+    pub proposed_at: Timestamp,
+    /// What an approval must name, or named.
+    pub digest: Option<Digest>,
+    /// Why.
+    pub reason: String,
+    /// The change ticket.
+    pub ticket: String,
+}
+
+/// Where a mailing stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailingStanding {
+    /// It waits for approval.
+    Proposed,
+    /// Nobody approved it in time.
+    Lapsed,
+    /// It was decided on: how, by whom, when, and by which revision. It may be sent after [`Act::Approve`].
+    Decided(Act, Party, Timestamp, Revision),
+}
+
+impl Service {
+    /// Proposes a mailing.
+    ///
+    /// # Errors
+    /// When the offer is unknown, when another mailing has the id, and as for [`Service::change`].
+    pub async fn propose_mailing(
+        self: &Arc<Self>,
+        requester: Requester,
+        mailing: Mailing,
+    ) -> Result<Changed, ServiceError> {
+        let asked = format!("propose to send mailing {}", mailing.id);
+        let mailing = Arc::new(mailing);
+        let build = Box::new(move |before: &Loaded, requester: &Requester, at| {
+            proposed(before, requester, at, &mailing).map(Some)
+        });
+        self.record(requester, Step { asked, about: None, build }).await
+    }
+
+    /// What was signed, by whom, and whether it still holds.
+    ///
+    /// # Errors
+    /// When there is no such mailing, and when the store does not answer.
+    pub async fn mailing(&self, asked: MailingAsked) -> Result<SignedMailing, ServiceError> {
+        let held = self.needs_rules()?;
+        let waiting = &held.waiting;
+        let none = |id: String| ServiceError::NotFound { kind: "mailing", id };
+        let number = match &asked {
+            MailingAsked::Number(number) => *number,
+            MailingAsked::Id(id) => waiting.mailing_of(id).ok_or_else(|| none(id.to_string()))?,
+        };
+        let missing = || none(number.to_string());
+        let proposal = self.mailing_record(number).await?.ok_or_else(missing)?;
+        let mailing = proposal.content.mailing.clone().ok_or_else(missing)?;
+        let standing = match (waiting.proposals.get(&number), waiting.mailings.get(&number)) {
+            (Some(it), _) if it.has_lapsed(self.instants_after(held.changed_at).now) => {
+                MailingStanding::Lapsed
+            }
+            (Some(_), _) => MailingStanding::Proposed,
+            (None, Some(&(_, revision))) => self.decided(Act::Approve, revision).await?,
+            (None, None) => {
+                let &(act, revision) = waiting.decided.get(&number).ok_or_else(missing)?;
+                // One that was approved, and is not remembered as such any more, is not to be sent.
+                if act == Act::Approve {
+                    return Err(missing());
+                }
+                self.decided(act, revision).await?
+            }
+        };
+        let content = proposal.content;
+        Ok(SignedMailing {
+            number,
+            mailing,
+            standing,
+            author: content.author,
+            proposed_at: content.at,
+            digest: content.digest,
+            reason: content.reason,
+            ticket: content.ticket,
+        })
+    }
+
+    async fn decided(&self, act: Act, revision: Revision) -> Result<MailingStanding, ServiceError> {
+        let record = self.mailing_record(revision).await?.ok_or(ServiceError::BrokenOff)?;
+        let content = record.content;
+        let who = content.approver.unwrap_or(content.author);
+        Ok(MailingStanding::Decided(act, who, content.at, revision))
+    }
+
+    /// The record of this revision, if it is about a mailing.
+    async fn mailing_record(&self, revision: Revision) -> Result<Option<Record>, ServiceError> {
+        let Some(before) = revision.0.checked_sub(1) else { return Ok(None) };
+        let record = self.store.records(Revision(before), 1).await?.pop();
+        Ok(record.filter(|it| it.content.kind == Some(ChangeKind::SendMailing)))
+    }
+}
+
+fn proposed(
+    before: &Loaded,
+    requester: &Requester,
+    at: Timestamp,
+    mailing: &Arc<Mailing>,
+) -> Result<NewRecord, ServiceError> {
+    requester.needs(Role::Maker)?;
+    if !before.rules.offers.contains_key(&mailing.offer) {
+        let id = mailing.offer.to_string();
+        return Err(ServiceError::NotFound { kind: "offer", id });
+    }
+    if let Some(taken) = before.waiting.mailing_of(&mailing.id) {
+        let has_lapsed = before.waiting.proposals.get(&taken).is_some_and(|it| it.has_lapsed(at));
+        if !has_lapsed {
+            let id = mailing.id.to_string();
+            return Err(ServiceError::Exists { kind: "mailing", id });
+        }
+    }
+    room_for_one_more(before)?;
+    let change = RuleChange::default();
+    let digest = Proposed {
+        base: before.head.revision,
+        change: &change,
+        kind: ChangeKind::SendMailing,
+        lineage: &before.head.lineage,
+        mailing: Some(Arc::clone(mailing)),
+        reason: &requester.reason,
+        starts_now: false,
+        ticket: &requester.ticket,
+    }
+    .digest();
+    let (request_id, author) = (requester.request_id.clone(), requester.party());
+    Ok(NewRecord {
+        act: Act::Propose,
+        address: requester.address,
+        reason: requester.reason.clone(),
+        ticket: requester.ticket.clone(),
+        // Something may happen by it that could not before, so it always takes two people.
+        direction: Some(Direction::Loosening),
+        digest: Some(digest),
+        mailing: Some(Arc::clone(mailing)),
+        ..NewRecord::made(request_id, ChangeKind::SendMailing, author, at, change)
+    })
+}
+
+/// Whether this requester may stop a mailing that was approved: stopping only tightens, so one person is
+/// enough.
+pub(super) fn may_stop(requester: &Requester) -> Result<(), ServiceError> {
+    requester.needs(Role::Maker).or_else(|_| requester.needs(Role::Checker))
+}

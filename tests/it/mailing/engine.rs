@@ -1,0 +1,258 @@
+//! Who is written to, who is not and why, while rules move, hours pass and people give orders. The way out is
+//! a folder.
+
+use super::{Case, HEADER, TestGate};
+use offergate::jobs::mailing::{
+    Audience, Doing, Ending, Gate as _, Kind, Once, Quiet, Source, Suppressions, Wanted,
+};
+use offergate::jobs::{Format, Mapping};
+use offergate::ledger::State;
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::Ordering;
+
+fn expected(reasons: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    reasons.iter().map(|(name, many)| ((*name).to_owned(), *many)).collect()
+}
+
+#[test]
+fn everybody_has_one_outcome_and_a_reason_why_not() {
+    let rows = "\
+c-1,GB,NONE,Ann,ann@x.example,h1
+c-2,GB,NONE,Ann again,ANN@x.example,h1
+c-3,FR,NONE,Not served,fr@x.example,h2
+c-4,GB,,Not said,gap@x.example,h2
+c-5,GB,NONE,Bounced,bounced@x.example,h3
+c-6,GB,NONE,Left,left@x.example,h3
+c-7,GB,NONE,No address,,h4
+c-8,GB,NONE,Bad address,nobody,h4
+,GB,NONE,No id,noid@x.example,h5
+c-9,GB,NONE,too few
+c-10,IE,NONE,Zoë,zoe@y.example,h6
+";
+    for (kind, sent, not_sent) in [
+        (
+            Kind::Offer,
+            vec!["ann@x.example", "zoe@y.example"],
+            expected(&[
+                ("SENT @1", 2),
+                ("NOT_SENT DUPLICATE", 1),
+                ("NOT_SENT COUNTRY_NOT_SERVED@1", 1),
+                ("NOT_SENT ATTRIBUTE_MISSING:holding@1", 1),
+                ("NOT_SENT BOUNCED", 1),
+                ("NOT_SENT UNSUBSCRIBED", 1),
+                ("NOT_SENT ADDRESS_MISSING", 1),
+                ("NOT_SENT ADDRESS_INVALID", 1),
+                ("NOT_SENT ROW_UNREADABLE", 2),
+            ]),
+        ),
+        (
+            Kind::Notify,
+            vec![
+                "ann@x.example",
+                "fr@x.example",
+                "gap@x.example",
+                "left@x.example",
+                "zoe@y.example",
+            ],
+            expected(&[
+                ("SENT @1", 5),
+                ("NOT_SENT DUPLICATE", 1),
+                ("NOT_SENT BOUNCED", 1),
+                ("NOT_SENT ADDRESS_MISSING", 1),
+                ("NOT_SENT ADDRESS_INVALID", 1),
+                ("NOT_SENT ROW_UNREADABLE", 2),
+            ]),
+        ),
+    ] {
+        let mut case = Case::new(rows, kind);
+        let file = |name: &str, text: &str| {
+            let path = case.folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            [path]
+        };
+        let bounced = file("bounced", "# by the mail server\nBounced@X.example\n");
+        let left = file("left", "c-6\n");
+        case.suppressions = Suppressions::read(&bounced, &left).unwrap();
+        assert_eq!(case.send(), Ending::Over);
+        assert_eq!(case.received(), sent, "{kind:?}");
+        assert_eq!(case.reasons(), not_sent, "{kind:?}");
+        assert!(case.is(Doing::Finished, ""));
+        // Whoever comes again finds nobody left.
+        assert_eq!(case.send(), Ending::Over);
+        assert_eq!(case.received(), sent, "{kind:?}");
+    }
+}
+
+#[test]
+fn one_person_or_one_household_is_written_to_once() {
+    let rows = "\
+c-1,FR,NONE,Not served,one@x.example,h1
+c-2,GB,NONE,Same house,two@x.example,h1
+c-3,GB,NONE,Same house,three@x.example,h1
+c-2,GB,NONE,Same person,four@x.example,h2
+c-5,GB,NONE,No house,five@x.example,
+c-6,GB,NONE,No house,five@x.example,
+";
+    for (once_per, received) in [
+        (Once::Address, vec!["five", "four", "three", "two"]),
+        (Once::Person, vec!["five", "five", "three", "two"]),
+        (Once::Household, vec!["five", "five", "four", "two"]),
+    ] {
+        let mut case = Case::new(rows, Kind::Offer);
+        case.plan.once_per = once_per;
+        case.plan.household_column = Some("household".to_owned());
+        assert_eq!(case.send(), Ending::Over);
+        let received: Vec<_> = received.iter().map(|name| format!("{name}@x.example")).collect();
+        assert_eq!(case.received(), received, "{once_per:?}");
+    }
+}
+
+#[test]
+fn marketing_stops_when_a_suspension_comes_and_a_service_message_goes_on() {
+    for (kind, doing) in [(Kind::Offer, Doing::StoppedByRule), (Kind::Notify, Doing::Finished)] {
+        let mut case = Case::many(200, kind);
+        case.plan.schedule.per_second = Some(200);
+        let ending = case.send_while(|case| {
+            case.until("some are sent", |case| 20 <= case.count(State::Sent));
+            case.gate.suspend();
+        });
+        assert_eq!((ending, case.standing().unwrap().doing), (Ending::Over, doing));
+        let sent = case.count(State::Sent);
+        assert_eq!(case.received().len() as u64, sent);
+        let denied = case.reasons().get("NOT_SENT VENDOR_SUSPENDED@2").copied().unwrap_or_default();
+        match kind {
+            Kind::Offer => {
+                assert!((20..200).contains(&sent) && sent + denied == 200, "{sent} {denied}")
+            }
+            Kind::Notify => assert_eq!((sent, denied), (200, 0)),
+        }
+    }
+}
+
+#[test]
+fn a_suspension_from_before_the_start_stops_nobody_else() {
+    let case = Case::many(5, Kind::Offer);
+    case.gate.suspend();
+    // The mailing begins by the rules of revision 2 here, so nothing moved.
+    assert_eq!(case.try_send(case.gate.newest()).unwrap(), Ending::Over);
+    assert!(case.is(Doing::Finished, ""));
+    assert_eq!(case.reasons(), expected(&[("NOT_SENT VENDOR_SUSPENDED@2", 5)]));
+}
+
+#[test]
+fn marketing_waits_for_rules_that_are_in_force_and_a_service_message_does_not() {
+    let mut case = Case::many(10, Kind::Offer);
+    case.gate = TestGate::shut();
+    let ending = case.send_while(|case| {
+        case.until("it waits", |case| case.is(Doing::Waiting, "the test shut it"));
+        assert_eq!(case.received(), Vec::<String>::new());
+        case.gate.set_open(true);
+    });
+    assert_eq!((ending, case.received().len()), (Ending::Over, 10));
+    let mut case = Case::many(10, Kind::Notify);
+    case.gate = TestGate::shut();
+    assert_eq!((case.send(), case.received().len()), (Ending::Over, 10));
+}
+
+#[test]
+fn a_wave_pauses_until_somebody_has_looked() {
+    let mut case = Case::many(100, Kind::Offer);
+    case.plan.schedule.waves = vec![10, 40];
+    let ending = case.send_while(|case| {
+        for (wave, sent) in [(1, 10), (2, 40)] {
+            let why = format!("wave {wave} of {sent}");
+            case.until("it pauses", |case| case.is(Doing::Paused, &why));
+            assert_eq!(case.count(State::Sent), sent);
+            case.order(Wanted::Go);
+        }
+    });
+    assert_eq!((ending, case.count(State::Sent)), (Ending::Over, 100));
+}
+
+#[test]
+fn nobody_is_written_to_in_quiet_hours_nor_before_or_after_the_schedule() {
+    let mut case = Case::many(10, Kind::Notify);
+    case.plan.schedule.quiet = Some(Quiet::parse("11:00-13:00", "UTC").unwrap());
+    case.plan.schedule.from = Some("2026-12-01T12:30:00Z".parse().unwrap());
+    let ending = case.send_while(|case| {
+        let set = |now: &str| *case.clock.0.lock().unwrap() = now.parse().unwrap();
+        case.until("it waits for its start", |case| case.is(Doing::Waiting, "begins at"));
+        set("2026-12-01T12:45:00Z");
+        case.until("it is quiet", |case| case.is(Doing::Waiting, "quiet hours until"));
+        assert_eq!(case.received(), Vec::<String>::new());
+        set("2026-12-01T13:00:00Z");
+    });
+    assert_eq!((ending, case.count(State::Sent)), (Ending::Over, 10));
+    let mut case = Case::many(10, Kind::Notify);
+    case.plan.schedule.until = Some("2026-12-01T12:00:00Z".parse().unwrap());
+    assert_eq!(case.send(), Ending::Over);
+    assert_eq!(case.reasons(), expected(&[("NOT_SENT SCHEDULE_ENDED", 10)]));
+}
+
+#[test]
+fn people_pause_let_go_on_and_cancel_from_another_process() {
+    let mut case = Case::many(300, Kind::Offer);
+    case.plan.schedule.per_second = Some(300);
+    let ending = case.send_while(|case| {
+        case.until("some are sent", |case| 10 <= case.count(State::Sent));
+        case.order(Wanted::Pause);
+        case.until("it pauses", |case| case.is(Doing::Paused, "tester"));
+        let sent = case.count(State::Sent);
+        assert_eq!(case.count(State::Begun), 0, "nothing is in hand");
+        case.order(Wanted::Go);
+        case.until("it goes on", |case| sent < case.count(State::Sent));
+        case.order(Wanted::Cancel);
+    });
+    assert_eq!(ending, Ending::Over);
+    assert!(case.is(Doing::Cancelled, "tester"));
+    let sent = case.count(State::Sent);
+    assert!(sent < 300);
+    assert_eq!(case.reasons().get("NOT_SENT CANCELLED"), Some(&(300 - sent)));
+    assert_eq!(case.received().len() as u64, sent);
+}
+
+#[test]
+fn a_process_that_is_told_to_end_leaves_the_rest_to_the_next_one() {
+    let mut case = Case::many(300, Kind::Offer);
+    case.plan.schedule.per_second = Some(300);
+    let ending = case.send_while(|case| {
+        case.until("some are sent", |case| 10 <= case.count(State::Sent));
+        case.stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(ending, Ending::Interrupted);
+    assert!(case.is(Doing::Paused, "told to end"));
+    assert_eq!((case.count(State::Begun), case.count(State::InDoubt)), (0, 0));
+    let sent = case.count(State::Sent);
+    case.stop.store(false, Ordering::Relaxed);
+    case.plan.schedule.per_second = None;
+    assert_eq!(case.send(), Ending::Over);
+    assert!(sent < 300);
+    assert_eq!((case.count(State::Sent), case.received().len()), (300, 300));
+}
+
+#[test]
+fn proofs_come_first_and_are_no_customers() {
+    let mut case = Case::many(5, Kind::Offer);
+    let path = case.folder.path().join("proofs.csv");
+    // One of them has an address of the audience's, which gets its own message all the same.
+    fs::write(&path, format!("{HEADER}p-1,FR,ACTIVE,Proof,n1@d1.example,\n")).unwrap();
+    case.proofs = Some(Source { path, format: Format::Csv, mapping: Mapping::default() });
+    case.plan.schedule.waves = vec![1];
+    case.send_while(|case| {
+        case.until("the wave is out", |case| case.is(Doing::Paused, "wave 1"));
+        assert!(case.received().contains(&"n1@d1.example".to_owned()), "the proof came first");
+        assert_eq!(case.count(State::Sent), 1);
+        case.order(Wanted::Go);
+    });
+    assert_eq!(case.count(State::Sent), 5);
+    assert_eq!(case.received().len(), 6);
+}
+
+#[test]
+fn an_audience_that_is_not_what_was_signed_ends_badly_and_loses_nobody() {
+    let mut case = Case::many(5, Kind::Offer);
+    case.plan.audience = Audience { rows: 6, ..case.plan.audience };
+    let told = case.try_send(None).unwrap_err().to_string();
+    assert!(told.contains("an outcome for 5 recipients, and the audience 6"), "{told}");
+}
