@@ -112,7 +112,10 @@ fn record_at(bytes: &[u8], from: usize, is_all: bool) -> Option<(usize, usize)> 
         let before = at.checked_sub(1).filter(|before| start <= *before);
         let opens = before.is_none_or(|before| bytes.get(before) == Some(&b','));
         at += 1;
-        while opens {
+        if !opens {
+            continue;
+        }
+        loop {
             let Some(found) = memchr(b'"', bytes.get(at..)?) else { return last() };
             at += found + 1;
             match bytes.get(at) {

@@ -119,6 +119,10 @@ impl<'q> Worker<'q> {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "parquet"),
+        expect(unused_variables, reason = "Parquet counts offers")
+    )]
     fn csv(&mut self, record: &Record<'_>, is_utf8: bool) -> Result<(), String> {
         let columns = self.question.columns;
         if record.len() != columns.len() {

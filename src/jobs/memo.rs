@@ -125,6 +125,7 @@ impl<'q> Column<'q> {
     }
 
     /// The number of a truth value, in a column that has no other values.
+    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "text has no types"))]
     pub(super) fn truth(&mut self, truth: bool) -> u32 {
         match self.reading {
             Reading::Exact => self.text(if truth { b"true" } else { b"false" }),
@@ -133,6 +134,7 @@ impl<'q> Column<'q> {
     }
 
     /// The number of an instant.
+    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "text has no types"))]
     pub(super) fn instant(&mut self, at: Timestamp) -> u32 {
         match self.reading {
             Reading::TermEnd | Reading::AcceptedAt => self.of_instant(Attribute::Known(at)),
@@ -141,6 +143,7 @@ impl<'q> Column<'q> {
     }
 
     /// The number of a day.
+    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "text has no types"))]
     pub(super) fn day(&self, at: Date) -> u32 {
         match self.reading {
             Reading::Birth => self.of_birth(Attribute::Known(at)),

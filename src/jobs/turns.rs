@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_failure_ends_it_on_either_side() {
         let broken = |_| Err::<bool, _>(broke("writing"));
-        let feed = |next: &mut dyn FnMut(u32) -> bool| Ok((0..1_000).all(|item| next(item)));
+        let feed = |next: &mut dyn FnMut(u32) -> bool| Ok((0..1_000).all(next));
         assert!(in_turn(2, feed, || |item| item, broken).is_err());
         let feed = |_: &mut dyn FnMut(u32) -> bool| Err::<(), _>(broke("reading"));
         assert!(in_turn(2, feed, || |item: u32| item, |_| Ok(true)).is_err());

@@ -245,7 +245,7 @@ fn a_store_restored_again_remembers_both_places() {
 pub(crate) fn take_back_to_format_1(path: &Path) {
     let file = rusqlite::Connection::open(path).unwrap();
     file.execute_batch(
-        "DROP TRIGGER head_moves_by_one; DROP TABLE origins; DROP TABLE enforcements;
+        "DROP TRIGGER head_moves_by_one; DROP TABLE origins; DROP TABLE IF EXISTS enforcements;
          PRAGMA user_version = 1;
          CREATE TRIGGER head_moves_by_one BEFORE UPDATE ON head
         WHEN NEW.revision IS NOT OLD.revision + 1 OR NEW.lineage IS NOT OLD.lineage

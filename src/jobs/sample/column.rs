@@ -36,6 +36,7 @@ pub(super) enum Cell<'p> {
 }
 
 /// How Parquet types a column. A day is a text, since some are malformed.
+#[cfg(feature = "parquet")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -80,6 +81,7 @@ impl Column {
         }
     }
 
+    #[cfg(feature = "parquet")]
     pub(super) fn kind(self) -> Kind {
         match self {
             Self::UsPerson | Self::Vulnerable | Self::OnlineBanking => Kind::Truth,

@@ -98,7 +98,7 @@ pub fn rates() -> String {
 enum Output {
     Text(Target),
     #[cfg(feature = "parquet")]
-    Parquet(ParquetFile),
+    Parquet(Box<ParquetFile>),
 }
 
 /// Writes a sample.
@@ -186,7 +186,7 @@ fn begin(
             let schema = encode::schema(columns);
             let file = ParquetFile::begin(target, &schema, path)?;
             let groups = file.encoder();
-            return Ok((Output::Parquet(file), Encoder::Parquet(groups)));
+            return Ok((Output::Parquet(Box::new(file)), Encoder::Parquet(groups)));
         }
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => return Err(usage("built without Parquet".to_owned())),

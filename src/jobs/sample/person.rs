@@ -144,7 +144,7 @@ impl People {
     /// The other slot of the person in this one.
     fn copy_of(&self, slot: u64) -> Option<u64> {
         let next = slot + 1;
-        (next % BLOCK != 0 && self.person_in(next) == slot).then_some(next)
+        (!next.is_multiple_of(BLOCK) && self.person_in(next) == slot).then_some(next)
     }
 
     /// Whose address a person has; nobody's if it is missing or malformed.
