@@ -58,16 +58,16 @@ impl ScopeArgs {
     /// The scope, with these actions.
     pub(super) fn scope(&self, actions: Vec<Action>) -> Scope {
         Scope {
-            actions,
-            countries: self.countries.clone(),
-            person_nexus: self.person_nexus.clone(),
-            segments: self.segments.clone(),
-            holders: self.holders.clone(),
-            relationships: self.relationships.clone(),
-            devices: self.devices.clone(),
-            channels: self.channels.clone(),
-            product_classes: self.product_classes.clone(),
-            customers: self.customers.clone(),
+            actions: actions.into(),
+            countries: self.countries.iter().cloned().collect(),
+            person_nexus: self.person_nexus.iter().cloned().collect(),
+            segments: self.segments.iter().cloned().collect(),
+            holders: self.holders.iter().cloned().collect(),
+            relationships: self.relationships.iter().cloned().collect(),
+            devices: self.devices.iter().cloned().collect(),
+            channels: self.channels.iter().cloned().collect(),
+            product_classes: self.product_classes.iter().cloned().collect(),
+            customers: self.customers.iter().cloned().collect(),
         }
     }
 }

@@ -46,7 +46,7 @@ impl Alike {
         let mut named: Vec<_> =
             scopes.flat_map(|Scope { customers, .. }| customers.clone()).collect();
         named.sort_unstable();
-        let clauses = suspensions.filter_map(|suspension| suspension.grandfather);
+        let clauses = suspensions.filter_map(|suspension| suspension.grandfather.as_deref());
         let mut accepted: Vec<_> = clauses.map(|clause| clause.accepted_before).collect();
         accepted.sort_unstable();
         Self {

@@ -151,7 +151,7 @@ pub(super) fn grandfather(
     facts: &Facts<'_, '_>,
     findings: &mut Findings<'_>,
 ) -> Truth {
-    let Some(clause) = compiled.suspension.grandfather else { return Truth::No };
+    let Some(clause) = &compiled.suspension.grandfather else { return Truth::No };
     if clause.until <= facts.now {
         return Truth::No;
     }

@@ -115,10 +115,10 @@ fn suspension(before: Option<&Suspension>, after: Option<&Suspension>) -> bool {
         && components(before.components) <= components(after.components)
         && is_wider(&after.scope, &before.scope)
         && covers(&after.in_force(), &before.in_force())
-        && helps_no_more(before.grandfather, after.grandfather)
+        && helps_no_more(before.grandfather.as_deref(), after.grandfather.as_deref())
 }
 
-fn helps_no_more(before: Option<Grandfather>, after: Option<Grandfather>) -> bool {
+fn helps_no_more(before: Option<&Grandfather>, after: Option<&Grandfather>) -> bool {
     match (before, after) {
         (_, None) => true,
         (None, Some(_)) => false,

@@ -149,7 +149,7 @@ fn trace_suspension(stretches: &[Candidate], facts: &Facts<'_, '_>) -> Option<Su
         let missing = Truth::Unknown(Gaps::missing(Standard::Components));
         dimensions.push((Standard::Components.name(), verdict(missing)));
     }
-    let clause = compiled.suspension.grandfather;
+    let clause = compiled.suspension.grandfather.as_ref();
     let helped = grandfather(compiled, facts, &mut Findings::default());
     let exemptions = trace_exemptions(compiled, facts);
     let matched = dimensions.iter().map(|(_, verdict)| verdict);

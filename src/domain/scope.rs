@@ -1,6 +1,7 @@
 //! Scopes: the dimensions that a rule states (R3).
 
 use super::{Channel, Country, CustomerId, Device, ProductClass, Relationship, Segment};
+use thin_vec::ThinVec;
 
 /// What is about to happen between the customer and the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,26 +106,28 @@ impl PersonNexus {
 
 /// The dimensions that a rule states. An empty list is an unstated dimension and matches all;
 /// `countries` and `person_nexus` together mean *either* (R3).
+///
+/// There may be ten thousand scopes, of ten lists each, most of them empty: hence one word a list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scope {
     /// Lifecycle actions.
-    pub actions: Vec<Action>,
+    pub actions: ThinVec<Action>,
     /// Countries of residence.
-    pub countries: Vec<Country>,
+    pub countries: ThinVec<Country>,
     /// Ties to a country's law, wherever the person lives.
-    pub person_nexus: Vec<PersonNexus>,
+    pub person_nexus: ThinVec<PersonNexus>,
     /// Customer segments.
-    pub segments: Vec<Segment>,
+    pub segments: ThinVec<Segment>,
     /// New or existing holders of the product.
-    pub holders: Vec<Holder>,
+    pub holders: ThinVec<Holder>,
     /// New or existing customers of the bank.
-    pub relationships: Vec<Relationship>,
+    pub relationships: ThinVec<Relationship>,
     /// Kinds of device.
-    pub devices: Vec<Device>,
+    pub devices: ThinVec<Device>,
     /// Ways to reach the customer.
-    pub channels: Vec<Channel>,
+    pub channels: ThinVec<Channel>,
     /// Kinds of product.
-    pub product_classes: Vec<ProductClass>,
+    pub product_classes: ThinVec<ProductClass>,
     /// Named customers.
-    pub customers: Vec<CustomerId>,
+    pub customers: ThinVec<CustomerId>,
 }

@@ -4,6 +4,7 @@ use super::{AdvisoryId, ExemptionId, OfferId, ProductId, Scope, SuspensionId, Ve
 use jiff::Timestamp;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
+use thin_vec::ThinVec;
 
 /// The bank's approved decision to stop stated actions for a target and scope, in an interval.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +25,12 @@ pub struct Suspension {
     pub until: Option<Timestamp>,
     /// When it was lifted; it counts from that instant and is never deleted.
     pub lifted_at: Option<Timestamp>,
-    /// Lets what was accepted before a date be completed.
-    pub grandfather: Option<Grandfather>,
+    /// Lets what was accepted before a date be completed. Boxed, since few have one.
+    pub grandfather: Option<Box<Grandfather>>,
     /// The day by which people look at it again. Decides nothing.
     pub review_by: Option<Date>,
     /// The publications it rests on.
-    pub advisories: Vec<AdvisoryId>,
+    pub advisories: ThinVec<AdvisoryId>,
     /// The change ticket.
     pub ticket: String,
     /// Why, for the bank's own people.

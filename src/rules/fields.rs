@@ -87,20 +87,21 @@ impl<'n> Item<'n> {
     }
 
     /// A list, all items of which read; what does not is left out, and noted.
-    pub(super) fn list<T>(&self, of: &str, read: impl Fn(&Item<'n>) -> Option<T>) -> Vec<T> {
-        let mut read: Vec<T> = self.items(of).unwrap_or_default().iter().filter_map(read).collect();
-        // Most lists are short, and rules are held for long.
-        read.shrink_to_fit();
-        read
+    pub(super) fn list<T, L: FromIterator<T>>(
+        &self,
+        of: &str,
+        read: impl Fn(&Item<'n>) -> Option<T>,
+    ) -> L {
+        self.items(of).unwrap_or_default().iter().filter_map(read).collect()
     }
 
     /// A list with at least one item; `empty` says what to do instead of an empty one.
-    pub(super) fn filled_list<T>(
+    pub(super) fn filled_list<T, L: FromIterator<T>>(
         &self,
         of: &str,
         empty: &str,
         read: impl Fn(&Item<'n>) -> Option<T>,
-    ) -> Vec<T> {
+    ) -> L {
         if matches!(&self.node.kind, Kind::List(items) if items.is_empty()) {
             self.refuse::<()>(format!("is an empty list; {empty}"));
         }

@@ -15,6 +15,7 @@ use crate::domain::{
     Relationship, Scope, Segment, Suspension, SuspensionId, Target, VendorId,
 };
 use std::fmt::Display;
+use thin_vec::ThinVec;
 
 const SUSPENSION: [&str; 22] = [
     "target",
@@ -79,7 +80,7 @@ pub(super) fn read_suspension(id: &SuspensionId, item: &Item<'_>) -> Option<Susp
         scope: read_scope(&fields),
         until: fields.maybe_instant("until"),
         lifted_at: fields.maybe_instant("lifted_at"),
-        grandfather: fields.get("grandfather").as_ref().and_then(read_grandfather),
+        grandfather: fields.get("grandfather").as_ref().and_then(read_grandfather).map(Box::new),
         review_by: fields.get("review_by").and_then(|item| item.day()),
         advisories: fields
             .get("advisories")
@@ -133,14 +134,14 @@ fn read_scope(fields: &Fields<'_>) -> Scope {
         key: &str,
         all: &[T],
         name: fn(T) -> &'static str,
-    ) -> Vec<T> {
+    ) -> ThinVec<T> {
         dimension(fields, key, |item| item.one_of(all, name))
     }
     fn parsed<T, E: Display>(
         fields: &Fields<'_>,
         key: &str,
         parse: fn(&str) -> Result<T, E>,
-    ) -> Vec<T> {
+    ) -> ThinVec<T> {
         dimension(fields, key, |item| item.parsed(parse))
     }
     Scope {
@@ -158,7 +159,11 @@ fn read_scope(fields: &Fields<'_>) -> Scope {
 }
 
 /// The terms of one dimension: none if it is not stated, else at least one.
-fn dimension<T>(fields: &Fields<'_>, key: &str, read: impl Fn(&Item<'_>) -> Option<T>) -> Vec<T> {
+fn dimension<T>(
+    fields: &Fields<'_>,
+    key: &str,
+    read: impl Fn(&Item<'_>) -> Option<T>,
+) -> ThinVec<T> {
     let empty = if key == "actions" { "name at least one action" } else { LEAVE_OUT };
     fields.get(key).map(|item| item.filled_list(key, empty, read)).unwrap_or_default()
 }
@@ -203,7 +208,7 @@ impl Written {
 
 pub(super) fn write_suspension(suspension: &Suspension) -> Node {
     let Suspension { reach, components, .. } = suspension;
-    let grandfather = suspension.grandfather.map(|clause| {
+    let grandfather = suspension.grandfather.as_deref().map(|clause| {
         Written::default()
             .text("accepted_before", clause.accepted_before)
             .text("until", clause.until)

@@ -13,20 +13,18 @@ use crate::domain::{
 pub(super) fn read(given: Option<&proto::Scope>, errors: &mut FieldErrors) -> Scope {
     let Some(given) = given else { return Scope::default() };
     Scope {
-        actions: actions(&given.actions, "scope.actions", errors),
-        countries: errors.parse_all("scope.countries", &given.countries, Country::parse),
-        person_nexus: person_nexus(&given.person_nexus, errors),
-        segments: errors.parse_all("scope.segments", &given.segments, Segment::parse),
-        holders: holders(&given.holders, errors),
-        relationships: relationships(&given.relationships, errors),
-        devices: errors.parse_all("scope.devices", &given.devices, Device::parse),
-        channels: errors.parse_all("scope.channels", &given.channels, Channel::parse),
-        product_classes: errors.parse_all(
-            "scope.product_classes",
-            &given.product_classes,
-            ProductClass::parse,
-        ),
-        customers: errors.parse_all("scope.customers", &given.customers, CustomerId::parse),
+        actions: actions(&given.actions, "scope.actions", errors).into(),
+        countries: errors.parse_all("scope.countries", &given.countries, Country::parse).into(),
+        person_nexus: person_nexus(&given.person_nexus, errors).into(),
+        segments: errors.parse_all("scope.segments", &given.segments, Segment::parse).into(),
+        holders: holders(&given.holders, errors).into(),
+        relationships: relationships(&given.relationships, errors).into(),
+        devices: errors.parse_all("scope.devices", &given.devices, Device::parse).into(),
+        channels: errors.parse_all("scope.channels", &given.channels, Channel::parse).into(),
+        product_classes: errors
+            .parse_all("scope.product_classes", &given.product_classes, ProductClass::parse)
+            .into(),
+        customers: errors.parse_all("scope.customers", &given.customers, CustomerId::parse).into(),
     }
 }
 

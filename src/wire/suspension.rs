@@ -29,7 +29,8 @@ pub fn suspension(given: &proto::Suspension, now: Timestamp) -> Result<Suspensio
     }
     let from = instant(given.from_time.as_ref(), "from_time", &mut errors).unwrap_or(now);
     let until = instant(given.until_time.as_ref(), "until_time", &mut errors);
-    let grandfather = (given.grandfather.as_ref()).and_then(|given| clause(given, &mut errors));
+    let grandfather =
+        (given.grandfather.as_ref()).and_then(|given| clause(given, &mut errors)).map(Box::new);
     let review_by = given.review_by.as_deref().and_then(|text| {
         errors.parse("review_by", text, |text| date(text).ok_or("is no day such as `2018-06-01`"))
     });
@@ -50,7 +51,7 @@ pub fn suspension(given: &proto::Suspension, now: Timestamp) -> Result<Suspensio
         lifted_at: None,
         grandfather,
         review_by,
-        advisories,
+        advisories: advisories.into(),
         ticket: given.ticket.clone(),
         reason: given.reason.clone(),
         customer_message,
@@ -115,7 +116,7 @@ pub fn write_suspension(suspension: &Suspension, now: Timestamp) -> proto::Suspe
         from_time: Some(time::write(suspension.from)),
         until_time: suspension.until.map(time::write),
         lifted_at: suspension.lifted_at.map(time::write),
-        grandfather: suspension.grandfather.map(|clause| proto::Grandfather {
+        grandfather: suspension.grandfather.as_deref().map(|clause| proto::Grandfather {
             accepted_before: Some(time::write(clause.accepted_before)),
             until_time: Some(time::write(clause.until)),
         }),

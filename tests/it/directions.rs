@@ -36,7 +36,12 @@ fn changed(dice: &mut Dice, rules: &RuleSet) -> RuleSet {
 }
 
 /// Adds something to a list, or takes something out.
-fn nudge_list<T: Clone + PartialEq>(dice: &mut Dice, list: &mut Vec<T>, all: &[T]) {
+fn nudge_list<T: Clone + PartialEq, L: Clone + Into<Vec<T>> + From<Vec<T>>>(
+    dice: &mut Dice,
+    nudged: &mut L,
+    all: &[T],
+) {
+    let mut list: Vec<T> = nudged.clone().into();
     match dice.below(8) {
         0 => list.clear(),
         1 | 2 => {
@@ -50,6 +55,7 @@ fn nudge_list<T: Clone + PartialEq>(dice: &mut Dice, list: &mut Vec<T>, all: &[T
         }
         _ => {}
     }
+    *nudged = list.into();
 }
 
 fn nudge_instant(dice: &mut Dice, instant: &mut Option<Timestamp>) {
@@ -167,8 +173,8 @@ fn nudge_suspension(dice: &mut Dice, suspension: &mut Arc<Suspension>) {
         5 => nudge_instant(dice, &mut suspension.lifted_at),
         6 => suspension.grandfather = None,
         7 => {
-            suspension.grandfather =
-                Some(Grandfather { accepted_before: dice.instant(), until: dice.instant() });
+            let clause = Grandfather { accepted_before: dice.instant(), until: dice.instant() };
+            suspension.grandfather = Some(Box::new(clause));
         }
         _ => {}
     }
@@ -257,14 +263,14 @@ fn a_change_goes_the_way_of_its_effect_and_not_of_its_name() {
             stop(it).review_by = Some(Date::new(2026, 3, 1).unwrap());
         }),
         ("an amendment that narrows", Direction::Loosening, |it| {
-            stop(it).scope.segments = vec!["RETAIL".parse().unwrap()];
+            stop(it).scope.segments = vec!["RETAIL".parse().unwrap()].into();
         }),
         ("one that widens", Direction::Tightening, |it| stop(it).scope.countries.clear()),
         ("another country instead", Direction::Loosening, |it| {
-            stop(it).scope.countries = vec![Country::parse("IE").unwrap()];
+            stop(it).scope.countries = vec![Country::parse("IE").unwrap()].into();
         }),
         ("US persons besides", Direction::Tightening, |it| {
-            stop(it).scope.person_nexus = vec![PersonNexus::UsPerson];
+            stop(it).scope.person_nexus = vec![PersonNexus::UsPerson].into();
         }),
         ("an earlier end", Direction::Loosening, |it| {
             stop(it).until = Some("2026-12-31T00:00:00Z".parse().unwrap());
@@ -279,10 +285,10 @@ fn a_change_goes_the_way_of_its_effect_and_not_of_its_name() {
         ("less reach", Direction::Loosening, |it| stop(it).reach = Reach::EntityOnly),
         ("more reach", Direction::Tightening, |it| stop(it).reach = Reach::Group),
         ("a grandfather clause", Direction::Loosening, |it| {
-            stop(it).grandfather = Some(Grandfather {
+            stop(it).grandfather = Some(Box::new(Grandfather {
                 accepted_before: "2026-01-01T00:00:00Z".parse().unwrap(),
                 until: "2026-02-01T00:00:00Z".parse().unwrap(),
-            });
+            }));
         }),
         ("a longer exemption", Direction::Loosening, |it| {
             pilot(it).until = "2026-07-01T00:00:00Z".parse().unwrap();

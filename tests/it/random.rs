@@ -227,15 +227,22 @@ fn scope(dice: &mut Dice) -> Scope {
         dice.some(names, 2).into_iter().map(id).collect()
     }
     Scope {
-        actions: vec![],
-        countries: dice.maybe(30, countries).unwrap_or_default(),
-        person_nexus: if dice.chance(15) { vec![PersonNexus::UsPerson] } else { vec![] },
-        segments: terms(dice, &SEGMENTS),
-        holders: dice.maybe(20, |dice| dice.some(&Holder::ALL, 2)).unwrap_or_default(),
-        relationships: dice.maybe(15, |dice| dice.some(&Relationship::ALL, 2)).unwrap_or_default(),
-        devices: terms(dice, &DEVICES),
-        channels: terms(dice, &CHANNELS),
-        product_classes: terms(dice, &CLASSES),
+        actions: vec![].into(),
+        countries: dice.maybe(30, countries).unwrap_or_default().into(),
+        person_nexus: if dice.chance(15) {
+            vec![PersonNexus::UsPerson].into()
+        } else {
+            vec![].into()
+        },
+        segments: terms(dice, &SEGMENTS).into(),
+        holders: dice.maybe(20, |dice| dice.some(&Holder::ALL, 2)).unwrap_or_default().into(),
+        relationships: dice
+            .maybe(15, |dice| dice.some(&Relationship::ALL, 2))
+            .unwrap_or_default()
+            .into(),
+        devices: terms(dice, &DEVICES).into(),
+        channels: terms(dice, &CHANNELS).into(),
+        product_classes: terms(dice, &CLASSES).into(),
         customers: dice
             .maybe(10, |dice| dice.some(&CUSTOMERS, 2))
             .unwrap_or_default()
@@ -253,7 +260,7 @@ pub(crate) fn suspension(dice: &mut Dice, number: usize) -> Suspension {
         _ => Target::Vendor(numbered("v", dice.below(VENDORS))),
     };
     let mut scope = scope(dice);
-    scope.actions = dice.some(&Action::ALL[..6], 5);
+    scope.actions = dice.some(&Action::ALL[..6], 5).into();
     let from = dice.instant();
     Suspension {
         id: numbered("s", number),
@@ -264,12 +271,11 @@ pub(crate) fn suspension(dice: &mut Dice, number: usize) -> Suspension {
         from,
         until: dice.maybe(40, Dice::instant).filter(|until| from < *until),
         lifted_at: dice.maybe(20, Dice::instant),
-        grandfather: dice.maybe(25, |dice| Grandfather {
-            accepted_before: dice.instant(),
-            until: dice.instant(),
+        grandfather: dice.maybe(25, |dice| {
+            Box::new(Grandfather { accepted_before: dice.instant(), until: dice.instant() })
         }),
         review_by: None,
-        advisories: vec![],
+        advisories: vec![].into(),
         ticket: "CHG-1".into(),
         reason: "random".into(),
         customer_message: None,
@@ -281,7 +287,7 @@ pub(crate) fn exemption(dice: &mut Dice, number: usize, rules: &RuleSet) -> Exem
     let suspensions: Vec<SuspensionId> = rules.suspensions.keys().cloned().collect();
     let mut scope = scope(dice);
     if dice.chance(30) {
-        scope.actions = dice.some(&Action::ALL, 3);
+        scope.actions = dice.some(&Action::ALL, 3).into();
     }
     let from = dice.instant();
     Exemption {

@@ -300,15 +300,15 @@ fn scope(terms: Vocabularies, classes: Vec<ProductClass>) -> impl Strategy<Value
         vec(customer, 0..3),
     );
     (whom, how).prop_map(|(whom, how)| Scope {
-        actions: whom.0,
-        countries: whom.1,
-        person_nexus: whom.2,
-        segments: whom.3,
-        holders: whom.4,
-        relationships: how.0,
-        devices: how.1,
-        channels: how.2,
-        product_classes: how.3,
+        actions: whom.0.into(),
+        countries: whom.1.into(),
+        person_nexus: whom.2.into(),
+        segments: whom.3.into(),
+        holders: whom.4.into(),
+        relationships: how.0.into(),
+        devices: how.1.into(),
+        channels: how.2.into(),
+        product_classes: how.3.into(),
         customers: how.4.iter().map(|id| CustomerId::parse(id).unwrap()).collect(),
     })
 }
@@ -344,9 +344,8 @@ fn suspension_parts(
             from: when.0,
             until: when.1.map(after),
             lifted_at: when.2,
-            grandfather: when.3.map(|(accepted_before, until)| Grandfather {
-                accepted_before,
-                until: after(until),
+            grandfather: when.3.map(|(accepted_before, until)| {
+                Box::new(Grandfather { accepted_before, until: after(until) })
             }),
             review_by: why.0,
             advisories: why

@@ -126,7 +126,7 @@ impl<'t> Case<'_, 't> {
 
     /// R9: accepted and not yet activated, strictly before the clause's date, while it lasts.
     pub(super) fn grandfathered(&self, suspension: &Suspension) -> Answer {
-        let Some(clause) = suspension.grandfather else { return No };
+        let Some(clause) = &suspension.grandfather else { return No };
         all([
             yes_if(self.now < clause.until),
             self.status_is(&[HoldingStatus::Accepted]),

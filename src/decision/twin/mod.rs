@@ -110,7 +110,7 @@ fn one_offer<'s, 't>(
         // R9
         let helped = case.grandfathered(suspension);
         if helped != No {
-            changes.extend(suspension.grandfather.map(|clause| clause.until));
+            changes.extend(suspension.grandfather.as_ref().map(|clause| clause.until));
         }
         if helped == Yes {
             grandfathered.push(suspension.id.clone());

@@ -384,7 +384,7 @@ mod tests {
             lifted_at: None,
             grandfather: None,
             review_by: None,
-            advisories: vec![],
+            advisories: [].into(),
             ticket: "CHG-1".into(),
             reason: "because".into(),
             customer_message: None,
