@@ -186,6 +186,11 @@ pub(super) fn failed(doing: &str) -> impl Fn(ClientError) -> Failure {
                 "the server is there, and its store does not answer: see `offergate status`; repeat \
                  a change with the same --request-id, since it may have landed",
             ),
+            ErrorKind::Unreachable
+                if matches!(error.reason.as_deref(), Some("LOG_BEING_READ" | "JOURNAL_BEHIND")) =>
+            {
+                (Exit::Unreachable, "the server goes on with that by itself: try again in a moment")
+            }
             ErrorKind::Unreachable => (
                 Exit::Unreachable,
                 "start a server with `offergate serve`, or name one with --server; repeat a change \

@@ -190,6 +190,14 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
         ServiceError::NoAuditKey => {
             failed(Code::FailedPrecondition, "AUDIT_KEY_UNSET", &message, [], None)
         }
+        ServiceError::LogBeingRead { read, all, retry_after } => {
+            let about = [("read", read.to_string()), ("records", all.to_string())];
+            failed(Code::Unavailable, "LOG_BEING_READ", &message, about, Some(retry_after))
+        }
+        ServiceError::JournalBehind { written, all } => {
+            let about = [("written", written.to_string()), ("records", all.to_string())];
+            failed(Code::Unavailable, "JOURNAL_BEHIND", &message, about, Some(RETRY_AFTER))
+        }
         ServiceError::Refused(refusal) => refused(&refusal),
         ServiceError::Decided { id, revision, .. } => {
             let about = [("id", id.to_string()), ("revision", revision.to_string())];
@@ -336,6 +344,7 @@ pub(super) fn broken() -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Revision;
 
     #[test]
     fn a_path_into_the_rules_becomes_a_path_into_the_request() {
@@ -349,6 +358,37 @@ mod tests {
         ] {
             let mapped = path_in_request(path, "suspensions.s", "suspension");
             assert_eq!(mapped, expected);
+        }
+    }
+
+    #[test]
+    fn what_gets_ready_by_itself_says_how_far_it_is_and_when_to_try_again() {
+        let (some, all) = (Revision(40), Revision(100));
+        let retry_after = Duration::from_secs(7);
+        for (error, reason, about, after) in [
+            (
+                ServiceError::LogBeingRead { read: some, all, retry_after },
+                "LOG_BEING_READ",
+                "read",
+                retry_after,
+            ),
+            (
+                ServiceError::JournalBehind { written: some, all },
+                "JOURNAL_BEHIND",
+                "written",
+                RETRY_AFTER,
+            ),
+        ] {
+            let status = status_of(error);
+            assert_eq!(status.code(), Code::Unavailable);
+            assert!(status.message().contains("40 of 100 records"), "{}", status.message());
+            let details = status.get_error_details();
+            let retry = details.retry_info().and_then(|info| info.retry_delay);
+            assert_eq!(retry, Some(after), "{reason}");
+            let info = details.error_info();
+            assert_eq!(info.map(|info| info.reason.as_str()), Some(reason));
+            let far = info.and_then(|info| info.metadata.get(about));
+            assert_eq!(far.map(String::as_str), Some("40"));
         }
     }
 

@@ -11,7 +11,7 @@
 use super::barrier::Reigns;
 use super::bugs::{self, Bug};
 use super::contact::{Contact, FollowError, Identity};
-use super::journal::KeptJournal;
+use super::journal::{JournalStanding, KeptJournal};
 use super::lease::{AfterRenewal, after_renewal};
 use super::{Held, InstallError, Replica};
 use crate::audit::{Chain, Record};
@@ -165,10 +165,13 @@ impl Follower {
     }
 
     /// Waits, up to `limit`, until the journal holds all that is in effect: a change is not begun on a
-    /// replica that could not remember it. Returns whether it does.
-    pub async fn journal_is_complete(&self, limit: Duration) -> bool {
+    /// replica that could not remember it. Returns how it stands then.
+    pub async fn journal_within(&self, limit: Duration) -> JournalStanding {
         let held = self.replica.held().map(|held| held.head.revision);
-        tokio::time::timeout(limit, self.kept.holds(held)).await.is_ok()
+        match tokio::time::timeout(limit, self.kept.holds(held)).await {
+            Ok(()) => JournalStanding::Complete,
+            Err(_) => self.kept.standing(held.unwrap_or_default()),
+        }
     }
 
     /// Makes the next renewal come now.

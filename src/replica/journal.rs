@@ -16,6 +16,22 @@ use tokio::sync::{Mutex, Notify, watch};
 /// After a write that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// How a journal stands to what is in effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalStanding {
+    /// It holds all of it.
+    Complete,
+    /// It is being written: a long history takes a while, where it begins a file of its own.
+    Behind {
+        /// Its last revision.
+        written: Revision,
+        /// The last one in effect.
+        all: Revision,
+    },
+    /// It could not be written.
+    Failing,
+}
+
 /// A journal, and how far it is.
 pub(super) struct KeptJournal {
     journal: Arc<dyn Journal>,
@@ -25,12 +41,15 @@ pub(super) struct KeptJournal {
     writing: Mutex<()>,
     wake: Notify,
     is_registered: AtomicBool,
+    /// Whether the last write failed.
+    is_failing: AtomicBool,
 }
 
 impl KeptJournal {
     pub(super) fn new(journal: Arc<dyn Journal>, last: Option<Revision>) -> Self {
         let (last, writing) = (watch::Sender::new(last), Mutex::default());
-        Self { journal, last, writing, wake: Notify::new(), is_registered: AtomicBool::new(false) }
+        let (is_registered, is_failing) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { journal, last, writing, wake: Notify::new(), is_registered, is_failing }
     }
 
     /// The run of this replica that had the journal before.
@@ -54,6 +73,16 @@ impl KeptJournal {
     pub(super) async fn holds(&self, revision: Option<Revision>) {
         // The sender lives as long as `self`.
         let _ = self.last.subscribe().wait_for(|last| revision <= *last).await;
+    }
+
+    /// How it stands, where it does not hold all.
+    pub(super) fn standing(&self, all: Revision) -> JournalStanding {
+        match self.is_failing.load(Ordering::Acquire) {
+            true => JournalStanding::Failing,
+            false => {
+                JournalStanding::Behind { written: self.last.borrow().unwrap_or_default(), all }
+            }
+        }
     }
 
     /// Writes what is in effect, whenever something new is.
@@ -87,11 +116,13 @@ impl KeptJournal {
                 Some(last) => store.records(last, PAGE).await?,
             };
             if let Err(error) = self.journal.follow(&held.head.lineage, &records).await {
+                self.is_failing.store(true, Ordering::Release);
                 // It may have been written all the same.
                 let journal = self.journal.load().await?;
                 self.last.send_replace(journal.map(|loaded| loaded.head.revision));
                 return Err(error);
             }
+            self.is_failing.store(false, Ordering::Release);
             let newest = records.last().map(|record| record.revision);
             if newest.is_none() && last.is_some() {
                 return Ok(());

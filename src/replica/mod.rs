@@ -29,6 +29,7 @@ pub use barrier::{Barrier, Reigns, Verdict};
 pub use contact::{Contact, FollowError, Identity};
 pub use follower::Follower;
 pub use held::Held;
+pub use journal::JournalStanding;
 pub use lease::{AfterRenewal, Lease, after_renewal};
 pub use permits::{Holder, Listed, MOST_PERMITS, Permits, TooMany};
 

@@ -1,22 +1,28 @@
 //! The log of changes: its records, signed checkpoints, and proofs.
 //!
 //! The tree over the log is built here from the store's own records, one after another as they come, and
-//! each has to follow from the one before and end at what is in effect. It belongs to one history: when
-//! another takes its place, or the store does not hold any more what it held, it is built anew.
+//! each has to follow from the one before and end at what is in effect. It belongs to one history. When another
+//! takes its place it goes on where that one continues what was read, as a restored one does; else, and where
+//! the store does not hold any more what it held, it is built anew. Until a long log is read, whoever asks for
+//! a proof is told how far that is, and when to ask again.
 //!
 //! Invariant: no checkpoint is signed for anything but the history in effect, up to a record that was read
 //! from the store and verified.
 
+use super::reading::Reading;
 use super::{Service, ServiceError};
 use crate::audit::{AuditKey, Chain, Checkpoint, Record, Tree, TreeHash};
 use crate::domain::{ChainHash, Lineage, Revision};
 use crate::store::Head;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
-/// How many records are read at once: each can hold a whole rule file.
-const PAGE: usize = 10;
+/// How many records are read at once: each can hold a whole rule file, and most are small.
+const PAGE: usize = 100;
+
+/// How long a call waits for what is not read yet. A short rest of a log takes less.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a checkpoint goes into the ordinary log at most.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -26,6 +32,10 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct AuditLog {
     key: OnceLock<AuditKey>,
     grown: Mutex<Option<Grown>>,
+    /// How the reading gets on, for those who do not get at the tree meanwhile.
+    reading: std::sync::Mutex<Reading>,
+    /// Somebody wants more than was read.
+    wanted: Notify,
 }
 
 /// The tree over a history, as far as it was read.
@@ -186,7 +196,9 @@ impl Service {
         let mut newest = self.newest.subscribe();
         loop {
             newest.borrow_and_update();
-            if let Ok((checkpoint, _)) = self.checkpoint(None).await {
+            // A long log takes longer to read than those wait who ask.
+            let read = async { self.read_up_to(&self.head()?).await.map(drop) };
+            if let (Ok(()), Ok((checkpoint, _))) = (read.await, self.checkpoint(None).await) {
                 tracing::info!(checkpoint, "Checkpoint of the log of changes");
             }
             tokio::time::sleep(TOLD_EVERY).await;
@@ -200,13 +212,18 @@ impl Service {
         let mut newest = self.newest.subscribe();
         loop {
             newest.borrow_and_update();
-            if let Err(error) = self.log_of(None).await {
+            let read = match self.head() {
+                Ok(head) => self.read_up_to(&head).await.map(drop),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = read {
                 // Whoever asks for a proof is told the same; the next change tries again.
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "The log of changes cannot be read for proofs");
             }
-            if newest.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = newest.changed() => if changed.is_err() { return },
+                () = self.audit.wanted.notified() => {}
             }
         }
     }
@@ -221,17 +238,38 @@ impl Service {
         if head.revision < size {
             return Err(ServiceError::RevisionAhead { asked: size, newest: head.revision });
         }
+        let read = tokio::time::timeout(PATIENCE, self.read_up_to(&head)).await;
+        let log = read.unwrap_or_else(|_| Err(self.still_reading(head.revision)))?;
+        Ok((log, size))
+    }
+
+    /// The log up to a place, however long it takes to read it. One at a time reads.
+    async fn read_up_to(
+        &self,
+        head: &Head,
+    ) -> Result<tokio::sync::MappedMutexGuard<'_, Grown>, ServiceError> {
         let mut log = self.audit.grown.lock().await;
-        if !self.catch_up(&mut log, &head).await? {
+        if !self.catch_up(&mut log, head).await? {
             // The history was another when it was read: once more, from its beginning.
             *log = None;
-            if !self.catch_up(&mut log, &head).await? {
+            if !self.catch_up(&mut log, head).await? {
                 *log = None;
                 return Err(ServiceError::Lost { revision: head.revision });
             }
         }
-        let log = MutexGuard::try_map(log, Option::as_mut).map_err(|_| ServiceError::BrokenOff)?;
-        Ok((log, size))
+        MutexGuard::try_map(log, Option::as_mut).map_err(|_| ServiceError::BrokenOff)
+    }
+
+    /// Sees to it that the log is read on, and says how far that is.
+    fn still_reading(&self, all: Revision) -> ServiceError {
+        self.audit.wanted.notify_one();
+        let reading = *self.reading();
+        let retry_after = reading.done_in(all.0, self.clock.boot());
+        ServiceError::LogBeingRead { read: Revision(reading.read()), all, retry_after }
+    }
+
+    fn reading(&self) -> std::sync::MutexGuard<'_, Reading> {
+        self.audit.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads on up to the head; tells whether that is where the records lead. What was read stays, so
@@ -239,8 +277,13 @@ impl Service {
     async fn catch_up(&self, log: &mut Option<Grown>, head: &Head) -> Result<bool, ServiceError> {
         let log = match log {
             Some(log) if log.lineage == head.lineage => log,
+            Some(log) if self.is_continued(log, head).await? => {
+                log.lineage = head.lineage.clone();
+                log
+            }
             _ => log.insert(Grown::new(head.lineage.clone())),
         };
+        *self.reading() = Reading::begin(log.tree.size(), self.clock.boot());
         while log.end().revision < head.revision {
             let after = log.end().revision;
             let left = usize::try_from(head.revision.0 - after.0).unwrap_or(PAGE);
@@ -248,8 +291,20 @@ impl Service {
             if records.is_empty() || !records.iter().all(|record| log.push(record)) {
                 return Ok(false);
             }
+            self.reading().got_to(log.tree.size());
         }
         Ok(log.holds(head))
+    }
+
+    /// Whether another history leads through all that was read: a chain hash stands for everything before it.
+    async fn is_continued(&self, log: &Grown, head: &Head) -> Result<bool, ServiceError> {
+        let end = log.end();
+        let (Some(before), true) = (end.revision.0.checked_sub(1), end.revision <= head.revision)
+        else {
+            return Ok(false);
+        };
+        let record = self.store.records(Revision(before), 1).await?.pop();
+        Ok(record.is_some_and(|record| record.chain == end.hash))
     }
 }
 
@@ -312,6 +367,62 @@ mod tests {
         add(&store, 9, 2).await;
         let other = service.checkpoint(None).await;
         assert!(matches!(other, Err(ServiceError::Lost { revision: Revision(3) })), "{other:?}");
+    }
+
+    async fn read(store: &MemoryStore, name: char, size: usize) -> Grown {
+        let mut log = Grown::new(Lineage::parse(&name.to_string().repeat(32)).unwrap());
+        let records = store.records(Revision::ZERO, size).await.unwrap();
+        assert!(records.iter().all(|record| log.push(record)));
+        log
+    }
+
+    #[tokio::test]
+    async fn a_history_that_continues_what_was_read_is_not_read_again_and_another_one_is() {
+        let store = store_of(25).await;
+        let service = serving(&store).await;
+        let head = service.head().unwrap();
+        let whole = read(&store, 'a', 25).await.tree.root(25).unwrap();
+        // As if it had been restored: the same records, under another name. What was read shows by its leaves.
+        let mut restored = read(&store, 'b', 20).await;
+        restored.tree = Tree::default();
+        (0..20).for_each(|_| restored.tree.push(TreeHash::leaf("as it was read")));
+        let mut log = Some(restored);
+        assert!(service.catch_up(&mut log, &head).await.unwrap());
+        let log = log.unwrap();
+        assert_eq!((log.lineage, log.tree.size()), (head.lineage.clone(), 25));
+        assert_eq!(log.tree.leaf(19), Some(TreeHash::leaf("as it was read")));
+        assert_ne!(log.tree.root(25), Some(whole));
+
+        let other = MemoryStore::new(Lineage::parse(&"b".repeat(32)).unwrap());
+        for number in 1..=30 {
+            add(&other, number + 25, number - 1).await;
+        }
+        let longer = store_of(30).await;
+        for wrong in [
+            read(&other, 'b', 20).await,
+            read(&other, 'b', 30).await,
+            read(&longer, 'b', 30).await,
+            read(&store, 'b', 0).await,
+        ] {
+            let mut log = Some(wrong);
+            assert!(service.catch_up(&mut log, &head).await.unwrap());
+            assert_eq!(log.unwrap().tree.root(25), Some(whole));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_while_a_long_log_is_read_is_told_how_far_that_is() {
+        let store = store_of(3).await;
+        let service = serving(&store).await;
+        service.sign_with(AuditKey::from_seed(KeyName::default(), &[3; 32]));
+        // Somebody else reads, and takes long.
+        let reading = service.audit.grown.lock().await;
+        let late = service.checkpoint(None).await.unwrap_err();
+        assert!(matches!(late, ServiceError::LogBeingRead { .. }), "{late:?}");
+        let told = "the log of changes is being read for proofs: 0 of 3 records so far";
+        assert_eq!(late.to_string(), told);
+        drop(reading);
+        assert!(service.checkpoint(None).await.is_ok());
     }
 
     #[tokio::test]

@@ -10,7 +10,8 @@ use crate::domain::{Revision, Token};
 use crate::replica::bugs::{self, Bug};
 use crate::replica::{Barrier, BootTime, Follower, Terms, Verdict};
 use crate::store::{
-    Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting, Standing, StoreError,
+    CountedFrom, Fleet, Head, Incarnation, ReplicaName, SharedStore, Shortfall, Sighting, Standing,
+    StoreError,
 };
 use crate::telemetry::Enforcements;
 use std::collections::BTreeMap;
@@ -32,6 +33,9 @@ const PROBE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How many may wait at once; each asks the store again and again.
 pub(super) const MOST_WAITS: usize = 64;
+
+/// What the metrics call a wait, or a watch, that ended with an error.
+pub(super) const FAILED: &str = "FAILED";
 
 /// After a store that does not answer.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -59,7 +63,7 @@ pub enum Reached {
 }
 
 impl Reached {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Committed => "COMMITTED",
             Self::Durable => "DURABLE",
@@ -113,24 +117,27 @@ impl Service {
         let measured = self.enforcements.get().map(Enforcements::begin);
         let ended = self.wait_and_note(awaited, began, limit).await;
         if let Some(measured) = measured {
-            let reached = ended.as_ref().map_or("FAILED", |ended| ended.reached.name());
-            measured.ended(reached, self.clock.boot().saturating_sub(began));
+            let asked = (CountedFrom::Asked, self.clock.boot().saturating_sub(began));
+            let (reached, (counted_from, after)) = match &ended {
+                Ok((enforcement, taken)) => (enforcement.reached.name(), taken.unwrap_or(asked)),
+                Err(_) => (FAILED, asked),
+            };
+            measured.ended(reached, counted_from.name(), after);
         }
-        ended
+        ended.map(|(enforcement, _)| enforcement)
     }
 
+    /// What came of a wait, and what is measured of it once it was seen enforced.
     async fn wait_and_note(
         self: &Arc<Self>,
         awaited: Awaited,
         began: BootTime,
         limit: Duration,
-    ) -> Result<Enforcement, ServiceError> {
+    ) -> Result<(Enforcement, Option<(CountedFrom, Duration)>), ServiceError> {
         let (place, alters_rules) = in_time(limit, self.place_of(awaited)).await?;
         let enforcement = self.wait_for(place.clone(), began, limit, Whose::Callers).await?;
-        if alters_rules {
-            self.note_asked(place, began, &enforcement);
-        }
-        Ok(enforcement)
+        let noted = if alters_rules { self.note_asked(place, began, &enforcement) } else { None };
+        Ok((enforcement, noted))
     }
 
     /// The same of a place in history, counted from `began`.

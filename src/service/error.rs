@@ -7,6 +7,7 @@ use crate::domain::{Revision, SuspensionId, Unalterable};
 use crate::replica::FollowError;
 use crate::rules::{Problem, RuleErrors};
 use crate::store::StoreError;
+use std::time::Duration;
 
 /// Why a use case could not be carried out. A variant is something a caller can act on.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +123,27 @@ pub enum ServiceError {
     /// No key was set, so nothing can be signed.
     #[error("this server has no key to sign checkpoints with: set `audit_key_file`")]
     NoAuditKey,
+
+    /// The log is long, and not read for proofs yet, as after a start. It is being read: ask again.
+    #[error("the log of changes is being read for proofs: {read} of {all} records so far")]
+    LogBeingRead {
+        /// How many records were read.
+        read: Revision,
+        /// How many there are.
+        all: Revision,
+        /// When it may be done.
+        retry_after: Duration,
+    },
+
+    /// This replica's journal does not hold all that is in effect yet, as after another history has taken the
+    /// place of the one in it. It is being written, and nothing else was: try again, or another replica.
+    #[error("the journal of this replica is being written: it holds {written} of {all} records")]
+    JournalBehind {
+        /// How many records it holds.
+        written: Revision,
+        /// How many there are.
+        all: Revision,
+    },
 
     /// Nobody may do this, or not alone, or not any more.
     #[error(transparent)]

@@ -28,6 +28,7 @@ mod mailings;
 mod mend;
 mod permits;
 mod preview;
+mod reading;
 mod record;
 mod refusal;
 mod refused;

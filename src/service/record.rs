@@ -12,7 +12,7 @@ use super::{Service, ServiceError};
 use crate::audit::{Act, NewRecord, Record};
 use crate::decision::Snapshot;
 use crate::domain::{Revision, RuleSet, Timestamp};
-use crate::replica::{Follower, Held, InstallError};
+use crate::replica::{Follower, Held, InstallError, JournalStanding};
 use crate::store::{Loaded, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -102,11 +102,18 @@ impl Service {
             let (place, source) = ("the store".to_owned(), "it was found damaged before".into());
             return Err(StoreError::Corrupt { place, source }.into());
         }
-        if let Some(follower) = &self.follower
-            && !follower.journal_is_complete(JOURNAL_LIMIT).await
-        {
-            let (doing, source) = ("making a change", "the journal cannot be written".into());
-            return Err(StoreError::NotWritten { doing, source }.into());
+        if let Some(follower) = &self.follower {
+            match follower.journal_within(JOURNAL_LIMIT).await {
+                JournalStanding::Complete => {}
+                JournalStanding::Behind { written, all } => {
+                    return Err(ServiceError::JournalBehind { written, all });
+                }
+                JournalStanding::Failing => {
+                    let source = "the journal cannot be written".into();
+                    let doing = "making a change";
+                    return Err(StoreError::NotWritten { doing, source }.into());
+                }
+            }
         }
         if let Some(record) = self.store.record_of(&requester.request_id).await? {
             return self.repeat(record, requester, step).await;

@@ -1,4 +1,5 @@
-//! Sees to it that it is known later when a change was enforced, whether or not somebody waited for it.
+//! Sees to it that it is known later when a change was enforced, and measured how long that took, whether or not
+//! somebody waited for it.
 //!
 //! The server that writes a change which alters rules watches it, one after another and each for a limited
 //! time; one that is asked about a change notes what it sees then. Either is that server's own word, kept
@@ -6,7 +7,7 @@
 //!
 //! Invariant: nothing here holds up a change or whoever waits for one, and nothing depends on a note.
 
-use super::enforce::{Enforcement, Progress, Reached, Whose};
+use super::enforce::{Enforcement, FAILED, Progress, Reached, Whose};
 use super::{Service, ServiceError};
 use crate::audit::Record;
 use crate::domain::{ChainHash, Lineage};
@@ -90,27 +91,42 @@ impl Service {
             };
             let limit = self.clock.boot().saturating_sub(began) + WATCH_LIMIT;
             let seen = self.wait_for(place.clone(), began, limit, Whose::Nobodys).await;
-            // Somebody who waited for it may have seen it first.
-            if self.watched.take(&place.chain).is_some()
-                && let Ok(enforcement) = &seen
-            {
+            // Somebody who waited for it may have seen it first, and it is noted and measured once.
+            if self.watched.take(&place.chain).is_none() {
+                continue;
+            }
+            if let Some(enforcements) = self.enforcements.get() {
+                let reached = seen.as_ref().map_or(FAILED, |seen| seen.reached.name());
+                let after = self.clock.boot().saturating_sub(began);
+                enforcements.measured(reached, CountedFrom::Written.name(), after);
+            }
+            if let Ok(enforcement) = &seen {
                 self.note_enforced(&place, enforcement, CountedFrom::Written).await;
             }
         }
     }
 
-    /// Notes what came of a wait that somebody asked for. Whoever asked does not wait for the note.
-    pub(super) fn note_asked(self: &Arc<Self>, place: Head, began: BootTime, seen: &Enforcement) {
+    /// Notes what came of a wait that somebody asked for. Whoever asked does not wait for the note. Returns
+    /// what is to be measured: since the change was written, if this server wrote it and nobody has seen it
+    /// enforced before; else since it was asked about.
+    pub(super) fn note_asked(
+        self: &Arc<Self>,
+        place: Head,
+        began: BootTime,
+        seen: &Enforcement,
+    ) -> Option<(CountedFrom, Duration)> {
         if self.watched.kept.get().is_none() || seen.reached != Reached::Enforced {
-            return;
+            return None;
         }
         let (mut seen, mut counted_from) = (seen.clone(), CountedFrom::Asked);
         if let Some(change) = self.watched.take(&place.chain) {
             counted_from = CountedFrom::Written;
             seen.count_from_before(began.saturating_sub(change.began));
         }
+        let measured = (counted_from, seen.elapsed);
         let service = Arc::clone(self);
         tokio::spawn(async move { service.note_enforced(&place, &seen, counted_from).await });
+        Some(measured)
     }
 
     async fn note_enforced(&self, place: &Head, seen: &Enforcement, counted_from: CountedFrom) {

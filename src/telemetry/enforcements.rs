@@ -1,4 +1,5 @@
-//! Measures how long people wait for a change to be enforced, and with what they go home.
+//! Measures how long changes take until they are enforced, whether or not somebody waits, and with what those go
+//! home who do.
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter, UpDownCounter};
@@ -11,7 +12,10 @@ const BOUNDARIES: [f64; 14] =
 /// What a wait ended with that its caller broke off.
 const GIVEN_UP: &str = "GIVEN_UP";
 
-/// The waits of a server.
+/// A wait that its caller broke off counts from when this server was asked about the change.
+const ASKED: &str = "ASKED";
+
+/// The changes and the waits of a server.
 #[derive(Debug, Clone)]
 pub struct Enforcements {
     durations: Histogram<f64>,
@@ -19,12 +23,14 @@ pub struct Enforcements {
 }
 
 impl Enforcements {
-    /// Shows `offergate_enforcement_duration_seconds{reached}` and `offergate_enforcement_pending`.
+    /// Shows `offergate_enforcement_duration_seconds{reached,counted_from}` and
+    /// `offergate_enforcement_pending`.
     pub(super) fn register(meter: &Meter) -> Self {
         let durations = meter
             .f64_histogram("offergate.enforcement.duration")
             .with_description(
-                "How long waits for a change took, by how far the change had got then.",
+                "How long changes took, by how far they had got then: each change of rules from when \
+                 this server wrote it, other waits from when they were asked for.",
             )
             .with_unit("s")
             .with_boundaries(BOUNDARIES.to_vec())
@@ -35,6 +41,13 @@ impl Enforcements {
             .build();
         pending.add(0, &[]);
         Self { durations, pending }
+    }
+
+    /// How far a change had got `after` so long. Both names are from closed lists.
+    pub fn measured(&self, reached: &'static str, counted_from: &'static str, after: Duration) {
+        let labels =
+            [KeyValue::new("reached", reached), KeyValue::new("counted_from", counted_from)];
+        self.durations.record(after.as_secs_f64(), &labels);
     }
 
     /// Counts a wait that begins.
@@ -53,21 +66,17 @@ pub struct EnforcementWait {
 }
 
 impl EnforcementWait {
-    /// The wait is over; `reached` is from a closed list.
-    pub fn ended(mut self, reached: &'static str, after: Duration) {
-        self.record(reached, after);
-    }
-
-    fn record(&mut self, reached: &'static str, after: Duration) {
+    /// The wait is over. Both names are from closed lists.
+    pub fn ended(mut self, reached: &'static str, counted_from: &'static str, after: Duration) {
         self.is_told = true;
-        self.of.durations.record(after.as_secs_f64(), &[KeyValue::new("reached", reached)]);
+        self.of.measured(reached, counted_from, after);
     }
 }
 
 impl Drop for EnforcementWait {
     fn drop(&mut self) {
         if !self.is_told {
-            self.record(GIVEN_UP, Duration::ZERO);
+            self.of.measured(GIVEN_UP, ASKED, Duration::ZERO);
         }
         self.of.pending.add(-1, &[]);
     }

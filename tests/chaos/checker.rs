@@ -2,18 +2,18 @@
 //!
 //! | rule | holds when |
 //! |---|---|
-//! | K1 | no check that left after a suspension was reported enforced is answered `ELIGIBLE` against it, until a lift of it may have been made |
+//! | K1 | no check that left after a suspension was reported enforced is answered `ELIGIBLE` against it, until a lift of it may have been made; and none is at all while the store is empty, once the leases from before are over |
 //! | K2 | no client is taken back: not by one replica, not below the token that it sent, and not by a strict check below what was enforced |
 //! | K3 | each answer is what the decision's slow twin says at the place in history that the answer names |
-//! | K4 | the log is a chain of exactly the changes that were acknowledged and some of those whose fate nobody was told, each once |
+//! | K4 | the log is a chain of exactly the changes that were acknowledged and some of those whose fate nobody was told, each once; none is made while the store is empty |
 //! | K5 | outside the times when something was broken, every check is answered, and not with "cannot tell" |
 //!
 //! Invariant: every violation names the events that contradict each other, so that a person can look
 //! at the two lines and agree.
 
-use super::history::{Await, Change, Check, Event, Fault, Nanos, Result, Target, What};
+use super::history::{Await, Change, Check, Emptied, Event, Fault, Nanos, Result, Target, What};
 use super::log::Log;
-use super::{order, replay};
+use super::{emptied, order, replay};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
@@ -45,21 +45,23 @@ pub(crate) struct History<'h> {
     pub(crate) changes: Vec<At<'h, Change>>,
     pub(crate) awaits: Vec<At<'h, Await>>,
     pub(crate) faults: Vec<At<'h, Fault>>,
+    pub(crate) emptied: Vec<At<'h, Emptied>>,
 }
 
 impl<'h> History<'h> {
     pub(crate) fn of(events: &'h [Event]) -> Self {
         let (mut checks, mut changes) = (Vec::new(), Vec::new());
-        let (mut awaits, mut faults) = (Vec::new(), Vec::new());
+        let (mut awaits, mut faults, mut emptied) = (Vec::new(), Vec::new(), Vec::new());
         for (place, event) in events.iter().enumerate() {
             match event {
                 Event::Check(check) => checks.push((place, check)),
                 Event::Change(change) => changes.push((place, change)),
                 Event::Await(wait) => awaits.push((place, wait)),
                 Event::Fault(fault) => faults.push((place, fault)),
+                Event::Emptied(time) => emptied.push((place, time)),
             }
         }
-        Self { checks, changes, awaits, faults }
+        Self { checks, changes, awaits, faults, emptied }
     }
 
     /// Whether people may have had to decide between histories.
@@ -92,6 +94,7 @@ impl<'h> History<'h> {
 pub(crate) fn check(events: &[Event], log: &Log, limit: Nanos) -> Vec<Violation> {
     let history = History::of(events);
     let mut violations = no_eligible_once_enforced(&history);
+    violations.extend(emptied::nothing_is_known(&history, limit));
     violations.extend(order::never_back(&history));
     violations.extend(order::strict_is_newest(&history, log));
     violations.extend(replay::same_as_twin(&history, log));

@@ -293,3 +293,86 @@ fn cannot_tell_and_no_answer_are_violations_outside_of_faults_and_the_time_to_re
         }
     }
 }
+
+#[test]
+fn a_store_that_was_emptied_and_restored_whole_breaks_nothing() {
+    let mut scene = Scene::new();
+    let suspended = scene.suspend(10..20, "s", "vendor-0");
+    scene.fault(100, 3_000, false);
+    scene.emptied(200, 2_000);
+    scene.check(1, 21..22, no(&["s"], &suspended));
+    scene.check(1, 1_500..1_501, no(&["s"], &suspended));
+    let refused = Result::Refused { why: "the store holds no history".into() };
+    scene.change(1_500..1_501, "lift-s", What::Lift { suspension: "s".into() }, refused);
+    // What was restored is another lineage, and continues the log.
+    let restored = Token { lineage: lineage('b'), ..Token::parse(&suspended).unwrap() };
+    scene.check(1, 2_500..2_501, no(&["s"], &restored.to_string()));
+    let lifted = Token::parse(&scene.lift(2_600..2_700, "s")).unwrap();
+    scene.check(1, 2_800..2_801, yes(&Token { lineage: lineage('b'), ..lifted }.to_string()));
+    assert_eq!(scene.violations(), []);
+}
+
+#[test]
+fn nothing_is_eligible_while_a_store_is_empty_once_the_leases_from_before_are_over() {
+    for (at, need, expected, why) in [
+        (190..199, Need::Strict, 0, "before"),
+        (201..210, Need::Leased, 0, "a lease from before"),
+        (1_200..1_210, Need::Leased, 0, "the last instant of one"),
+        (1_201..1_210, Need::Leased, 1, "leases are over"),
+        (199..300, Need::Strict, 0, "it may have asked before"),
+        (201..210, Need::Strict, 1, "it asked an empty store"),
+        (1_990..2_000, Need::Strict, 0, "people have begun to fill it"),
+    ] {
+        let mut scene = Scene::new();
+        let token = scene.token();
+        scene.fault(100, 3_000, false);
+        scene.emptied(200, 2_000);
+        // Nothing is suspended: that is not what makes it wrong.
+        scene.check_with(1, at, need, Some(yes(&token)));
+        let expected: &[_] = if expected == 1 { &[(Rule::K1, vec![3, 2])] } else { &[] };
+        assert_eq!(scene.broken(), expected, "{why}");
+    }
+}
+
+#[test]
+fn a_change_that_is_said_to_be_made_in_an_empty_store_is_a_violation_unless_it_was_sent_before() {
+    for (first, expected) in [(150, 0), (201, 1)] {
+        let mut scene = Scene::new();
+        scene.emptied(200, 2_000);
+        let token = scene.write("other");
+        let unknown = Result::Unknown { why: "deadline".into() };
+        scene.change(first..first + 1, "other", What::ApplyRules, unknown);
+        scene.change(300..310, "other", What::ApplyRules, Result::Committed { token });
+        let expected: &[_] = if expected == 1 { &[(Rule::K4, vec![3, 1])] } else { &[] };
+        assert_eq!(scene.broken(), expected, "first sent at {first}");
+    }
+}
+
+#[test]
+fn a_store_that_was_restored_from_a_journal_which_lacks_a_suspension_is_caught() {
+    let mut scene = Scene::new();
+    let before = scene.token();
+    let entries = scene.entries.clone();
+    scene.suspend(10..20, "s", "vendor-0");
+    scene.fault(100, 3_000, false);
+    scene.emptied(200, 2_000);
+    scene.entries = entries;
+    let restored = Token { lineage: lineage('b'), ..Token::parse(&before).unwrap() };
+    scene.check(1, 2_500..2_501, yes(&restored.to_string()));
+    // It is offered against what was enforced, and what was acknowledged is lost.
+    assert_eq!(scene.broken(), [(Rule::K1, vec![4, 1]), (Rule::K4, vec![1])]);
+}
+
+#[test]
+fn a_replica_that_returns_to_the_lineage_of_before_a_restore_is_caught() {
+    let mut scene = Scene::new();
+    let before = scene.token();
+    scene.fault(100, 3_000, false);
+    scene.emptied(200, 2_000);
+    scene.check(1, 50..51, yes(&before));
+    let restored = Token { lineage: lineage('b'), ..Token::parse(&before).unwrap() };
+    scene.check(1, 2_500..2_501, yes(&restored.to_string()));
+    assert_eq!(scene.violations(), []);
+    scene.check(1, 2_502..2_503, yes(&before));
+    assert_eq!(scene.broken(), [(Rule::K2, vec![5, 4])]);
+}

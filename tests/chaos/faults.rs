@@ -35,6 +35,8 @@ enum Kind {
     FlushScripts,
     /// A renewal is answered late, and none after it.
     LateAnswer,
+    /// The store is emptied, and people restore it from a journal; perhaps while one replica is cut off.
+    EmptyStore,
     /// The primary is lost with changes that it alone has.
     LoseChanges,
     /// One replica alone sees changes that are then lost, and comes back when there are others.
@@ -43,7 +45,7 @@ enum Kind {
     Usurp,
 }
 
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     Kind::KillReplica,
     Kind::FreezeReplica,
     Kind::FreezeReplica,
@@ -58,6 +60,7 @@ const KINDS: [Kind; 14] = [
     Kind::CutOffPrimary,
     Kind::FlushScripts,
     Kind::LateAnswer,
+    Kind::EmptyStore,
 ];
 
 /// Every fourth fault is one of these, in turn.
@@ -176,6 +179,16 @@ impl Faults<'_> {
                 // What was asked is answered now, and nothing else can be asked.
                 self.weather(replica, Weather::Silent { up: true, down: false }, self.limit * 2)
                     .await;
+            }
+            Kind::EmptyStore => {
+                let apart = (self.dice.below(2) == 0).then_some(replica);
+                if apart.is_some() {
+                    hit.set(Weather::Cut);
+                    tokio::time::sleep(self.limit / 4).await;
+                }
+                self.empty_and_restore(number, apart, self.limit + short).await;
+                hit.set(Weather::Clear);
+                forked = self.recover(Some(number)).await;
             }
             Kind::LoseChanges => {
                 let primary = self.detach_followers();

@@ -21,6 +21,9 @@ pub(crate) const SIZE: usize = 3;
 const NAMESPACE: &str = "chaos";
 const MASTER: &str = "main";
 
+/// What a replica calls its journal.
+pub(crate) const JOURNAL: &str = "journal.db";
+
 pub(crate) struct Fleet {
     nodes: Vec<Mutex<Server>>,
     ports: Vec<u16>,
@@ -103,6 +106,23 @@ impl Fleet {
         })
     }
 
+    /// Empties the store, until no node holds anything.
+    pub(crate) fn empty(&self) {
+        self.node(self.primary()).cli(&["FLUSHALL"]);
+        eventually("no node holds anything", || {
+            let is_empty = |number: usize| self.node(number).cli(&["DBSIZE"]) == "0";
+            (0..SIZE).all(is_empty).then_some(())
+        });
+    }
+
+    /// How people say which store they mean.
+    pub(crate) fn way_of_people(&self) -> [String; 6] {
+        let store = format!("redis+sentinel://127.0.0.1:{}/{MASTER}", self.sentinel.port);
+        let (namespace, nodes) = (NAMESPACE.to_owned(), SIZE.to_string());
+        let [on, of, all] = ["--store", "--store-namespace", "--store-nodes"].map(str::to_owned);
+        [on, store, of, namespace, all, nodes]
+    }
+
     /// The log as it stands, read without the code under test.
     pub(crate) fn log(&self) -> Vec<(Revision, ChainHash, String)> {
         let answer =
@@ -145,7 +165,7 @@ impl Replica {
             ("--store-nodes", SIZE.to_string()),
             ("--store-namespace", NAMESPACE.to_owned()),
             ("--replica", name.clone()),
-            ("--journal", folder.path().join("journal.db").display().to_string()),
+            ("--journal", folder.path().join(JOURNAL).display().to_string()),
             ("--staleness-limit", format!("{limit_ms}ms")),
             ("--listen", address.to_string()),
             ("--management-listen", "127.0.0.1:0".to_owned()),
@@ -202,6 +222,11 @@ impl Replica {
     /// Its ways to the store: one to each node, and one to the sentinel.
     pub(crate) fn links(&self) -> &[Link] {
         &self.links
+    }
+
+    /// The path of a file of this name in its folder.
+    pub(crate) fn in_folder(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 
     pub(crate) fn set(&self, weather: Weather) {

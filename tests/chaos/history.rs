@@ -20,6 +20,7 @@ pub(crate) enum Event {
     Change(Change),
     Await(Await),
     Fault(Fault),
+    Emptied(Emptied),
 }
 
 /// May this be offered?
@@ -133,6 +134,15 @@ pub(crate) struct Fault {
     pub(crate) what: String,
     /// Whether it may have made histories disagree, so that people had to decide.
     pub(crate) forked: bool,
+}
+
+/// A time during which the store held nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Emptied {
+    /// No node held anything any more.
+    pub(crate) from: Nanos,
+    /// People began to fill it again.
+    pub(crate) until: Nanos,
 }
 
 /// Writes one line for each event.

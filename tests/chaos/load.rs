@@ -30,6 +30,9 @@ const CHECK_LIMIT: Duration = Duration::from_secs(1);
 const CHANGE_LIMIT: Duration = Duration::from_secs(4);
 const ATTEMPTS: usize = 6;
 
+/// After a change that was not made.
+const REFUSED_PAUSE: Duration = Duration::from_millis(200);
+
 /// How often a client waits for one change before it leaves it at that.
 const AWAITS: usize = 3;
 
@@ -94,6 +97,13 @@ impl Run {
     /// Asks one replica once, without writing it down.
     pub(crate) async fn asks(&self, replica: usize, offer: &str) -> Option<Answer> {
         ask(self.replica(replica).1, offer, &Need::Leased).await
+    }
+
+    /// What a replica says is wrong between it and the store, if it says anything.
+    pub(crate) async fn trouble(&self, replica: usize) -> Option<String> {
+        let mut client = FleetServiceClient::new(self.replica(replica).1);
+        let request = limited(proto::ListReplicasRequest {}, CHECK_LIMIT);
+        Some(client.list_replicas(request).await.ok()?.into_inner().trouble)
     }
 
     /// Applies the rules of the run; they must be there before anything else.
@@ -224,6 +234,8 @@ pub(crate) async fn suspend_on_and_on(run: Run, client: u32, vendors: Vec<usize>
         let what = What::Suspend { suspension: suspension.clone(), target };
         if !change(&run, client, &suspension, what, &mut dice).await {
             left_over.push(suspension);
+            // A store that refuses everything does so at once.
+            tokio::time::sleep(REFUSED_PAUSE).await;
             continue;
         }
         for _ in 0..AWAITS {
@@ -245,8 +257,8 @@ pub(crate) async fn suspend_on_and_on(run: Run, client: u32, vendors: Vec<usize>
     }
 }
 
-/// Sends a change until its fate is known; says whether it was made, or refused for good. What a fork
-/// refuses can be asked for again later.
+/// Sends a change until its fate is known; says whether it was made, or refused for good. What a fork or
+/// an empty store refuses can be asked for again later.
 async fn change(run: &Run, client: u32, request: &str, what: What, dice: &mut Dice) -> bool {
     for _ in 0..ATTEMPTS {
         let (replica, channel) = run.any_replica(dice);
@@ -259,7 +271,8 @@ async fn change(run: &Run, client: u32, request: &str, what: What, dice: &mut Di
             Err(_) => Result::Unknown { why: "no answer in time".into() },
         };
         let known = !matches!(result, Result::Unknown { .. });
-        let later = matches!(&result, Result::Refused { why } if why.contains("forked"));
+        let later = matches!(&result, Result::Refused { why }
+            if ["forked", "no history"].iter().any(|said| why.contains(said)));
         let (request, what) = (request.to_owned(), what.clone());
         let change = Change { client, replica, sent, received, request, what, result };
         run.note(Event::Change(change));

@@ -18,6 +18,8 @@
 
 mod checker;
 mod dice;
+mod disaster;
+mod emptied;
 mod faults;
 mod fleet;
 mod history;

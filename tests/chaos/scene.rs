@@ -2,7 +2,7 @@
 
 use super::checker::{Rule, Violation, check};
 use super::history::{
-    Answer, Change, Check, Event, Fault, Nanos, Need, Result, Target, What, to_lines,
+    Answer, Change, Check, Emptied, Event, Fault, Nanos, Need, Result, Target, What, to_lines,
 };
 use super::log::Log;
 use super::world;
@@ -119,6 +119,10 @@ impl Scene {
 
     pub(crate) fn fault(&mut self, from: Nanos, until: Nanos, forked: bool) {
         self.events.push(Event::Fault(Fault { from, until, what: "cut".into(), forked }));
+    }
+
+    pub(crate) fn emptied(&mut self, from: Nanos, until: Nanos) {
+        self.events.push(Event::Emptied(Emptied { from, until }));
     }
 
     pub(crate) fn violations(&self) -> Vec<Violation> {

@@ -12,6 +12,7 @@ pub(crate) struct Summary {
     needs: [usize; 3],
     faults: usize,
     forks: usize,
+    emptied: usize,
     suspensions: usize,
     /// Milliseconds from sending a suspension to hearing that it is enforced, sorted.
     enforced: Vec<u64>,
@@ -51,6 +52,7 @@ impl Summary {
             needs,
             faults: history.faults.len(),
             forks: history.faults.iter().filter(|(_, fault)| fault.forked).count(),
+            emptied: history.emptied.len(),
             suspensions: sent.len(),
             enforced,
             records: log.records().len(),
@@ -66,7 +68,8 @@ impl fmt::Display for Summary {
             "checks: {} ({leased} leased, {token} at a token, {strict} strict): {:?}",
             self.checks, self.outcomes
         )?;
-        writeln!(f, "faults: {}, of which forks: {}", self.faults, self.forks)?;
+        let Self { faults, forks, emptied, .. } = self;
+        writeln!(f, "faults: {faults}, of which forks: {forks}, emptied stores: {emptied}")?;
         let at = |percent: usize| {
             let last = self.enforced.len().saturating_sub(1);
             self.enforced.get(last * percent / 100).copied().unwrap_or_default()

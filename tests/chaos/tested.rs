@@ -3,6 +3,7 @@
 mod checker;
 mod checker_tests;
 mod dice;
+mod emptied;
 mod history;
 mod log;
 mod order;

@@ -27,6 +27,12 @@ const NOON: &str = "2026-03-01T12:00:00Z";
 /// A clock that stands where the test puts it.
 pub(crate) struct SetClock(Mutex<Timestamp>);
 
+impl SetClock {
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self(Mutex::new(now))
+    }
+}
+
 impl Clock for SetClock {
     fn wall(&self) -> Timestamp {
         *self.0.lock().unwrap()
@@ -48,7 +54,7 @@ impl Bank {
     pub(crate) async fn open() -> Self {
         let lineage = Lineage::parse(&"0123456789abcdef".repeat(2)).unwrap();
         let store = MemoryStore::new(lineage);
-        let clock = Arc::new(SetClock(Mutex::new(NOON.parse().unwrap())));
+        let clock = Arc::new(SetClock::at(NOON.parse().unwrap()));
         let service = start(&store, &clock).await;
         let bank = Self { service, store, clock };
         let file = RuleFile { text: RULES.to_owned(), name: "rules.yaml".to_owned() };

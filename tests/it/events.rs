@@ -25,7 +25,7 @@ const CUSTOMER: &str = "cust-0012345678";
 const RECORD: [&str; 3] = ["--author=ann", "--ticket=CHG-9", "--reason=cust-0012345678 complained"];
 
 /// Rules with one suspension that nobody reviewed, and a company that can be sold.
-const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 vendors:
   big: {name: Big}
   small: {name: Small, parent: big}
@@ -43,25 +43,25 @@ suspensions:
 
 /// A request as the receiver got it.
 #[derive(Debug, Clone)]
-struct Got {
-    id: String,
-    at: String,
+pub(crate) struct Got {
+    pub(crate) id: String,
+    pub(crate) at: String,
     signatures: String,
     content_type: String,
     body: String,
 }
 
 impl Got {
-    fn event(&self) -> Value {
+    pub(crate) fn event(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    fn kind(&self) -> String {
+    pub(crate) fn kind(&self) -> String {
         self.event()["type"].as_str().unwrap().trim_start_matches("offergate.v1.").to_owned()
     }
 
     /// Whether one of the signatures was made with this secret.
-    fn is_signed_with(&self, secret: &str) -> bool {
+    pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         // By another implementation than the server's; it wants the alphabet of URLs.
         let secret = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
         let key = DecodingKey::from_secret(&secret);
@@ -83,14 +83,14 @@ struct Kept {
 }
 
 /// A receiver on a thread of its own, until it is dropped.
-struct Receiver {
+pub(crate) struct Receiver {
     kept: Kept,
     port: u16,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Receiver {
-    fn start(answers: u16) -> Self {
+    pub(crate) fn start(answers: u16) -> Self {
         Self::start_at(0, answers)
     }
 
@@ -107,7 +107,7 @@ impl Receiver {
         Self { kept, port, _runtime: runtime }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         url(self.port)
     }
 
@@ -115,12 +115,12 @@ impl Receiver {
         self.kept.answers.store(status, Ordering::SeqCst);
     }
 
-    fn got(&self) -> Vec<Got> {
+    pub(crate) fn got(&self) -> Vec<Got> {
         self.kept.got.lock().unwrap().clone()
     }
 
     /// The first request about such a thing.
-    fn first(&self, kind: &str) -> Got {
+    pub(crate) fn first(&self, kind: &str) -> Got {
         eventually(kind, || self.got().into_iter().find(|got| got.kind() == kind))
     }
 }
@@ -142,23 +142,37 @@ async fn take(State(kept): State<Kept>, headers: HeaderMap, body: Bytes) -> Stat
 }
 
 /// A server on a store in the folder, which sends events there.
-fn start(folder: &Path, url: &str, more: &[&str]) -> Server {
+pub(crate) fn start(folder: &Path, url: &str, more: &[&str]) -> Server {
     let secret = [("OFFERGATE_EVENT_WEBHOOK_SECRET", SECRET)];
     let flags = [&["--event-webhook-url", url], more].concat();
     Server::start_told(&folder.join("rules.db"), &flags, &secret)
 }
 
 /// Makes these rules the server's.
-fn apply(server: &Server, folder: &Path, rules: &str) {
+pub(crate) fn apply(server: &Server, folder: &Path, rules: &str) {
     let path = folder.join("rules.yaml");
     std::fs::write(&path, rules).unwrap();
     server.apply(&path);
 }
 
 /// Suspends a product by one person.
-fn break_glass(server: &Server, id: &str) {
+pub(crate) fn break_glass(server: &Server, id: &str) {
     let id = format!("--id={id}");
     server.json(&[&["suspend", "product", "q", &id, "--emergency"][..], &RECORD].concat());
+}
+
+/// A replica on a shared store, which sends events to the receiver. Its journal is in the folder.
+pub(crate) fn replica(
+    folder: &Path,
+    redis: &redis_server::Server,
+    receiver: &Receiver,
+    name: &str,
+) -> Server {
+    let store = format!("redis://127.0.0.1:{}", redis.port);
+    let (journal, url) = (folder.join(name).display().to_string(), receiver.url());
+    let flags = ["--event-webhook-url", &url, "--replica", name, "--journal", &journal];
+    let flags = [&flags[..], &["--begin-history"]].concat();
+    Server::start_told(Path::new(&store), &flags, &[("OFFERGATE_EVENT_WEBHOOK_SECRET", SECRET)])
 }
 
 fn secret_file(folder: &Path, text: &str) -> PathBuf {
@@ -299,21 +313,7 @@ fn a_receiver_that_is_away_holds_nothing_up_and_gets_everything_when_it_is_back(
 fn every_replica_of_a_shared_store_tells_the_same_thing_under_the_same_id() {
     let (folder, receiver) = (TempDir::new().unwrap(), Receiver::start(200));
     let redis = redis_server::Server::start(Flavour::Redis);
-    let store = format!("redis://127.0.0.1:{}", redis.port);
-    let url = receiver.url();
-    let replica = |name: &str| {
-        let journal = folder.path().join(name).display().to_string();
-        let flags = [
-            "--event-webhook-url",
-            &url,
-            "--replica",
-            name,
-            "--journal",
-            &journal,
-            "--begin-history",
-        ];
-        Server::start_told(Path::new(&store), &flags, &[("OFFERGATE_EVENT_WEBHOOK_SECRET", SECRET)])
-    };
+    let replica = |name: &str| replica(folder.path(), &redis, &receiver, name);
     let (one, _other) = (replica("r1"), replica("r2"));
     apply(&one, folder.path(), RULES);
     break_glass(&one, "now");

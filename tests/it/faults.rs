@@ -10,8 +10,10 @@ mod fleet;
 mod forks;
 mod limits;
 mod link;
+mod measured;
 mod network;
 mod processes;
 mod virtual_fleet;
 
 pub(crate) use disks::Disk;
+pub(crate) use measured::counted;

@@ -40,6 +40,7 @@ mod directions;
 mod drill;
 mod emergencies;
 mod events;
+mod events_seldom;
 mod faults;
 mod footprints;
 mod formats;

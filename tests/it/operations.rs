@@ -89,7 +89,8 @@ fn names(expr: &str) -> BTreeSet<String> {
     ours.filter(|word| !word.contains(':')).map(str::to_owned).collect()
 }
 
-fn scrape(server: &Server) -> String {
+/// The page of metrics.
+pub(crate) fn scrape(server: &Server) -> String {
     let mut stream = TcpStream::connect(server.management.trim_start_matches("http://")).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -235,6 +236,7 @@ fn every_query_reads_and_every_series_in_it_is_on_the_page_of_a_real_server() {
         "kind=\"client_ca\"",
         "kind=\"server\"",
         "reached=\"ENFORCED\"",
+        "counted_from=\"WRITTEN\"",
         "limit=\"peer\"",
         "reason=\"issuer_silent\"",
         "result=\"failed\"",
@@ -246,6 +248,27 @@ fn every_query_reads_and_every_series_in_it_is_on_the_page_of_a_real_server() {
     let accepted = run(promtool().args(["check", "metrics"]), &page);
     assert!(accepted.status.success(), "{}", said(&accepted));
     assert!(said(&accepted).is_empty(), "{}", said(&accepted));
+}
+
+#[test]
+fn each_change_of_rules_is_measured_once_whether_or_not_somebody_waits_for_it() {
+    // The rules, for which nobody waits; that they were proposed changed none.
+    let server = Server::with_barclays_and(&[]);
+    let changes = |number: u64| {
+        eventually("measured changes", || {
+            (crate::faults::counted(&server, "WRITTEN", "+Inf") == number).then_some(())
+        });
+    };
+    changes(1);
+    let suspend = ["suspend", "offer", "kis-12m", "--id=s", "--reason=r", "--ticket=t"];
+    let told = server.by_two_waiting(&suspend, &["--wait=30s"]);
+    changes(2);
+    let waits = || crate::faults::counted(&server, "ASKED", "+Inf");
+    let before = waits();
+    let revision = told["revision"]["revision"].as_u64().unwrap().to_string();
+    server.json(&["replicas", "await", "--revision", &revision]);
+    eventually("the wait is measured", || (waits() == before + 1).then_some(()));
+    changes(2);
 }
 
 /// A server over a shared store, with TLS, a decision log and a webhook, that was asked for a decision and

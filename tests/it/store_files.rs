@@ -242,7 +242,7 @@ fn a_store_restored_again_remembers_both_places() {
 }
 
 /// Makes a store as the first format had it.
-pub(crate) fn take_back_to_format_1(path: &Path) {
+fn take_back_to_format_1(path: &Path) {
     let file = rusqlite::Connection::open(path).unwrap();
     file.execute_batch(
         "DROP TRIGGER head_moves_by_one; DROP TABLE origins; DROP TABLE IF EXISTS enforcements;

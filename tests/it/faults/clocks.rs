@@ -311,3 +311,25 @@ async fn f23_a_journal_that_cannot_be_written_stops_changes_here_and_no_check() 
     comes("the journal is complete", async || two.journal.last() == 5).await;
     assert_eq!(two.suspend("t").await.unwrap(), 7);
 }
+
+#[tokio::test(start_paused = true)]
+async fn f23_a_journal_that_is_still_being_written_says_how_far_it_is_until_changes_are_made_again()
+{
+    let store = store('a').await;
+    let one = Member::of(&store, "r1", 1000, SECOND).await;
+    let two = Member::of(&store, "r2", 1000, SECOND).await;
+    two.comes_to_say(Outcome::Eligible).await;
+    comes("the journal holds the rules", async || two.journal.last() == 1).await;
+    two.journal.slow.store(true, Ordering::SeqCst);
+    one.suspend("s").await.unwrap();
+    two.comes_to_say(Outcome::Ineligible).await;
+    let refused = two.suspend("t").await;
+    let told = "the journal of this replica is being written: it holds 1 of 3 records";
+    assert!(
+        matches!(&refused, Err(error @ ServiceError::JournalBehind { .. }) if error.to_string() == told),
+        "{refused:?}"
+    );
+    comes("the journal is complete", async || two.journal.last() == 3).await;
+    two.journal.slow.store(false, Ordering::SeqCst);
+    assert_eq!(two.suspend("t").await.unwrap(), 5);
+}

@@ -178,10 +178,11 @@ impl SharedStore for Wire {
     }
 }
 
-/// A journal in memory, which can be full.
+/// A journal in memory, which can be full or slow.
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) full: AtomicBool,
+    pub(super) slow: AtomicBool,
     written: Mutex<Option<(Lineage, Vec<Record>)>>,
     /// Histories that were set aside.
     pub(super) aside: Mutex<Vec<Lineage>>,
@@ -216,6 +217,9 @@ impl Journal for Notes {
             if self.full.load(Ordering::SeqCst) {
                 let (doing, source) = ("writing the journal", "it is full".into());
                 return Err(StoreError::NotWritten { doing, source });
+            }
+            if self.slow.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_secs(3)).await;
             }
             if !records.is_empty() {
                 let mut written = self.written.lock().unwrap();
