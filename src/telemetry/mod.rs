@@ -39,7 +39,7 @@ use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
-use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::fmt;
 use std::io::IsTerminal;
@@ -322,26 +322,12 @@ fn meter_provider(
         .without_target_info()
         .build()
         .map_err(TelemetryError::Metrics)?;
-    let mut builder = SdkMeterProvider::builder()
-        .with_resource(resource)
-        .with_reader(scraped)
-        .with_view(few_series);
+    let mut builder = SdkMeterProvider::builder().with_resource(resource).with_reader(scraped);
     if let Some(endpoint) = &exports.metrics {
         let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build();
         builder = builder.with_periodic_exporter(exporter.map_err(refused("metrics", endpoint))?);
     }
     Ok(builder.build())
-}
-
-/// Bounds the series of an instrument. The SDK sets room aside for as many as are allowed: by default
-/// for 2,000, which is 130 KiB an instrument. Only calls can need so many, one a method and
-/// status, and callers.
-fn few_series(instrument: &Instrument) -> Option<Stream> {
-    const MOST: usize = 200;
-    if instrument.name().starts_with("rpc.") || instrument.name() == "offergate.quota.exceeded" {
-        return None;
-    }
-    Stream::builder().with_cardinality_limit(MOST).build().ok()
 }
 
 fn tracer_provider(
