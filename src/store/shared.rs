@@ -187,7 +187,8 @@ pub enum Standing {
         /// The longest that is allowed.
         allowed: Duration,
     },
-    /// Another process, seen of late, reports under this name; nothing was recorded.
+    /// Another process, seen of late, reports under this name, or another name is on the list for this run;
+    /// nothing was recorded.
     NameTaken {
         /// Where it is reached.
         address: String,

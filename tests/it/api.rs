@@ -8,6 +8,7 @@ mod limits;
 mod messages;
 mod outage;
 mod people;
+mod permits;
 mod rates;
 mod roles;
 mod server;

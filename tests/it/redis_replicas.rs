@@ -133,6 +133,30 @@ async fn whoever_is_on_the_list_already_takes_nobody_off_it() {
     assert_eq!(members.len(), 2, "{members:?}");
 }
 
+/// Whoever knows what a run is listed as reports for nobody else.
+async fn a_run_is_reported_under_one_name_alone(store: &impl SharedStore) {
+    let head = store.head().await.unwrap().unwrap();
+    let older = Head { revision: Revision::ZERO, chain: ChainHash::ZERO, ..head.clone() };
+    let replica = report("a", '1', older);
+    assert_eq!(store.renew(&replica).await.unwrap().standing, Standing::Behind);
+    let stranger = report("mailer.kis.11111111", '1', head.clone());
+    let refused = store.renew(&stranger).await.unwrap().standing;
+    assert_eq!(refused, Standing::NameTaken { address: "a.example:7443".into() });
+    let members = store.fleet(&head).await.unwrap().members;
+    let seen: Vec<_> = members.iter().map(|it| (it.name.as_str(), it.revision, it.beats)).collect();
+    assert_eq!(seen, [("a", Revision::ZERO, 1)]);
+    assert_eq!(store.renew(&replica).await.unwrap().standing, Standing::Behind, "it goes on");
+}
+
+#[tokio::test]
+async fn nobody_reports_for_a_replica_under_another_name() {
+    let memory = MemoryStore::fresh();
+    apply_next(&memory, &content("one", 1)).await.unwrap();
+    a_run_is_reported_under_one_name_alone(&memory).await;
+    let (_server, store) = store_of(1).await;
+    a_run_is_reported_under_one_name_alone(&store).await;
+}
+
 /// People decide, again and again, which history goes on.
 async fn each_history_knows_those_before_it(store: &impl SharedStore, decisions: u64, kept: usize) {
     let deciding = |number: u64| NewRecord {

@@ -74,7 +74,11 @@ impl State {
         if self.limit < report.limit {
             return answer(Standing::LimitTooLong { allowed: self.limit });
         }
-        let mine = self.members.get(&report.incarnation).map(|(_, seen)| seen.beats);
+        let mine = self.members.get(&report.incarnation).map(|(_, seen)| seen);
+        if let Some(other) = mine.filter(|seen| seen.name != report.name) {
+            return answer(Standing::NameTaken { address: other.address.clone() });
+        }
+        let mine = mine.map(|seen| seen.beats);
         if mine.is_none() {
             let ended = report.predecessor.as_ref();
             let other = self

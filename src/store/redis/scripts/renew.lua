@@ -35,6 +35,10 @@ if mine then
     if not found then
         return corrupt('the list of replicas', 'an entry does not read')
     end
+    if found.name ~= name then
+        -- Who knows another's number does not speak for it.
+        return { 'TAKEN', head.reign, head.rev, found.address }
+    end
     beats = tonumber(found.beats)
 else
     local all
