@@ -2,8 +2,8 @@
 //!
 //! In a store that several processes share, a holder is on the store's list like a replica: each grant is a
 //! renewal of its own, and everything that is proved of leases holds for it, whichever server it asks. Where
-//! this process alone writes, it keeps the list itself ([`Permits`]), and remembers on disk that there is
-//! one: a run after a crash waits until what it cannot know of has run out.
+//! this process alone writes, it keeps the list itself ([`Permits`]), and remembers on disk how long permits
+//! run that may be out: a run after a crash waits until what it cannot know of has run out.
 //!
 //! Invariant: a grant says that the holder's rules were all the rules at an instant after it had asked, and
 //! whoever waits for a later change waits for that holder.
@@ -46,9 +46,9 @@ pub enum PermitAnswer {
 #[derive(Debug, Default)]
 pub(super) struct PermitList {
     permits: Mutex<Permits>,
-    /// Whether the store remembers that permits may be out. Held while one is granted, so that it is not
-    /// forgotten in between.
-    noted: tokio::sync::Mutex<bool>,
+    /// How long the permits run that may be out, as far as the store remembers that; `None` where it may
+    /// remember nothing. Held while one is granted, so that it is not forgotten in between.
+    noted: Arc<tokio::sync::Mutex<Option<Duration>>>,
     /// Moves when a holder acts by newer rules, or ends.
     moved: watch::Sender<()>,
 }
@@ -59,7 +59,7 @@ impl PermitList {
         let list = Self::default();
         if let Some(limit) = store.noted_permits().await? {
             list.permits().begin_after(now, &Terms::of(limit));
-            *list.noted.lock().await = true;
+            *list.noted.lock().await = Some(limit);
         }
         Ok(list)
     }
@@ -135,9 +135,10 @@ impl Service {
             return Ok(permitted(&held, PermitAnswer::Moved));
         }
         let mut noted = self.permit_list.noted.lock().await;
-        if !*noted {
+        // What an earlier run remembered may be too little for the permits of this one.
+        if noted.is_none_or(|longest| longest < self.staleness_limit) {
             self.store.note_permits(Some(self.staleness_limit)).await?;
-            *noted = true;
+            *noted = Some(self.staleness_limit);
         }
         let now = self.clock.boot();
         let terms = Terms::of(self.staleness_limit);
@@ -196,10 +197,9 @@ impl Service {
 
     /// Forgets on disk that permits may be out, once none can be.
     pub(super) async fn forget_permits(&self) {
-        let mut noted = self.permit_list.noted.lock().await;
-        if *noted && self.permit_list.permits().are_over(self.clock.boot()) {
-            // If it fails, the next run of this process waits a little.
-            *noted = self.store.note_permits(None).await.is_err();
+        let mut noted = Arc::clone(&self.permit_list.noted).lock_owned().await;
+        if noted.is_none() || !self.permit_list.permits().are_over(self.clock.boot()) {
+            return;
         }
     }
 }
@@ -212,3 +212,12 @@ fn is_newest(held: &Held, token: &Token) -> bool {
 fn permitted(held: &Held, answer: PermitAnswer) -> Permitted {
     Permitted { answer, token: held.head.token(), rules_since: held.rules_since }
 }
+        let store = Arc::clone(&self.store);
+        // On a task of its own: whoever waits for this may go, and until it is done none may be granted.
+        let forgetting = tokio::spawn(async move {
+            // If it fails, the next run of this process waits a little.
+            if store.note_permits(None).await.is_ok() {
+                *noted = None;
+            }
+        });
+        let _ = forgetting.await;
