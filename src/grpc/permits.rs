@@ -112,6 +112,9 @@ impl HeldStream {
         {
             tokio::time::sleep_until(*at + PAUSE).await;
         }
+        if self.holder.is_none() {
+            self.service.forget_silent_holders().await;
+        }
         let permitted = self.service.permit(&holder, &token).await.map_err(status_of)?;
         self.holder = Some(holder);
         self.last = Some((token, Instant::now()));

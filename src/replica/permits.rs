@@ -11,7 +11,7 @@
 
 use crate::clock::{BootTime, Terms};
 use crate::domain::{PrincipalId, Revision};
-use crate::store::{Incarnation, ReplicaName};
+use crate::store::{Incarnation, ReplicaName, Room};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
@@ -48,6 +48,9 @@ impl Holder {
         let name = ReplicaName::parse(&format!("{PREFIX}{name}.{shown}"))?;
         Some(Self { name, incarnation })
     }
+
+    /// How many a list of replicas has room for, whichever server they ask.
+    pub const ROOM: Room = Room { prefix: PREFIX, most: MOST_PERMITS };
 
     /// What people are shown of such a name; `None` for the name of a replica.
     #[must_use]

@@ -11,7 +11,7 @@
 use super::{Service, ServiceError};
 use crate::clock::{BootTime, Terms};
 use crate::domain::{Revision, Token};
-use crate::replica::{Follower, Freshness, Held, Holder, Permits};
+use crate::replica::{Follower, Freshness, Held, Holder, Permits, Silent};
 use crate::store::{Report, RuleStore, Standing, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -51,6 +51,8 @@ pub(super) struct PermitList {
     noted: Arc<tokio::sync::Mutex<Option<Duration>>>,
     /// Moves when a holder acts by newer rules, or ends.
     moved: watch::Sender<()>,
+    /// Who says nothing any more, where the store keeps the list.
+    silent: Mutex<Silent>,
 }
 
 impl PermitList {
@@ -68,6 +70,10 @@ impl PermitList {
         self.permits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn silent(&self) -> MutexGuard<'_, Silent> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn moves(&self) -> watch::Receiver<()> {
         self.moved.subscribe()
     }
@@ -80,6 +86,23 @@ impl Service {
     /// When there is none.
     pub fn place_for_holder(&self) -> Result<OwnedSemaphorePermit, ServiceError> {
         Arc::clone(&self.holders).try_acquire_owned().map_err(|_| ServiceError::TooManyPermits)
+    }
+
+    /// Takes those off the store's list who died without giving their permits back, as far as anybody can know
+    /// by now. Where this process keeps the list, it does so with each grant.
+    pub async fn forget_silent_holders(&self) {
+        let Some(follower) = &self.follower else { return };
+        let (list, now) = (&self.permit_list, self.clock.boot());
+        let (Ok(held), true) = (self.needs_rules(), list.silent().is_due(now, follower.terms()))
+        else {
+            return;
+        };
+        let Ok(fleet) = follower.store().fleet(&held.head).await else { return };
+        let gone = list.silent().on(&fleet, self.clock.boot());
+        if !gone.is_empty() {
+            // If it fails, they are seen again.
+            let _ = follower.store().forget(&gone).await;
+        }
     }
 
     /// The newest revision in effect here, as it moves.
@@ -179,10 +202,12 @@ impl Service {
             address: format!("through {}", follower.identity().name),
             limit: follower.terms().limit,
             applied: held.head.clone(),
+            room: Some(Holder::ROOM),
         };
         let renewal = follower.store().renew(&report).await?;
         let answer = match renewal.standing {
             Standing::Newest => PermitAnswer::Granted(follower.terms().limit),
+            Standing::NoRoom => return Err(ServiceError::TooManyPermits),
             Standing::Behind => {
                 follower.wake();
                 PermitAnswer::NotNow(BEHIND.to_owned())
@@ -201,6 +226,15 @@ impl Service {
         if noted.is_none() || !self.permit_list.permits().are_over(self.clock.boot()) {
             return;
         }
+        let store = Arc::clone(&self.store);
+        // On a task of its own: whoever waits for this may go, and until it is done none may be granted.
+        let forgetting = tokio::spawn(async move {
+            // If it fails, the next run of this process waits a little.
+            if store.note_permits(None).await.is_ok() {
+                *noted = None;
+            }
+        });
+        let _ = forgetting.await;
     }
 }
 
@@ -212,12 +246,3 @@ fn is_newest(held: &Held, token: &Token) -> bool {
 fn permitted(held: &Held, answer: PermitAnswer) -> Permitted {
     Permitted { answer, token: held.head.token(), rules_since: held.rules_since }
 }
-        let store = Arc::clone(&self.store);
-        // On a task of its own: whoever waits for this may go, and until it is done none may be granted.
-        let forgetting = tokio::spawn(async move {
-            // If it fails, the next run of this process waits a little.
-            if store.note_permits(None).await.is_ok() {
-                *noted = None;
-            }
-        });
-        let _ = forgetting.await;

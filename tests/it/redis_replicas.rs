@@ -10,7 +10,7 @@ use offergate::domain::{ChainHash, Lineage, Revision};
 use offergate::store::memory::MemoryStore;
 use offergate::store::redis::{Location, RedisStore};
 use offergate::store::{
-    Head, Incarnation, ReplicaName, Report, RuleStore, SharedStore, Standing, StoreError,
+    Head, Incarnation, ReplicaName, Report, Room, RuleStore, SharedStore, Standing, StoreError,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub(crate) fn report(name: &str, run: char, applied: Head) -> Report {
         address: format!("{name}.example:7443"),
         limit: Duration::from_secs(5),
         applied,
+        room: None,
     }
 }
 
@@ -155,6 +156,32 @@ async fn nobody_reports_for_a_replica_under_another_name() {
     a_run_is_reported_under_one_name_alone(&memory).await;
     let (_server, store) = store_of(1).await;
     a_run_is_reported_under_one_name_alone(&store).await;
+}
+
+/// The list has room for so many of one kind, whoever reports them.
+async fn no_more_of_a_kind_are_listed_than_there_is_room_for(store: &impl SharedStore) {
+    let head = store.head().await.unwrap().unwrap();
+    let room = Some(Room { prefix: "mailer.", most: 2 });
+    let mailer = |run| Report { room, ..report(&format!("mailer.{run}"), run, head.clone()) };
+    let renewed = async |report| store.renew(&report).await.unwrap().standing;
+    assert_eq!(renewed(report("r1", '1', head.clone())).await, Standing::Newest);
+    assert_eq!(renewed(mailer('a')).await, Standing::Newest);
+    assert_eq!(renewed(mailer('b')).await, Standing::Newest);
+    assert_eq!(renewed(mailer('c')).await, Standing::NoRoom);
+    assert_eq!(renewed(mailer('b')).await, Standing::Newest, "it has its place");
+    assert_eq!(renewed(report("r2", '2', head.clone())).await, Standing::Newest, "no mailer");
+    let members = store.fleet(&head).await.unwrap().members;
+    let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
+    assert_eq!(names, ["mailer.a", "mailer.b", "r1", "r2"]);
+    store.leave(&mailer('a').incarnation).await.unwrap();
+    assert_eq!(renewed(mailer('c')).await, Standing::Newest);
+}
+
+#[tokio::test]
+async fn those_who_hold_permits_are_limited_and_replicas_are_not() {
+    no_more_of_a_kind_are_listed_than_there_is_room_for(&MemoryStore::fresh()).await;
+    let (_server, store) = store_of(0).await;
+    no_more_of_a_kind_are_listed_than_there_is_room_for(&store).await;
 }
 
 /// People decide, again and again, which history goes on.

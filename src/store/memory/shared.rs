@@ -89,6 +89,13 @@ impl State {
             if let Some(other) = other {
                 return answer(Standing::NameTaken { address: other.address.clone() });
             }
+            let is_full = report.room.is_some_and(|room| {
+                let names = self.members.values().map(|(_, seen)| seen.name.as_str());
+                room.most <= names.filter(|name| name.starts_with(room.prefix)).count()
+            });
+            if is_full {
+                return answer(Standing::NoRoom);
+            }
             self.members.retain(|incarnation, (_, seen)| {
                 seen.name != report.name || Some(incarnation) != ended
             });
