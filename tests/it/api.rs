@@ -5,6 +5,7 @@ mod doubt;
 pub(crate) mod frames;
 mod hostile_changes;
 mod limits;
+mod mailings;
 mod messages;
 mod outage;
 mod people;
