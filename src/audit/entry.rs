@@ -13,8 +13,9 @@
 //! | `change` | what it does, or would do while it waits, spelt as in a rule file |
 //! | `digest` | of what is proposed or approved: 64 hexadecimal digits |
 //! | `direction` | `TIGHTENING` or `LOOSENING` |
-//! | `format` | 2; 3 with a `mailing` |
+//! | `format` | 2; 3 with a `mailing` or a `ledger` |
 //! | `kind` | `APPLY_RULES`, `CREATE_SUSPENSION`, ... |
+//! | `ledger` | through which a mailing was begun: 32 hexadecimal digits; else there is no such key |
 //! | `mailing` | the mailing that is proposed or was approved, as in `mailing.rs`; else there is no such key |
 //! | `proposal` | the number of the proposal or emergency that it is about |
 //! | `reason`, `ticket` | why |
@@ -23,8 +24,8 @@
 //! | `revision` | the number of the record |
 //! | `starts_now` | whether what is proposed begins when it is approved |
 //!
-//! Format 3 is format 2 with a mailing, and written for one alone: what has none stays readable for earlier
-//! versions. People and programs are written as `issuer`, `kind` (`PERSON` or `SERVICE`), `name`, `owner` (`issuer` and
+//! Format 3 is format 2 with a mailing, or the ledger of one, and written for these alone: what has none stays
+//! readable for earlier versions. People and programs are written as `issuer`, `kind` (`PERSON` or `SERVICE`), `name`, `owner` (`issuer` and
 //! `subject`) and `subject`. Format 1, which is read and no longer written, has names alone for them, and of the other
 //! keys `approver`, `at`, `author`, `change`, `format`, `kind`, `reason`, `request_id`, `revision`, `ticket`:
 //! a change was made by one person then.
@@ -36,9 +37,9 @@
 
 use super::{Act, ChangeKind, Digest, NewRecord, Party, RefusedRequest, RequestId, mailing, steps};
 use crate::domain::{
-    Direction, Mailing, PrincipalId, PrincipalKind, Revision, RuleChange, Timestamp,
+    Direction, LedgerId, Mailing, PrincipalId, PrincipalKind, Revision, RuleChange, Timestamp,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -102,6 +103,8 @@ struct Form<'a> {
     format: u64,
     #[serde(deserialize_with = "Option::deserialize")]
     kind: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "stated")]
+    ledger: Option<Cow<'a, str>>,
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -185,6 +188,7 @@ pub(super) fn encode(revision: Revision, content: &NewRecord) -> Result<String, 
         direction: content.direction.map(|direction| direction.name().into()),
         format: format_of(content),
         kind: content.kind.map(|kind| kind.name().into()),
+        ledger: content.ledger.as_ref().map(|ledger| ledger.as_str().into()),
         mailing: content.mailing.clone(),
         proposal: content.proposal.map(|proposal| proposal.0),
         reason: Cow::Borrowed(&content.reason),
@@ -208,7 +212,7 @@ pub(super) fn encode(revision: Revision, content: &NewRecord) -> Result<String, 
 
 /// The format that a record is written in.
 fn format_of(content: &NewRecord) -> u64 {
-    if content.mailing.is_some() { WITH_MAILING } else { FORMAT }
+    if content.mailing.is_some() || content.ledger.is_some() { WITH_MAILING } else { FORMAT }
 }
 
 fn who(party: &Party) -> Who<'_> {
@@ -257,6 +261,9 @@ pub(super) fn decode(entry: &str) -> Result<(Revision, NewRecord), EntryError> {
         .digest
         .as_deref()
         .map(|digits| Digest::parse(digits).ok_or_else(named("digest", "it is not 64 hex digits")));
+    let ledger = form.ledger.as_deref().map(|digits| {
+        LedgerId::parse(digits).ok_or_else(named("ledger", "it is not 32 hex digits"))
+    });
     let content = NewRecord {
         request_id: request_id(&form.request_id)?,
         act: Act::from_name(&form.act).ok_or_else(named("act", "there is no such act"))?,
@@ -278,6 +285,7 @@ pub(super) fn decode(entry: &str) -> Result<(Revision, NewRecord), EntryError> {
             unwritten: refused.unwritten,
         }),
         mailing: form.mailing,
+        ledger: ledger.transpose()?,
     };
     if format != format_of(&content) {
         return Err(field("mailing", "it does not go with the format"));
@@ -301,6 +309,8 @@ fn is_whole(content: &NewRecord) -> Result<(), EntryError> {
     let is_of_mailing = content.kind == Some(ChangeKind::SendMailing);
     let tells_mailing = is_of_mailing && matches!(content.act, Act::Propose | Act::Approve);
     needs("mailing", content.mailing.is_some() == tells_mailing)?;
+    needs("ledger", content.ledger.is_some() == (content.act == Act::Begin))?;
+    needs("kind", is_of_mailing || content.act != Act::Begin)?;
     if is_of_mailing {
         no_change()?;
         needs("act", !matches!(content.act, Act::Make | Act::Edit | Act::Emergency))?;
@@ -324,8 +334,14 @@ fn is_whole(content: &NewRecord) -> Result<(), EntryError> {
             needs("approver", content.approver.is_some() == (content.act == Act::Ratify))?;
             no_change()
         }
+        Act::Begin => needs("proposal", content.proposal.is_some()),
         Act::Refuse => no_change(),
     }
+}
+
+/// Reads a text; where the key is, there must be one.
+fn stated<'a, 'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    String::deserialize(from).map(|text| Some(text.into()))
 }
 
 fn decode_former(entry: &str) -> Result<(Revision, NewRecord), EntryError> {

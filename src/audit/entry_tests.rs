@@ -240,3 +240,41 @@ fn a_mailing_is_written_in_a_format_of_its_own_and_nothing_else_is() {
         assert!(encode(Revision(7), &broken).is_err(), "{broken:?}");
     }
 }
+
+#[test]
+fn the_ledger_of_a_mailing_is_written_when_it_is_begun_and_with_nothing_else() {
+    let begun = NewRecord {
+        act: Act::Begin,
+        kind: Some(ChangeKind::SendMailing),
+        proposal: Some(Revision(3)),
+        change: RuleChange::default(),
+        ledger: LedgerId::parse(&"0123456789abcdef".repeat(2)),
+        ..content(7)
+    };
+    let entry = encode(Revision(7), &begun).unwrap();
+    let written = "\"format\":3,\"kind\":\"SEND_MAILING\",\"ledger\":\"0123456789abcdef";
+    assert!(entry.contains(written) && entry.contains("\"act\":\"BEGIN\""), "{entry}");
+    assert_eq!(decode(&entry).unwrap(), (Revision(7), begun.clone()));
+    let other = NewRecord { ledger: LedgerId::parse(&"f".repeat(32)), ..begun.clone() };
+    assert!(!other.asks_the_same_as(&begun));
+    for (from, to) in [
+        ("\"format\":3", "\"format\":2"),
+        ("\"ledger\":\"0", "\"ledger\":\"X"),
+        ("\"ledger\":", "\"ledger\":null,\"x\":"),
+        ("\"ledger\":\"0123456789abcdef0123456789abcdef\"", "\"ledger\":null"),
+    ] {
+        let altered = entry.replacen(from, to, 1);
+        assert_ne!(altered, entry, "{from}");
+        assert!(decode(&altered).is_err(), "{from} -> {to}");
+    }
+    for broken in [
+        NewRecord { ledger: None, ..begun.clone() },
+        NewRecord { proposal: None, ..begun.clone() },
+        NewRecord { kind: Some(ChangeKind::ApplyRules), ..begun.clone() },
+        NewRecord { mailing: Some(mailing().into()), ..begun.clone() },
+        NewRecord { change: content(7).change, ..begun.clone() },
+        NewRecord { act: Act::Withdraw, ..begun },
+    ] {
+        assert!(encode(Revision(7), &broken).is_err(), "{broken:?}");
+    }
+}

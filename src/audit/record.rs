@@ -1,7 +1,7 @@
 //! The record of one thing that happened to a change: who, what, why, and its place in the chain.
 
 use super::{Chain, Digest, Party};
-use crate::domain::{ChainHash, Direction, Mailing, Revision, RuleChange, Timestamp};
+use crate::domain::{ChainHash, Direction, LedgerId, Mailing, Revision, RuleChange, Timestamp};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -104,11 +104,13 @@ pub enum Act {
     Ratify,
     /// Somebody was refused what they asked for.
     Refuse,
+    /// An approved mailing was begun: it is sent through one ledger from then on, and through no other.
+    Begin,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Make,
         Self::Propose,
         Self::Edit,
@@ -118,6 +120,7 @@ impl Act {
         Self::Emergency,
         Self::Ratify,
         Self::Refuse,
+        Self::Begin,
     ];
 
     /// The name, as records and RPCs spell it.
@@ -133,6 +136,7 @@ impl Act {
             Self::Emergency => "EMERGENCY",
             Self::Ratify => "RATIFY",
             Self::Refuse => "REFUSE",
+            Self::Begin => "BEGIN",
         }
     }
 
@@ -152,7 +156,8 @@ impl Act {
             | Self::Reject
             | Self::Withdraw
             | Self::Ratify
-            | Self::Refuse => false,
+            | Self::Refuse
+            | Self::Begin => false,
         }
     }
 }
@@ -203,6 +208,8 @@ pub struct NewRecord {
     pub refused: Option<RefusedRequest>,
     /// The mailing that is proposed, or was approved.
     pub mailing: Option<Arc<Mailing>>,
+    /// The ledger through which a mailing was begun.
+    pub ledger: Option<LedgerId>,
 }
 
 impl NewRecord {
@@ -232,6 +239,7 @@ impl NewRecord {
             change,
             refused: None,
             mailing: None,
+            ledger: None,
         }
     }
 
@@ -246,7 +254,7 @@ impl NewRecord {
     #[must_use]
     pub fn asks_the_same_as(&self, other: &Self) -> bool {
         let Self { request_id, act, kind, author, approver, reason, ticket, .. } = self;
-        let Self { proposal, starts_now, change, refused, mailing, .. } = self;
+        let Self { proposal, starts_now, change, refused, mailing, ledger, .. } = self;
         // What is proposed gets its digest from where it is proposed; who approves sends one.
         let sends_digest = !matches!(act, Act::Propose | Act::Edit);
         let of = |approver: &Option<Party>| approver.as_ref().map(|party| party.id.clone());
@@ -262,6 +270,7 @@ impl NewRecord {
             && *change == other.change
             && *refused == other.refused
             && *mailing == other.mailing
+            && *ledger == other.ledger
             && (!sends_digest || self.digest == other.digest)
     }
 }

@@ -9,7 +9,8 @@
 
 use super::{Act, ChangeKind, Digest, NewRecord, Party};
 use crate::domain::{
-    Direction, Mailing, MailingId, Revision, RuleChange, RuleEdit, SuspensionId, Timestamp,
+    Direction, LedgerId, Mailing, MailingId, Revision, RuleChange, RuleEdit, SuspensionId,
+    Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -132,6 +133,8 @@ pub struct Waiting {
     pub decided: BTreeMap<Revision, (Act, Revision)>,
     /// The last mailings that were approved, and by which revision; those are gone that were stopped.
     pub mailings: BTreeMap<Revision, (Arc<Mailing>, Revision)>,
+    /// Through which ledger, and by which revision, those of them were begun that were.
+    pub begun: BTreeMap<Revision, (LedgerId, Revision)>,
 }
 
 impl Waiting {
@@ -151,6 +154,12 @@ impl Waiting {
                 }
             }
             Act::Emergency => self.break_glass(revision, content),
+            Act::Begin => {
+                if let (Some(number), Some(ledger)) = (content.proposal, &content.ledger) {
+                    // The first one counts; whoever writes records sees to it that there is no other.
+                    self.begun.entry(number).or_insert_with(|| (ledger.clone(), revision));
+                }
+            }
             Act::Make | Act::Refuse => {}
         }
         self.move_under(revision, content);
@@ -158,6 +167,7 @@ impl Waiting {
         while MOST_MAILINGS < self.mailings.len() {
             self.mailings.pop_first();
         }
+        self.begun.retain(|number, _| self.mailings.contains_key(number));
         while MOST_DECIDED < self.decided.len() {
             self.decided.pop_first();
         }

@@ -202,6 +202,7 @@ calls! {
     MailingServiceClient {
         propose_mailing(ProposeMailingRequest) -> ProposeMailingResponse;
         get_mailing(GetMailingRequest) -> GetMailingResponse;
+        begin_mailing(BeginMailingRequest) -> BeginMailingResponse;
     }
     SuspensionServiceClient {
         create_suspension(CreateSuspensionRequest) -> CreateSuspensionResponse;

@@ -1,6 +1,6 @@
 //! What a mailing is bound to when people sign it.
 
-use super::{ChainHash, InvalidId, OfferId, Timestamp};
+use super::{ChainHash, InvalidId, Lineage, OfferId, Timestamp};
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
@@ -27,6 +27,30 @@ impl MailingId {
 }
 
 impl fmt::Display for MailingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A ledger's name: random, and never used again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LedgerId(Arc<str>); // INVARIANT: 32 lower-case hexadecimal digits.
+
+impl LedgerId {
+    /// The only way in.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Lineage::parse(text).map(|digits| Self(digits.as_str().into()))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LedgerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

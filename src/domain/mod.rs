@@ -33,7 +33,7 @@ pub use ids::{
     AdvisoryId, Channel, CustomerId, Device, ExemptionId, InvalidCustomerId, InvalidId, OfferId,
     ProductClass, ProductId, Segment, SuspensionId, VendorId,
 };
-pub use mailing::{ContentHash, Mailing, MailingAction, MailingId};
+pub use mailing::{ContentHash, LedgerId, Mailing, MailingAction, MailingId};
 pub use offer::{Offer, Unit};
 pub use principal::{Principal, PrincipalId, PrincipalKind, Role, Roles};
 pub use product::{Component, Components, Product};

@@ -34,6 +34,19 @@ impl Kind {
             Self::DecisionLogGap => "offergate.v1.decision_log_gap",
         }
     }
+
+    /// Whether somebody must hear of it now, however much else there is to hear of.
+    pub(super) fn is_urgent(self) -> bool {
+        match self {
+            Self::BreakGlass | Self::BreakGlassOverdue | Self::Fork | Self::DecisionLogGap => true,
+            Self::ReachMoved | Self::ReviewDue => false,
+        }
+    }
+
+    /// Whether it is seen as the log or the time goes by, once; what else there is, each look finds again.
+    pub(super) fn is_passing(self) -> bool {
+        matches!(self, Self::BreakGlass | Self::ReachMoved)
+    }
 }
 
 /// One thing that people must hear of.

@@ -10,11 +10,14 @@
 //!
 //! Invariants: an event is in the outbox before the log counts as read past it, and leaves it only once
 //! the receiver took it, so that a process may be killed anywhere. The outbox is bounded: while it is full
-//! the log is not read on, which loses nothing. No check and no change waits for any of it. No customer's
-//! id and no reason that people wrote is in an event.
+//! the log is not read on, which loses nothing, and what is urgent has room of its own. No check and no change
+//! waits for any of it. No customer's id and no reason that people wrote is in an event.
 
 mod event;
 mod outbox;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod outbox_tests;
 mod sender;
 mod signature;
 mod sources;
@@ -134,11 +137,21 @@ impl Events {
     }
 
     async fn watch(&self, mut sources: Sources) {
-        let mut was_well = true;
+        let (mut was_well, mut was_full) = (true, false);
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             match self.look(&mut sources).await {
-                Ok(()) => was_well = true,
+                Ok(left) => {
+                    was_well = true;
+                    let is_full = 0 < left;
+                    if is_full && !was_full {
+                        tracing::warn!(
+                            left,
+                            "The outbox of events is full; what found no room waits"
+                        );
+                    }
+                    was_full = is_full;
+                }
                 Err(error) => {
                     if std::mem::take(&mut was_well) {
                         tracing::warn!(error, "Events cannot be collected now; nothing is lost");
@@ -149,13 +162,13 @@ impl Events {
         }
     }
 
-    /// Puts what is new into the outbox. What does not fit is found again later.
-    async fn look(&self, sources: &mut Sources) -> Result<(), String> {
+    /// Puts what is new into the outbox, and says how much did not fit. That is found again later.
+    async fn look(&self, sources: &mut Sources) -> Result<usize, String> {
         let Some(cursor) = self.with_outbox(|outbox| outbox.cursor()).await else {
             return Err("a thread broke off".to_owned());
         };
         let cursor = cursor.map_err(|error| error.to_string())?;
-        let Some(found) = sources.look(cursor, self.clock.wall()).await? else { return Ok(()) };
+        let Some(found) = sources.look(cursor, self.clock.wall()).await? else { return Ok(0) };
         let put = self.with_outbox(move |outbox| outbox.put(&found.events, &found.cursor)).await;
         let put = match put {
             Some(Ok(put)) => put,
@@ -168,14 +181,14 @@ impl Events {
                 return Err("a thread broke off".to_owned());
             }
         };
-        sources.put(put.is_whole);
+        sources.put(put.left == 0);
         for id in &put.new {
             tracing::info!(id, "An event waits to be sent");
         }
         if !put.new.is_empty() {
             self.wake.notify_one();
         }
-        Ok(())
+        Ok(put.left)
     }
 
     async fn send_on_and_on(&self) {

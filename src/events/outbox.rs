@@ -4,7 +4,8 @@
 //! the file that rules depend on, and that one stays what auditors know. Whoever holds the lock on the
 //! store has this file too.
 //!
-//! Invariants: events and the place up to which the log was read are written in one transaction. An event
+//! Invariants: events and the place up to which the log was read are written in one transaction, and the
+//! place does not move past an event that found no room and would not be found again. An event
 //! that was taken is remembered for as long as the same thing could be seen anew. A file that was deleted
 //! begins again at the newest revision: it holds no truth.
 
@@ -21,11 +22,14 @@ const APPLICATION_ID: i64 = 0x4f46_4745;
 /// The format that this version writes.
 const FORMAT: i64 = 1;
 
-/// How many events may wait. Then nothing more is put in until some were taken.
-const MOST_WAITING: i64 = 10_000;
+/// How many events may wait. Then nothing more is put in until some were taken, but what is urgent.
+pub(super) const MOST_WAITING: i64 = 10_000;
+
+/// How many may, where what comes is urgent: a receiver that takes nothing else may yet take that.
+const MOST_WITH_URGENT: i64 = 11_000;
 
 /// How long an event that was taken is remembered when nothing shows it any more.
-const REMEMBERED: i64 = 30 * 86_400;
+pub(super) const REMEMBERED: i64 = 30 * 86_400;
 
 /// After the first failure, and at most; it doubles in between.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -96,8 +100,8 @@ pub(super) struct Waiting {
 pub(super) struct Put {
     /// The ids of those that were new.
     pub(super) new: Vec<String>,
-    /// Whether there was room for all.
-    pub(super) is_whole: bool,
+    /// How many found no room.
+    pub(super) left: usize,
 }
 
 /// An open outbox.
@@ -201,7 +205,8 @@ impl Outbox {
         Ok(Cursor { since: instant(&since)?, place, seen_until: instant(&seen_until)? })
     }
 
-    /// Puts in what is new, and moves the cursor. Where there is no room, neither.
+    /// Puts in what is new, as much as there is room for and what is urgent first, and moves the cursor, if
+    /// nothing is lost by that.
     pub(super) fn put(
         &mut self,
         events: &[(Event, String)],
@@ -210,32 +215,43 @@ impl Outbox {
         let now = cursor.seen_until.as_second();
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut put = Put { new: Vec::new(), is_whole: true };
-        for (event, body) in events {
-            let inserted = transaction.execute(
-                "INSERT INTO events (id, body, put_at, seen_at) VALUES (?1, ?2, ?3, ?3)
-                 ON CONFLICT (id) DO NOTHING",
-                params![event.id, body, now],
-            )?;
-            if 0 < inserted {
-                put.new.push(event.id.clone());
-            } else {
-                transaction.execute(
-                    "UPDATE events SET seen_at = ?2 WHERE id = ?1 AND seen_at < ?2 - 3600",
-                    params![event.id, now],
-                )?;
-            }
-        }
-        let waiting: i64 = transaction.query_row(
+        let (mut put, mut loses_something) = (Put::default(), false);
+        let mut waiting: i64 = transaction.query_row(
             "SELECT count(*) FROM events WHERE taken_at IS NULL",
             [],
             |row| row.get(0),
         )?;
-        if MOST_WAITING < waiting && !put.new.is_empty() {
-            transaction.rollback()?;
-            return Ok(Put::default());
+        let (urgent, others): (Vec<_>, Vec<_>) =
+            events.iter().partition(|(event, _)| event.kind.is_urgent());
+        for (event, body) in urgent.into_iter().chain(others) {
+            let room = if event.kind.is_urgent() { MOST_WITH_URGENT } else { MOST_WAITING };
+            let inserted = transaction.execute(
+                "INSERT INTO events (id, body, put_at, seen_at) SELECT ?1, ?2, ?3, ?3 WHERE ?4
+                 ON CONFLICT (id) DO NOTHING",
+                params![event.id, body, now, waiting < room],
+            )?;
+            if 0 < inserted {
+                put.new.push(event.id.clone());
+                waiting += 1;
+                continue;
+            }
+            let known = "SELECT seen_at FROM events WHERE id = ?1";
+            let known = transaction.query_row(known, [&event.id], |row| row.get::<_, i64>(0));
+            match known.optional()? {
+                // Written now and then, and not at each look.
+                Some(seen) if seen < now - 3600 => {
+                    let seen = "UPDATE events SET seen_at = ?2 WHERE id = ?1";
+                    transaction.execute(seen, params![event.id, now])?;
+                }
+                Some(_) => {}
+                None => {
+                    put.left += 1;
+                    loses_something |= event.kind.is_passing();
+                }
+            }
         }
-        if let Some((lineage, revision, chain)) = &cursor.place {
+        if let Some((lineage, revision, chain)) = cursor.place.as_ref().filter(|_| !loses_something)
+        {
             transaction.execute(
                 "UPDATE place SET lineage = ?1, revision = ?2, chain = ?3, seen_until = ?4",
                 params![
@@ -255,16 +271,23 @@ impl Outbox {
         Ok(put)
     }
 
-    /// The first event that is due.
+    /// The first event that is due: of emergencies, if there is one.
     pub(super) fn due(&mut self, now: Timestamp) -> rusqlite::Result<Option<Waiting>> {
-        self.connection
-            .query_row(
-                "SELECT id, body, attempts FROM events
-                 WHERE taken_at IS NULL AND due_ms <= ?1 ORDER BY number LIMIT 1",
-                [now.as_millisecond()],
-                |row| Ok(Waiting { id: row.get(0)?, body: row.get(1)?, attempts: row.get(2)? }),
-            )
-            .optional()
+        const OF_EMERGENCIES: &str = "SELECT id, body, attempts FROM events
+             WHERE taken_at IS NULL AND due_ms <= ?1 AND id GLOB 'break-glass-*'
+             ORDER BY number LIMIT 1";
+        const OF_ALL: &str = "SELECT id, body, attempts FROM events
+             WHERE taken_at IS NULL AND due_ms <= ?1 ORDER BY number LIMIT 1";
+        for select in [OF_EMERGENCIES, OF_ALL] {
+            let mut statement = self.connection.prepare_cached(select)?;
+            let read = |row: &rusqlite::Row<'_>| {
+                Ok(Waiting { id: row.get(0)?, body: row.get(1)?, attempts: row.get(2)? })
+            };
+            if let Some(waiting) = statement.query_row([now.as_millisecond()], read).optional()? {
+                return Ok(Some(waiting));
+            }
+        }
+        Ok(None)
     }
 
     /// The receiver has it.
@@ -302,117 +325,7 @@ impl Outbox {
 }
 
 /// How long to wait after so many attempts and one more.
-fn pause_after(attempts: u32) -> Duration {
+pub(super) fn pause_after(attempts: u32) -> Duration {
     let doublings = attempts.min(20);
     FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use super::super::event::Kind;
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_600_000_000 + second).unwrap()
-    }
-
-    fn event(id: &str) -> (Event, String) {
-        let event = Event {
-            id: id.to_owned(),
-            kind: Kind::Fork,
-            at: at(0),
-            subject: String::new(),
-            data: serde_json::Value::Null,
-        };
-        (event, format!("about {id}"))
-    }
-
-    fn cursor(revision: u64, second: i64) -> Cursor {
-        let lineage = Lineage::parse(&"a".repeat(32)).unwrap();
-        let place = Some((lineage, Revision(revision), ChainHash([7; 32])));
-        Cursor { since: at(0), place, seen_until: at(second) }
-    }
-
-    fn open(folder: &tempfile::TempDir) -> Outbox {
-        Outbox::open(&folder.path().join("x.events"), at(0)).unwrap()
-    }
-
-    #[test]
-    fn an_event_is_put_in_once_and_known_after_it_was_taken_and_the_file_opened_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut outbox = open(&folder);
-        assert_eq!(outbox.cursor().unwrap().place, None);
-        let put = outbox.put(&[event("a"), event("b"), event("a")], &cursor(3, 1)).unwrap();
-        assert_eq!((put.new, put.is_whole), (vec!["a".to_owned(), "b".to_owned()], true));
-        assert_eq!(outbox.waiting(), (2, Some(at(1).as_second())));
-        outbox.taken("a", at(2)).unwrap();
-        drop(outbox);
-        let mut outbox = open(&folder);
-        assert_eq!(outbox.cursor().unwrap(), cursor(3, 1));
-        assert!(outbox.put(&[event("a")], &cursor(4, 5)).unwrap().new.is_empty());
-        let due = outbox.due(at(6)).unwrap().unwrap();
-        assert_eq!((due.id.as_str(), due.body.as_str()), ("b", "about b"));
-        outbox.taken("b", at(6)).unwrap();
-        assert_eq!((outbox.due(at(9)).unwrap(), outbox.waiting()), (None, (0, None)));
-        // Long after nothing shows it any more, it is forgotten; what goes on is not.
-        let late = 2 * REMEMBERED;
-        outbox.put(&[event("b")], &cursor(4, late)).unwrap();
-        let again = outbox.put(&[event("a"), event("b")], &cursor(4, late + 1)).unwrap();
-        assert_eq!(again.new, ["a"]);
-    }
-
-    #[test]
-    fn a_full_outbox_takes_nothing_and_the_log_is_not_read_past_what_did_not_fit() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut outbox = open(&folder);
-        outbox.put(&[event("first")], &cursor(1, 1)).unwrap();
-        let many: Vec<_> = (0..MOST_WAITING).map(|number| event(&number.to_string())).collect();
-        let put = outbox.put(&many, &cursor(2, 2)).unwrap();
-        assert!(put.new.is_empty() && !put.is_whole);
-        assert_eq!((outbox.waiting().0, outbox.cursor().unwrap()), (1, cursor(1, 1)));
-        outbox.taken("first", at(3)).unwrap();
-        assert!(outbox.put(&many, &cursor(2, 4)).unwrap().is_whole);
-    }
-
-    fn due(outbox: &mut Outbox, second: i64) -> Option<String> {
-        outbox.due(at(second)).unwrap().map(|waiting| waiting.id)
-    }
-
-    #[test]
-    fn a_receiver_that_is_away_is_left_in_peace_and_one_that_refuses_an_event_gets_the_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut outbox = open(&folder);
-        outbox.put(&[event("a"), event("b")], &cursor(1, 0)).unwrap();
-        assert_eq!(due(&mut outbox, 0).as_deref(), Some("a"));
-        outbox.failed("a", 0, at(0), false).unwrap();
-        assert_eq!(due(&mut outbox, 0).as_deref(), Some("b"), "only a was refused");
-        outbox.failed("b", 3, at(0), true).unwrap();
-        assert_eq!(
-            (due(&mut outbox, 7), due(&mut outbox, 8).as_deref()),
-            (None, Some("a")),
-            "nobody is there"
-        );
-        drop(outbox);
-        let mut outbox = open(&folder);
-        assert_eq!(outbox.due(at(1)).unwrap().unwrap().attempts, 1, "a new process asks at once");
-    }
-
-    #[test]
-    fn pauses_double_up_to_five_minutes() {
-        let pauses =
-            [0, 1, 2, 8, 9, 1_000, u32::MAX].map(|attempts| pause_after(attempts).as_secs());
-        assert_eq!(pauses, [1, 2, 4, 256, 300, 300, 300]);
-    }
-
-    #[test]
-    fn a_file_of_something_else_is_refused_and_left_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.events");
-        std::fs::write(&path, "no database, and long enough to have a header of one".repeat(4))
-            .unwrap();
-        let before = std::fs::read(&path).unwrap();
-        assert!(matches!(Outbox::open(&path, at(0)), Err(OutboxError::Other(_))));
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-    }
 }

@@ -68,6 +68,7 @@ pub const METHODS: &[&str] = &[
     "offergate.v1.AuditService/ListExposures",
     "offergate.v1.MailingService/ProposeMailing",
     "offergate.v1.MailingService/GetMailing",
+    "offergate.v1.MailingService/BeginMailing",
     "offergate.v1.PermitService/HoldPermit",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",

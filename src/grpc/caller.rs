@@ -1,6 +1,6 @@
 //! Who calls, as found out before a call reaches its service.
 
-use crate::domain::Principal;
+use crate::domain::{Principal, PrincipalId};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -33,6 +33,14 @@ impl Caller {
         match self {
             Self::Anybody => None,
             Self::Known(known) => Some(&known.name),
+        }
+    }
+
+    /// Who it is, as compared: one and the same for all whom nobody was asked to prove it.
+    pub(super) fn id(&self) -> PrincipalId {
+        match self {
+            Self::Anybody => PrincipalId::unverified(""),
+            Self::Known(known) => known.id.clone(),
         }
     }
 

@@ -1,13 +1,15 @@
 //! Adapts `PermitService`: a stream of requests for more time, and what is told unasked in between.
 //!
 //! Invariant: only a holder that says so gives its permit back. A stream that ends in any other way may be
-//! that of a holder which still acts.
+//! that of a holder which still acts. And it is on the list under a number of the server's own making: what it
+//! calls itself speaks for nobody else.
 
 use super::api::Api;
+use super::caller::Caller;
 use super::deadline;
 use super::refusals::shape;
 use super::status::{invalid, status_of};
-use crate::domain::{Revision, Token};
+use crate::domain::{PrincipalId, Revision, Token};
 use crate::service::{Holder, Incarnation, PermitAnswer, Permitted, Service};
 use crate::wire::{FieldErrors, proto, time};
 use futures_util::{Stream, StreamExt, stream};
@@ -36,6 +38,7 @@ impl PermitService for Api {
         let place = self.service.place_for_holder().map_err(status_of)?;
         let held = HeldStream {
             service: Arc::clone(&self.service),
+            owner: Caller::of(request.extensions()).id(),
             requests: request.into_inner(),
             revisions: self.service.revisions_in_effect(),
             holder: None,
@@ -58,6 +61,8 @@ impl PermitService for Api {
 /// The stream of one holder.
 struct HeldStream {
     service: Arc<Service>,
+    /// Who calls.
+    owner: PrincipalId,
     requests: Streaming<proto::HoldPermitRequest>,
     revisions: watch::Receiver<Revision>,
     holder: Option<Holder>,
@@ -107,6 +112,9 @@ impl HeldStream {
         {
             tokio::time::sleep_until(*at + PAUSE).await;
         }
+        if self.holder.is_none() {
+            self.service.forget_silent_holders().await;
+        }
         let permitted = self.service.permit(&holder, &token).await.map_err(status_of)?;
         self.holder = Some(holder);
         self.last = Some((token, Instant::now()));
@@ -127,7 +135,7 @@ impl HeldStream {
                 if run.is_none() {
                     errors.add("holder_id", "is required: 32 lower-case hexadecimal digits");
                 }
-                let holder = run.map(|run| Holder::new(&message.name, run));
+                let holder = run.map(|run| Holder::new(&message.name, &self.owner, &run));
                 if holder == Some(None) {
                     errors.add("name", "is required: 1 to 40 ASCII letters, digits, `-`, `_`");
                 }

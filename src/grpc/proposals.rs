@@ -84,7 +84,12 @@ pub(super) fn write_shown(shown: &Shown, now: Timestamp) -> proto::ProposedChang
                 Act::Reject => Rejected,
                 Act::Withdraw => Withdrawn,
                 Act::Ratify => Ratified,
-                Act::Make | Act::Propose | Act::Edit | Act::Emergency | Act::Refuse => Unspecified,
+                Act::Make
+                | Act::Propose
+                | Act::Edit
+                | Act::Emergency
+                | Act::Refuse
+                | Act::Begin => Unspecified,
             };
             let content = &record.content;
             proto::ProposedChange {

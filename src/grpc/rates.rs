@@ -73,6 +73,13 @@ impl Bucket {
         })
     }
 
+    /// Gives back one that was taken.
+    fn give_back(&self, rate: Quota) {
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
+            Some(full_at.saturating_sub(each(rate)))
+        });
+    }
+
     /// Takes more than one, into debt if it must be.
     fn owe(&self, rate: Quota, now: u64, count: u64) {
         let more = each(rate).saturating_mul(count);
@@ -172,6 +179,10 @@ impl Ticket {
         }
         match self.process.map(|rate| (rate, self.rates.process.take(rate, now))) {
             Some((rate, Err(wait))) => {
+                // The server is too busy for what the caller has a right to, and asks it to come again.
+                if let Some((bucket, rate)) = &self.caller {
+                    bucket.give_back(*rate);
+                }
                 let most = rate.per_second;
                 let message = format!("this server answers {most} checks a second, and no more");
                 Err(Spent::new(TOO_BUSY, message, wait))
@@ -303,6 +314,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::{Telemetry, TelemetrySettings};
 
     const RATE: Quota = Quota { per_second: 10, burst: 3 };
     const SECOND: u64 = 1_000_000_000;
@@ -318,6 +330,32 @@ mod tests {
         assert_eq!(taken(SECOND), 3, "it holds no more than a burst");
         let steady = (0..100).map(|step| taken(10 * SECOND + step * SECOND / 10)).sum::<usize>();
         assert_eq!(steady, 3 + 99);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_too_busy_takes_nothing_off_a_callers_quota() {
+        let settings =
+            TelemetrySettings { environment: Box::new(|_| None), ..TelemetrySettings::default() };
+        let Ok((telemetry, _, _)) = Telemetry::build(settings) else { return };
+        let rates = Rates::new(RateSettings::default(), telemetry.incidents());
+        let (own, process) = (Arc::new(Bucket::default()), Quota { per_second: 1, burst: 1 });
+        let ticket = Ticket {
+            process: Some(process),
+            caller: Some((Arc::clone(&own), RATE)),
+            service: None,
+            rates: Arc::clone(&rates),
+        };
+        let told = || ticket.take().map_err(|spent| spent.reason);
+        assert_eq!(told(), Ok(()));
+        for attempt in 0..100 {
+            assert_eq!(told(), Err(TOO_BUSY), "attempt {attempt}");
+        }
+        // Of the burst of three it has two left, and the server none.
+        let taken = (0..100).take_while(|_| own.take(RATE, rates.now()).is_ok()).count();
+        assert_eq!(taken, 2);
+        assert_eq!(told(), Err(QUOTA_EXCEEDED), "by what it has used itself");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(told(), Ok(()));
     }
 
     #[test]

@@ -65,6 +65,7 @@ const TABLE: &[(&str, Needs)] = &[
     ("offergate.v1.AuditService/ListExposures", One(&[Auditor])),
     ("offergate.v1.MailingService/ProposeMailing", One(&[Maker])),
     ("offergate.v1.MailingService/GetMailing", One(&[Reader, Caller, Maker, Checker, Auditor])),
+    ("offergate.v1.MailingService/BeginMailing", One(&[Caller])),
     ("offergate.v1.PermitService/HoldPermit", One(&[Caller])),
     ("grpc.health.v1.Health/Check", Nothing),
     ("grpc.health.v1.Health/Watch", Nothing),

@@ -159,6 +159,14 @@ fn status_with(error: ServiceError, path_of: impl Fn(&str) -> String) -> Status 
             let about = [("newest", newest.to_string())];
             failed(Code::OutOfRange, "REVISION_AHEAD", &message, about, None)
         }
+        ServiceError::MailingBegun { id, revision } => {
+            let about = [("mailing", id.to_string()), ("revision", revision.to_string())];
+            failed(Code::FailedPrecondition, "MAILING_BEGUN", &message, about, None)
+        }
+        ServiceError::MailingNotApproved { id } => {
+            let about = [("mailing", id.to_string())];
+            failed(Code::FailedPrecondition, "MAILING_NOT_APPROVED", &message, about, None)
+        }
         ServiceError::Overloaded { .. } | ServiceError::TooManyWaits => too_busy(&message),
         ServiceError::TooManyPermits => {
             let after = Some(RETRY_AFTER);

@@ -112,6 +112,15 @@ impl<'n> Field<'n> {
 }
 
 impl Part {
+    /// Which parts of a holding a value says, as bits: one that is said for the whole says each of them.
+    #[must_use]
+    pub(super) fn says(self, is_said: bool) -> u32 {
+        match self {
+            Self::Whole if is_said => (1 << (Self::UnitCount as u32 + 1)) - 1,
+            part => 1 << part as u32,
+        }
+    }
+
     fn of(name: &str) -> Option<Self> {
         Some(match name {
             "status" => Self::Status,

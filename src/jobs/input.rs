@@ -23,11 +23,28 @@ pub(super) struct Size {
     pub(super) bytes: usize,
     /// Most rows, where rows are counted.
     pub(super) rows: usize,
+    /// Least rows of a chunk of Parquet, however large they are.
+    least: usize,
 }
 
+/// A chunk smaller than this costs more than it spares.
+const LEAST_BYTES: usize = 32 << 10;
+
 impl Size {
-    pub(super) const OF_TEXT: Self = Self { bytes: 1 << 20, rows: 8 << 10 };
-    pub(super) const OF_GROUPS: Self = Self { bytes: 12 << 20, rows: 128 << 10 };
+    pub(super) const OF_TEXT: Self = Self { bytes: 1 << 20, rows: 8 << 10, least: 1 << 10 };
+    const OF_GROUPS: Self = Self { bytes: 12 << 20, rows: 128 << 10, least: 1 << 10 };
+
+    /// The size for an output that has each row once for each of so many offers: what becomes of a chunk is
+    /// as large for many as for one.
+    pub(super) fn of(output: Format, offers: usize) -> Self {
+        let one = match output {
+            Format::Parquet => Self::OF_GROUPS,
+            Format::Csv | Format::Jsonl => Self::OF_TEXT,
+        };
+        let part = |whole: usize, least: usize| (whole / offers.max(1)).max(least);
+        let (bytes, least) = (part(one.bytes, LEAST_BYTES), part(one.least, 1));
+        Self { bytes, rows: part(one.rows, 1), least }
+    }
 
     /// Rows of a chunk of Parquet, from the size of the whole file, unpacked.
     #[cfg(feature = "parquet")]
@@ -36,7 +53,7 @@ impl Size {
         const UNPACKED: i64 = 4;
         let row = (bytes * UNPACKED).checked_div(rows).unwrap_or_default().max(1);
         let fit = usize::try_from(self.bytes as i64 / row).unwrap_or_default();
-        fit.clamp(1 << 10, self.rows)
+        fit.clamp(self.least, self.rows)
     }
 }
 
@@ -308,4 +325,36 @@ impl Read for Tally {
 /// A hash in hexadecimal digits.
 pub(super) fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_of_a_chunk_is_no_larger_for_many_offers_than_for_one() {
+        for output in [Format::Csv, Format::Jsonl, Format::Parquet] {
+            let one = Size::of(output, 1);
+            assert_eq!(Size::of(output, 0).bytes, one.bytes);
+            for offers in [2, 3, 30] {
+                let size = Size::of(output, offers);
+                assert!(size.bytes * offers <= one.bytes && size.rows * offers <= one.rows);
+            }
+        }
+        // Of very many, a chunk is as small as it may be, and far from what an offset of 32 bits reaches.
+        let size = Size::of(Format::Parquet, 10_000);
+        assert_eq!((size.bytes, size.rows), (32 << 10, 13));
+        assert!(size.bytes * 10_000 < i32::MAX as usize);
+    }
+
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn a_chunk_of_parquet_has_as_many_rows_as_fit_once_for_each_offer() {
+        let rows = |offers: usize, each: i64| {
+            Size::of(Format::Parquet, offers).rows_of(each * 1_000_000, 1_000_000)
+        };
+        // Small rows, rows of 12 KiB in memory, and rows of a megabyte.
+        assert_eq!([rows(1, 10), rows(1, 3 << 10), rows(1, 1 << 18)], [131_072, 1_024, 1_024]);
+        assert_eq!([rows(200, 10), rows(200, 3 << 10), rows(200, 1 << 18)], [655, 5, 5]);
+    }
 }

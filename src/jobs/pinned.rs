@@ -145,8 +145,8 @@ impl Pinned {
 
 /// Whether a record did something to the rules. One that says nothing of it counts as if it did.
 fn changes_rules(revision: &proto::Revision) -> bool {
-    use proto::RevisionAct::{Edit, Propose, Ratify, Refuse, Reject, Withdraw};
-    !matches!(revision.act(), Propose | Edit | Reject | Withdraw | Ratify | Refuse)
+    use proto::RevisionAct::{Begin, Edit, Propose, Ratify, Refuse, Reject, Withdraw};
+    !matches!(revision.act(), Propose | Edit | Reject | Withdraw | Ratify | Refuse | Begin)
 }
 
 /// An error of the server, and what was being asked.

@@ -94,3 +94,56 @@ pub(super) fn row<'r>(
     }
     row.finish()
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::domain::HoldingStatus;
+    use crate::jobs::json::Members;
+
+    /// The status of a product's holding in a row of JSON lines, or why the row is no request.
+    fn status(row_text: &str, mapping: &str) -> Result<Attribute<HoldingStatus>, String> {
+        let mapping = Mapping::read(mapping).unwrap();
+        let constants = mapping.constants();
+        let members = Members::read(row_text.as_bytes())?;
+        let flat = members.flat()?;
+        let named = flat.iter().filter_map(|(name, cell)| Some((mapping.name(name)?, cell)));
+        let row = row(named, &constants)?;
+        let status = |given: &crate::domain::Holding<'_>| given.status;
+        let of_product = row.customer.holdings.iter().find(|(product, _)| *product == "kis");
+        Ok(of_product.map_or(Attribute::Missing, |(_, holding)| status(holding)))
+    }
+
+    #[test]
+    fn no_constant_and_no_second_spelling_overrides_what_a_row_says_of_a_product() {
+        let constant = "constants: {holdings.kis.status: NONE}";
+        let column = "columns: {other: holdings.kis.status}";
+        for (row, mapping) in [
+            (r#"{"id":"c","holdings":{"kis":{"status":"ACTIVE"}}}"#, constant),
+            (r#"{"id":"c","holdings.kis":null}"#, constant),
+            (r#"{"id":"c","other":"NONE","holdings":{"kis":{"status":"ACTIVE"}}}"#, column),
+            (r#"{"id":"c","holdings.kis":null,"holdings.kis.status":"NONE"}"#, "{}"),
+            (r#"{"id":"c","holdings.kis.status":"NONE","holdings.kis":"ACTIVE"}"#, "{}"),
+            (r#"{"id":"c","holding":"ACTIVE","holding.status":"NONE"}"#, "{}"),
+            (r#"{"id":"c","holding.status":"NONE","holding":"ACTIVE"}"#, "{}"),
+        ] {
+            let refused = status(row, mapping).unwrap_err();
+            assert!(refused.ends_with("is given twice"), "{row}: {refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_once_is_read_wherever_it_is_said() {
+        let constant = "constants: {holdings.kis.status: ACTIVE}";
+        let active = Ok(Attribute::Known(HoldingStatus::Active));
+        for (row, mapping) in [
+            (r#"{"id":"c"}"#, constant),
+            (r#"{"id":"c","holdings":{"kis":{"accepted_at":"2026-01-01T00:00:00Z"}}}"#, constant),
+            (r#"{"id":"c","holdings":{"oss":{"status":"NONE"},"kis":{"status":"ACTIVE"}}}"#, "{}"),
+            (r#"{"id":"c","holding":null,"holdings.kis.status":"ACTIVE"}"#, "{}"),
+        ] {
+            assert_eq!(status(row, mapping), active, "{row}");
+        }
+    }
+}

@@ -45,6 +45,8 @@ pub(super) struct Row<'a> {
     /// On what the product would run.
     pub(super) device: Attribute<&'a str>,
     seen: u32,
+    /// What was given of the holdings by product.
+    held: Vec<(&'a str, u32)>,
 }
 
 impl<'a> Row<'a> {
@@ -53,7 +55,7 @@ impl<'a> Row<'a> {
     /// # Errors
     /// When the row says the same thing twice, or something that makes it no request.
     pub(super) fn set(&mut self, field: Field<'a>, cell: &'a Cell<'a>) -> Result<(), String> {
-        self.note(field)?;
+        self.note(field, cell)?;
         let customer = &mut self.customer;
         match field {
             Field::Id => customer.id = id(cell)?,
@@ -114,29 +116,46 @@ impl<'a> Row<'a> {
     }
 
     /// Notes that a field was given, and refuses it the second time.
-    fn note(&mut self, field: Field<'_>) -> Result<(), String> {
-        let bit = match field {
-            Field::Id => 0,
-            Field::Relationship => 1,
-            Field::Country => 2,
-            Field::Segment => 3,
-            Field::UsPerson => 4,
-            Field::DateOfBirth => 5,
-            Field::Vulnerable => 6,
-            Field::Channel => 7,
-            Field::Device => 8,
-            Field::Holding(part) => 9 + part as u32,
+    fn note(&mut self, field: Field<'a>, cell: &Cell<'_>) -> Result<(), String> {
+        let bits = match field {
+            Field::Id => 1,
+            Field::Relationship => 1 << 1,
+            Field::Country => 1 << 2,
+            Field::Segment => 1 << 3,
+            Field::UsPerson => 1 << 4,
+            Field::DateOfBirth => 1 << 5,
+            Field::Vulnerable => 1 << 6,
+            Field::Channel => 1 << 7,
+            Field::Device => 1 << 8,
+            Field::Holding(part) => part.says(cell.is_said()) << 9,
             Field::Attribute(name) => {
                 return match self.customer.attribute(name) {
                     Some(_) => Err(format!("attribute `{name}` is given twice")),
                     None => Ok(()),
                 };
             }
+            Field::Holdings(product, part) if *cell != Cell::Absent => {
+                return self.note_part(product, part);
+            }
             Field::Holdings(..) | Field::Group(_) => return Ok(()),
         };
-        let seen = self.seen;
-        self.seen |= 1 << bit;
-        if self.seen == seen { Err(format!("{field:?} is given twice")) } else { Ok(()) }
+        if self.seen & bits != 0 {
+            return Err(format!("{field:?} is given twice"));
+        }
+        self.seen |= bits;
+        Ok(())
+    }
+
+    /// The same for a part of a product's holding.
+    fn note_part(&mut self, product: &'a str, part: Part) -> Result<(), String> {
+        let bits = part.says(true);
+        let place = self.held.iter().position(|(given, _)| *given == product);
+        match place.and_then(|place| self.held.get_mut(place)) {
+            None => self.held.push((product, bits)),
+            Some((_, given)) if *given & bits == 0 => *given |= bits,
+            Some(_) => return Err(format!("{part:?} of `holdings.{product}` is given twice")),
+        }
+        Ok(())
     }
 }
 

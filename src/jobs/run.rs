@@ -95,10 +95,7 @@ pub fn run(
 ) -> Result<Run, JobError> {
     counters.rows.store(0, Ordering::Relaxed);
     pinned.know(&job.offers, job.allows_unknown_offers)?;
-    let size = match job.output.1 {
-        Format::Parquet => Size::OF_GROUPS,
-        Format::Csv | Format::Jsonl => Size::OF_TEXT,
-    };
+    let size = Size::of(job.output.1, job.offers.len());
     let (path, format) = &job.input;
     let mut input = Input::open(path, *format, is_table(job.output.1), size, counters)?;
     let columns = input.columns.clone();

@@ -113,6 +113,8 @@ pub type Totals = BTreeMap<(State, Why), u64>;
 /// What is kept about the whole mailing, each a text of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {
+    /// The ledger's own name, which the server knows it by once the mailing was begun.
+    Name,
     /// What was signed, and by whom.
     Mailing,
     /// How it is sent: files, ways, limits. No secrets.
@@ -132,6 +134,7 @@ pub enum Fact {
 impl Fact {
     fn name(self) -> &'static str {
         match self {
+            Self::Name => "name",
             Self::Mailing => "mailing",
             Self::Settings => "settings",
             Self::Began => "began",

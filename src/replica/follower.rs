@@ -255,7 +255,15 @@ impl Follower {
     fn report(&self, applied: Head) -> Report {
         let Identity { name, incarnation, address } = self.identity.clone();
         let predecessor = self.kept.predecessor();
-        Report { name, incarnation, predecessor, address, limit: self.terms.limit, applied }
+        Report {
+            name,
+            incarnation,
+            predecessor,
+            address,
+            limit: self.terms.limit,
+            applied,
+            room: None,
+        }
     }
 
     /// Holds the store's history from its very beginning, when nothing is held yet.

@@ -5,7 +5,8 @@
 //!
 //! - `held`: the rules of one revision. `lease`: how long they may be relied on.
 //! - `barrier`: when a change is in effect everywhere.
-//! - `permits`: who in another process acts by these rules, where the store keeps no list of that.
+//! - `permits`: who in another process acts by these rules, where the store keeps no list of that. `silent`:
+//!   who of them has died, where it does.
 //! - `follower`: keeps a replica of a shared store up to date, and its `journal`; `contact`: what it
 //!   last heard. `fork`: when histories disagree.
 //! - `bugs`: none, but in builds that try what looks for them.
@@ -23,6 +24,7 @@ mod held;
 mod journal;
 mod lease;
 mod permits;
+mod silent;
 
 pub use crate::clock::{BootTime, Terms};
 pub use barrier::{Barrier, Reigns, Verdict};
@@ -32,6 +34,7 @@ pub use held::Held;
 pub use journal::JournalStanding;
 pub use lease::{AfterRenewal, Lease, after_renewal};
 pub use permits::{Holder, Listed, MOST_PERMITS, Permits, TooMany};
+pub use silent::Silent;
 
 use crate::decision::{CompileError, Snapshot};
 use crate::domain::{Lineage, Revision};

@@ -6,11 +6,13 @@
 //!
 //! Invariants: a holder is on the list before its permit is sent. It is counted by the revision that it named
 //! last, and never by what it was told; and it counts until its permit has run out by this machine's clock,
-//! with the margin for clocks that run unevenly, or until it gave it back.
+//! with the margin for clocks that run unevenly, or until it gave it back. Nobody speaks for a holder who only
+//! knows what is shown of it.
 
 use crate::clock::{BootTime, Terms};
-use crate::domain::Revision;
-use crate::store::{Incarnation, ReplicaName};
+use crate::domain::{PrincipalId, Revision};
+use crate::store::{Incarnation, ReplicaName, Room};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// How many may hold a permit at once: more than a bank has mailers, and few enough that none is lost in a
@@ -25,29 +27,48 @@ const PREFIX: &str = "mailer.";
 pub struct Holder {
     /// Its name among those of replicas.
     pub name: ReplicaName,
-    /// Which run.
+    /// Which run of whose, and no number that anybody can choose.
     pub incarnation: Incarnation,
 }
 
 impl Holder {
     /// A holder by the name that people know it by: 1 to 40 ASCII letters, digits, `-`, `_`. Several runs of one
     /// name are told apart.
+    ///
+    /// `run` is what the holder calls itself, and `owner` who it is. What others see of it follows from both
+    /// and leads back to neither: so it is nobody's but the owner's, and never a replica's.
     #[must_use]
-    pub fn new(name: &str, incarnation: Incarnation) -> Option<Self> {
+    pub fn new(name: &str, owner: &PrincipalId, run: &Incarnation) -> Option<Self> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if !(1..=40).contains(&name.len()) || !name.bytes().all(fits) {
             return None;
         }
-        let run = incarnation.as_str().get(..8)?;
-        let name = ReplicaName::parse(&format!("{PREFIX}{name}.{run}"))?;
+        let incarnation = incarnation(owner, run)?;
+        let shown = incarnation.as_str().get(..8)?;
+        let name = ReplicaName::parse(&format!("{PREFIX}{name}.{shown}"))?;
         Some(Self { name, incarnation })
     }
+
+    /// How many a list of replicas has room for, whichever server they ask.
+    pub const ROOM: Room = Room { prefix: PREFIX, most: MOST_PERMITS };
 
     /// What people are shown of such a name; `None` for the name of a replica.
     #[must_use]
     pub fn shown(name: &ReplicaName) -> Option<&str> {
         name.as_str().strip_prefix(PREFIX)
     }
+}
+
+/// What a holder is listed as.
+fn incarnation(owner: &PrincipalId, run: &Incarnation) -> Option<Incarnation> {
+    let mut hash = Sha256::new();
+    for part in ["offergate permit", &owner.issuer, &owner.subject, run.as_str()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digits: String =
+        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    Incarnation::parse(&digits)
 }
 
 /// Everybody who may act by the rules of this process.
@@ -188,8 +209,11 @@ mod tests {
     }
 
     fn holder(digit: char) -> Holder {
-        let run = Incarnation::parse(&digit.to_string().repeat(32)).unwrap();
-        Holder::new("kis", run).unwrap()
+        Holder::new("kis", &PrincipalId::unverified("ann"), &run(digit)).unwrap()
+    }
+
+    fn run(digit: char) -> Incarnation {
+        Incarnation::parse(&digit.to_string().repeat(32)).unwrap()
     }
 
     fn obeyed(permits: &Permits, change: u64, millis: u64) -> bool {
@@ -234,7 +258,7 @@ mod tests {
         let mut permits = Permits::default();
         let nth = |number: usize| {
             let run = Incarnation::parse(&format!("{number:032x}")).unwrap();
-            Holder::new("kis", run).unwrap()
+            Holder::new("kis", &PrincipalId::unverified("ann"), &run).unwrap()
         };
         for number in 0..MOST_PERMITS {
             permits.grant(&nth(number), Revision(1), at(0), &TERMS).unwrap();
@@ -249,12 +273,33 @@ mod tests {
     #[test]
     fn holders_have_names_that_no_two_runs_share() {
         let shown = |holder: &Holder| Holder::shown(&holder.name).map(str::to_owned);
-        assert_eq!(shown(&holder('a')).as_deref(), Some("kis.aaaaaaaa"));
+        let listed = holder('a');
+        let digits = &listed.incarnation.as_str()[..8];
+        assert_eq!(shown(&listed), Some(format!("kis.{digits}")));
         assert_ne!(holder('a').name, holder('b').name);
         assert_eq!(Holder::shown(&ReplicaName::parse("r1").unwrap()), None);
-        let run = holder('a').incarnation;
         for bad in ["", "a.b", "a b", &"a".repeat(41)] {
-            assert_eq!(Holder::new(bad, run.clone()), None, "{bad}");
+            assert_eq!(Holder::new(bad, &PrincipalId::unverified("ann"), &run('a')), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_seen_of_a_holder_is_its_owners_alone_and_lets_nobody_speak_for_it() {
+        let of = |owner: &PrincipalId, run: &Incarnation| Holder::new("kis", owner, run).unwrap();
+        let (ann, bob) = (PrincipalId::unverified("ann"), PrincipalId::unverified("bob"));
+        let holder = of(&ann, &run('a'));
+        assert_eq!(of(&ann, &run('a')), holder, "another server knows it again");
+        for (who, said) in [
+            (&bob, &run('a')),
+            (&ann, &run('b')),
+            // Both are on the list of replicas, for everybody who may read it.
+            (&ann, &holder.incarnation),
+            (&bob, &holder.incarnation),
+        ] {
+            assert_ne!(of(who, said).incarnation, holder.incarnation, "{who} as {said:?}");
+        }
+        assert_ne!(holder.incarnation, run('a'), "a replica may be listed under that");
+        let moved = PrincipalId { issuer: "unverifieda".into(), subject: "nn".into() };
+        assert_ne!(of(&moved, &run('a')).incarnation, holder.incarnation);
     }
 }

@@ -183,6 +183,27 @@ pub enum ServiceError {
         /// What it is.
         kind: &'static str,
     },
+    /// It was begun elsewhere, and what became of that is in another ledger. Go on there; or stop it, and
+    /// propose another one for whoever was not written to.
+    #[error(
+        "mailing {id} was begun through another ledger, by revision {revision}: go on with that one \
+         (`batch resume`). If it is lost, nobody knows who was written to: stop the mailing \
+         (`reject {id}`), and have another one approved"
+    )]
+    MailingBegun {
+        /// The mailing.
+        id: Revision,
+        /// By which revision.
+        revision: Revision,
+    },
+
+    /// It may not be sent: it waits for approval, or was stopped.
+    #[error("mailing {id} is not approved, so that nothing of it may be sent")]
+    MailingNotApproved {
+        /// The mailing.
+        id: Revision,
+    },
+
     /// Decisions are not recorded here.
     #[error("this server records no decisions: set `decision_log`")]
     NoDecisionLog,
@@ -214,6 +235,8 @@ fn past(act: Act) -> &'static str {
         Act::Reject => "rejected",
         Act::Withdraw => "withdrawn",
         Act::Ratify => "ratified",
-        Act::Make | Act::Propose | Act::Edit | Act::Emergency | Act::Refuse => "superseded",
+        Act::Make | Act::Propose | Act::Edit | Act::Emergency | Act::Refuse | Act::Begin => {
+            "superseded"
+        }
     }
 }

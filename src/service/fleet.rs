@@ -214,6 +214,7 @@ pub(super) fn apart(standing: &Standing) -> Option<String> {
         Standing::NameTaken { address } => {
             format!("another process reports under this replica's name, reached at {address}")
         }
+        Standing::NoRoom => "the store's list of who acts by its rules is full".to_owned(),
         Standing::Newest | Standing::Behind => return None,
     })
 }

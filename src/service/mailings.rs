@@ -3,13 +3,17 @@
 //! A mailing is a change like any other, except that it changes no rules: the log says who asked for it, who
 //! approved just that, and who stopped it. Whoever sends asks here whether it may.
 //!
-//! Invariant: a mailing may be sent only while an approval of it is the last thing that happened to it.
+//! Invariants: a mailing may be sent only while an approval of it is the last thing that people decided about
+//! it; and through one ledger alone, which is recorded before anybody is written to: what one ledger says of a
+//! recipient, no other one knows.
 
 use super::change::{Changed, Requester, room_for_one_more};
 use super::record::Step;
 use super::{Service, ServiceError};
 use crate::audit::{Act, ChangeKind, Digest, NewRecord, Party, Proposed, Record};
-use crate::domain::{Direction, Mailing, MailingId, Revision, Role, RuleChange, Timestamp};
+use crate::domain::{
+    Direction, LedgerId, Mailing, MailingId, Revision, Role, RuleChange, Timestamp,
+};
 use crate::store::Loaded;
 use std::sync::Arc;
 
@@ -41,6 +45,8 @@ pub struct SignedMailing {
     pub reason: String,
     /// The change ticket.
     pub ticket: String,
+    /// Through which ledger it was begun, and by which revision, if it was and may be sent.
+    pub begun: Option<(LedgerId, Revision)>,
 }
 
 /// Where a mailing stands.
@@ -70,6 +76,35 @@ impl Service {
             proposed(before, requester, at, &mailing).map(Some)
         });
         self.record(requester, Step { asked, about: None, build }).await
+    }
+
+    /// Binds an approved mailing to the ledger through which it is sent, before anybody is written to; or
+    /// sees that it is bound to that one already. Returns the revision by which it was.
+    ///
+    /// # Errors
+    /// When it is not approved, when it was begun through another ledger, and as for [`Service::change`].
+    pub async fn begin_mailing(
+        self: &Arc<Self>,
+        requester: Requester,
+        number: Revision,
+        ledger: LedgerId,
+    ) -> Result<Revision, ServiceError> {
+        let asked = format!("begin to send mailing {number}");
+        let known = ledger.clone();
+        let build = Box::new(move |before: &Loaded, requester: &Requester, at| {
+            begun(before, requester, at, number, &ledger)
+        });
+        let changed = self.record(requester, Step { asked, about: Some(number), build }).await?;
+        if let Some(revised) = &changed.revised {
+            return Ok(revised.record.revision);
+        }
+        // Nothing was to be recorded: it is bound to this ledger.
+        let before = self.store.load().await?.waiting;
+        match before.begun.get(&number) {
+            Some((ledger, revision)) if *ledger == known => Ok(*revision),
+            // It was stopped since.
+            Some(_) | None => Err(ServiceError::MailingNotApproved { id: number }),
+        }
     }
 
     /// What was signed, by whom, and whether it still holds.
@@ -102,8 +137,10 @@ impl Service {
                 self.decided(act, revision).await?
             }
         };
+        let begun = waiting.begun.get(&number).cloned();
         let content = proposal.content;
         Ok(SignedMailing {
+            begun,
             number,
             mailing,
             standing,
@@ -173,6 +210,34 @@ fn proposed(
         mailing: Some(Arc::clone(mailing)),
         ..NewRecord::made(request_id, ChangeKind::SendMailing, author, at, change)
     })
+}
+
+/// The record that binds a mailing to its ledger; `None` if it is bound to that one.
+fn begun(
+    before: &Loaded,
+    requester: &Requester,
+    at: Timestamp,
+    number: Revision,
+    ledger: &LedgerId,
+) -> Result<Option<NewRecord>, ServiceError> {
+    requester.needs(Role::Caller)?;
+    if !before.waiting.mailings.contains_key(&number) {
+        return Err(ServiceError::MailingNotApproved { id: number });
+    }
+    match before.waiting.begun.get(&number) {
+        Some((bound, _)) if bound == ledger => return Ok(None),
+        Some(&(_, revision)) => return Err(ServiceError::MailingBegun { id: number, revision }),
+        None => {}
+    }
+    let (request_id, kind) = (requester.request_id.clone(), ChangeKind::SendMailing);
+    let change = RuleChange::default();
+    Ok(Some(NewRecord {
+        act: Act::Begin,
+        address: requester.address,
+        proposal: Some(number),
+        ledger: Some(ledger.clone()),
+        ..NewRecord::made(request_id, kind, requester.party(), at, change)
+    }))
 }
 
 /// Whether this requester may stop a mailing that was approved: stopping only tightens, so one person is

@@ -2,8 +2,8 @@
 //!
 //! In a store that several processes share, a holder is on the store's list like a replica: each grant is a
 //! renewal of its own, and everything that is proved of leases holds for it, whichever server it asks. Where
-//! this process alone writes, it keeps the list itself ([`Permits`]), and remembers on disk that there is
-//! one: a run after a crash waits until what it cannot know of has run out.
+//! this process alone writes, it keeps the list itself ([`Permits`]), and remembers on disk how long permits
+//! run that may be out: a run after a crash waits until what it cannot know of has run out.
 //!
 //! Invariant: a grant says that the holder's rules were all the rules at an instant after it had asked, and
 //! whoever waits for a later change waits for that holder.
@@ -11,7 +11,7 @@
 use super::{Service, ServiceError};
 use crate::clock::{BootTime, Terms};
 use crate::domain::{Revision, Token};
-use crate::replica::{Follower, Freshness, Held, Holder, Permits};
+use crate::replica::{Follower, Freshness, Held, Holder, Permits, Silent};
 use crate::store::{Report, RuleStore, Standing, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -46,11 +46,13 @@ pub enum PermitAnswer {
 #[derive(Debug, Default)]
 pub(super) struct PermitList {
     permits: Mutex<Permits>,
-    /// Whether the store remembers that permits may be out. Held while one is granted, so that it is not
-    /// forgotten in between.
-    noted: tokio::sync::Mutex<bool>,
+    /// How long the permits run that may be out, as far as the store remembers that; `None` where it may
+    /// remember nothing. Held while one is granted, so that it is not forgotten in between.
+    noted: Arc<tokio::sync::Mutex<Option<Duration>>>,
     /// Moves when a holder acts by newer rules, or ends.
     moved: watch::Sender<()>,
+    /// Who says nothing any more, where the store keeps the list.
+    silent: Mutex<Silent>,
 }
 
 impl PermitList {
@@ -59,13 +61,17 @@ impl PermitList {
         let list = Self::default();
         if let Some(limit) = store.noted_permits().await? {
             list.permits().begin_after(now, &Terms::of(limit));
-            *list.noted.lock().await = true;
+            *list.noted.lock().await = Some(limit);
         }
         Ok(list)
     }
 
     pub(super) fn permits(&self) -> MutexGuard<'_, Permits> {
         self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Silent> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn moves(&self) -> watch::Receiver<()> {
@@ -80,6 +86,23 @@ impl Service {
     /// When there is none.
     pub fn place_for_holder(&self) -> Result<OwnedSemaphorePermit, ServiceError> {
         Arc::clone(&self.holders).try_acquire_owned().map_err(|_| ServiceError::TooManyPermits)
+    }
+
+    /// Takes those off the store's list who died without giving their permits back, as far as anybody can know
+    /// by now. Where this process keeps the list, it does so with each grant.
+    pub async fn forget_silent_holders(&self) {
+        let Some(follower) = &self.follower else { return };
+        let (list, now) = (&self.permit_list, self.clock.boot());
+        let (Ok(held), true) = (self.needs_rules(), list.silent().is_due(now, follower.terms()))
+        else {
+            return;
+        };
+        let Ok(fleet) = follower.store().fleet(&held.head).await else { return };
+        let gone = list.silent().on(&fleet, self.clock.boot());
+        if !gone.is_empty() {
+            // If it fails, they are seen again.
+            let _ = follower.store().forget(&gone).await;
+        }
     }
 
     /// The newest revision in effect here, as it moves.
@@ -135,9 +158,10 @@ impl Service {
             return Ok(permitted(&held, PermitAnswer::Moved));
         }
         let mut noted = self.permit_list.noted.lock().await;
-        if !*noted {
+        // What an earlier run remembered may be too little for the permits of this one.
+        if noted.is_none_or(|longest| longest < self.staleness_limit) {
             self.store.note_permits(Some(self.staleness_limit)).await?;
-            *noted = true;
+            *noted = Some(self.staleness_limit);
         }
         let now = self.clock.boot();
         let terms = Terms::of(self.staleness_limit);
@@ -178,10 +202,12 @@ impl Service {
             address: format!("through {}", follower.identity().name),
             limit: follower.terms().limit,
             applied: held.head.clone(),
+            room: Some(Holder::ROOM),
         };
         let renewal = follower.store().renew(&report).await?;
         let answer = match renewal.standing {
             Standing::Newest => PermitAnswer::Granted(follower.terms().limit),
+            Standing::NoRoom => return Err(ServiceError::TooManyPermits),
             Standing::Behind => {
                 follower.wake();
                 PermitAnswer::NotNow(BEHIND.to_owned())
@@ -196,11 +222,19 @@ impl Service {
 
     /// Forgets on disk that permits may be out, once none can be.
     pub(super) async fn forget_permits(&self) {
-        let mut noted = self.permit_list.noted.lock().await;
-        if *noted && self.permit_list.permits().are_over(self.clock.boot()) {
-            // If it fails, the next run of this process waits a little.
-            *noted = self.store.note_permits(None).await.is_err();
+        let mut noted = Arc::clone(&self.permit_list.noted).lock_owned().await;
+        if noted.is_none() || !self.permit_list.permits().are_over(self.clock.boot()) {
+            return;
         }
+        let store = Arc::clone(&self.store);
+        // On a task of its own: whoever waits for this may go, and until it is done none may be granted.
+        let forgetting = tokio::spawn(async move {
+            // If it fails, the next run of this process waits a little.
+            if store.note_permits(None).await.is_ok() {
+                *noted = None;
+            }
+        });
+        let _ = forgetting.await;
     }
 }
 

@@ -96,6 +96,7 @@ impl Service {
                 change: RuleChange::default(),
                 refused: Some(refused.clone()),
                 mailing: None,
+                ledger: None,
             };
             let after = before.rules.clone();
             match self.write(Prepared { content, before, after, snapshot: None }).await {

@@ -44,6 +44,7 @@ impl Service {
                 Place::Empty
                 | Place::LimitTooLong { .. }
                 | Place::NameTaken { .. }
+                | Place::NoRoom
                 | Place::Newest
                 | Place::Behind,
             ) => StoreContact::Refused,

@@ -11,8 +11,8 @@ mod shared;
 
 pub use seen::{CountedFrom, Seen, SeenEnforced};
 pub use shared::{
-    Confirmation, Fleet, Incarnation, Journal, Reign, Renewal, ReplicaName, Report, SharedStore,
-    Shortfall, Sighting, Standing,
+    Confirmation, Fleet, Incarnation, Journal, Reign, Renewal, ReplicaName, Report, Room,
+    SharedStore, Shortfall, Sighting, Standing,
 };
 
 use crate::audit::{Chain, NewRecord, Record, RequestId, Waiting};

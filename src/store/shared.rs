@@ -148,6 +148,18 @@ pub struct Report {
     pub limit: Duration,
     /// What it has in effect.
     pub applied: Head,
+    /// How many of its kind the list has room for; `None` for a replica, of which there are as many as were
+    /// started.
+    pub room: Option<Room>,
+}
+
+/// How many entries of one kind a list of replicas has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What the names of the kind begin with.
+    pub prefix: &'static str,
+    /// How many may be on the list at once.
+    pub most: usize,
 }
 
 /// What the store says to a report.
@@ -187,7 +199,10 @@ pub enum Standing {
         /// The longest that is allowed.
         allowed: Duration,
     },
-    /// Another process, seen of late, reports under this name; nothing was recorded.
+    /// As many of its kind are on the list as there is room for; nothing was recorded.
+    NoRoom,
+    /// Another process, seen of late, reports under this name, or another name is on the list for this run;
+    /// nothing was recorded.
     NameTaken {
         /// Where it is reached.
         address: String,

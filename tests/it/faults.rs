@@ -8,6 +8,7 @@ mod clocks;
 mod disks;
 mod fleet;
 mod forks;
+mod holders;
 mod limits;
 mod link;
 mod measured;

@@ -10,7 +10,7 @@ use offergate::domain::{ChainHash, Lineage, Revision};
 use offergate::store::memory::MemoryStore;
 use offergate::store::redis::{Location, RedisStore};
 use offergate::store::{
-    Head, Incarnation, ReplicaName, Report, RuleStore, SharedStore, Standing, StoreError,
+    Head, Incarnation, ReplicaName, Report, Room, RuleStore, SharedStore, Standing, StoreError,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub(crate) fn report(name: &str, run: char, applied: Head) -> Report {
         address: format!("{name}.example:7443"),
         limit: Duration::from_secs(5),
         applied,
+        room: None,
     }
 }
 
@@ -131,6 +132,56 @@ async fn whoever_is_on_the_list_already_takes_nobody_off_it() {
     assert_eq!(store.renew(&later).await.unwrap().standing, Standing::Newest);
     let members = store.fleet(&head).await.unwrap().members;
     assert_eq!(members.len(), 2, "{members:?}");
+}
+
+/// Whoever knows what a run is listed as reports for nobody else.
+async fn a_run_is_reported_under_one_name_alone(store: &impl SharedStore) {
+    let head = store.head().await.unwrap().unwrap();
+    let older = Head { revision: Revision::ZERO, chain: ChainHash::ZERO, ..head.clone() };
+    let replica = report("a", '1', older);
+    assert_eq!(store.renew(&replica).await.unwrap().standing, Standing::Behind);
+    let stranger = report("mailer.kis.11111111", '1', head.clone());
+    let refused = store.renew(&stranger).await.unwrap().standing;
+    assert_eq!(refused, Standing::NameTaken { address: "a.example:7443".into() });
+    let members = store.fleet(&head).await.unwrap().members;
+    let seen: Vec<_> = members.iter().map(|it| (it.name.as_str(), it.revision, it.beats)).collect();
+    assert_eq!(seen, [("a", Revision::ZERO, 1)]);
+    assert_eq!(store.renew(&replica).await.unwrap().standing, Standing::Behind, "it goes on");
+}
+
+#[tokio::test]
+async fn nobody_reports_for_a_replica_under_another_name() {
+    let memory = MemoryStore::fresh();
+    apply_next(&memory, &content("one", 1)).await.unwrap();
+    a_run_is_reported_under_one_name_alone(&memory).await;
+    let (_server, store) = store_of(1).await;
+    a_run_is_reported_under_one_name_alone(&store).await;
+}
+
+/// The list has room for so many of one kind, whoever reports them.
+async fn no_more_of_a_kind_are_listed_than_there_is_room_for(store: &impl SharedStore) {
+    let head = store.head().await.unwrap().unwrap();
+    let room = Some(Room { prefix: "mailer.", most: 2 });
+    let mailer = |run| Report { room, ..report(&format!("mailer.{run}"), run, head.clone()) };
+    let renewed = async |report| store.renew(&report).await.unwrap().standing;
+    assert_eq!(renewed(report("r1", '1', head.clone())).await, Standing::Newest);
+    assert_eq!(renewed(mailer('a')).await, Standing::Newest);
+    assert_eq!(renewed(mailer('b')).await, Standing::Newest);
+    assert_eq!(renewed(mailer('c')).await, Standing::NoRoom);
+    assert_eq!(renewed(mailer('b')).await, Standing::Newest, "it has its place");
+    assert_eq!(renewed(report("r2", '2', head.clone())).await, Standing::Newest, "no mailer");
+    let members = store.fleet(&head).await.unwrap().members;
+    let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
+    assert_eq!(names, ["mailer.a", "mailer.b", "r1", "r2"]);
+    store.leave(&mailer('a').incarnation).await.unwrap();
+    assert_eq!(renewed(mailer('c')).await, Standing::Newest);
+}
+
+#[tokio::test]
+async fn those_who_hold_permits_are_limited_and_replicas_are_not() {
+    no_more_of_a_kind_are_listed_than_there_is_room_for(&MemoryStore::fresh()).await;
+    let (_server, store) = store_of(0).await;
+    no_more_of_a_kind_are_listed_than_there_is_room_for(&store).await;
 }
 
 /// People decide, again and again, which history goes on.

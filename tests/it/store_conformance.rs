@@ -7,8 +7,8 @@ use super::redis_store::{OnRedis, OnValkey};
 use super::store_contents::{
     InFolder, StoreUnderTest, apply_next, block_on, chain_of, content, naming, removing,
 };
-use offergate::audit::{Act, Digest, NewRecord, Party, RefusedRequest, verify};
-use offergate::domain::{ChainHash, Direction, Revision, RuleChange, RuleSet};
+use offergate::audit::{Act, ChangeKind, Digest, NewRecord, Party, RefusedRequest, verify};
+use offergate::domain::{ChainHash, Direction, LedgerId, Revision, RuleChange, RuleSet};
 use offergate::store::embedded::EmbeddedStore;
 use offergate::store::memory::MemoryStore;
 use offergate::store::{Loaded, RuleStore, StoreError};
@@ -302,6 +302,13 @@ fn acted(content: NewRecord, act: Act, number: Revision) -> NewRecord {
             proposal: Some(number),
             approver: second.filter(|_| act == Act::Ratify),
             change: RuleChange::default(),
+            ..acted
+        },
+        Act::Begin => NewRecord {
+            kind: Some(ChangeKind::SendMailing),
+            proposal: Some(number),
+            change: RuleChange::default(),
+            ledger: LedgerId::parse(&"0123456789abcdef".repeat(2)),
             ..acted
         },
         Act::Refuse => NewRecord {

@@ -10,7 +10,7 @@
 //! Wrong variants must each give a counter-example.
 
 use crate::product::{NOW, ago, terms};
-use offergate::domain::Revision;
+use offergate::domain::{PrincipalId, Revision};
 use offergate::replica::{Holder, Permits};
 use offergate::store::Incarnation;
 use stateright::{Checker, Model, Property};
@@ -23,7 +23,7 @@ const NEW: Revision = Revision(2);
 
 static HOLDER: LazyLock<Holder> = LazyLock::new(|| {
     let run = Incarnation::parse(&"a".repeat(32)).expect("hexadecimal digits");
-    Holder::new("mailer", run).expect("a name")
+    Holder::new("mailer", &PrincipalId::unverified("ann"), &run).expect("a name")
 });
 
 /// What is tried: the product, or one of the ways to get it wrong.

@@ -5,6 +5,7 @@ use super::super::connection::ServerArgs;
 use super::super::exit::{Exit, Failure};
 use super::super::output::Output;
 use super::super::request_args::read_text;
+use super::binding::refuse_another;
 use super::failed;
 use super::sender::{Sender, connect, runtime, signature};
 use super::settings::{Settings, unreadable};
@@ -86,13 +87,21 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         .template()?
         .check(&settings.source()?.0.columns().map_err(failed)?, plan.kind)
         .map_err(failed)?;
+    if !settings.is_dry_run() {
+        runtime.block_on(refuse_another(&client, signed.number, ""))?;
+    }
     let (mut ledger, key) = new_ledger(&args.ledger)?;
     // The mailing comes last: a ledger that has it was begun.
     write(&mut ledger, Fact::Settings, &settings).map_err(failed)?;
     write(&mut ledger, Fact::Mailing, &signed).map_err(failed)?;
-    let path = args.ledger.clone();
-    let sender = Sender { path, ledger, key, settings, signed, output };
+    let (path, author) = (args.ledger.clone(), author(&args.server)?);
+    let sender = Sender { path, ledger, key, settings, signed, author, output };
     sender.run(Some(&client), &runtime)
+}
+
+/// Whom the server is told that a mailing is begun by.
+fn author(server: &ServerArgs) -> Result<String, Failure> {
+    Ok(server.author()?.or_else(this_user).unwrap_or_default())
 }
 
 /// A ledger in which nothing was begun: a new one, or one whose maker died right after.
@@ -194,8 +203,8 @@ fn take_over(
         }
         Err(failure) => return Err(failure),
     };
-    let path = path.to_owned();
-    let sender = Sender { path, ledger, key, settings, signed, output };
+    let (path, author) = (path.to_owned(), author(server)?);
+    let sender = Sender { path, ledger, key, settings, signed, author, output };
     sender.run(client.as_ref(), &runtime)
 }
 

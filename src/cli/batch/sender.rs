@@ -6,6 +6,7 @@
 use super::super::connection::{ServerArgs, failed as server_failed};
 use super::super::exit::{Exit, Failure};
 use super::super::output::Output;
+use super::binding::Binding;
 use super::failed;
 use super::propose::signed_part;
 use super::settings::Settings;
@@ -39,6 +40,8 @@ pub(super) struct Sender<'s> {
     pub(super) key: LedgerKey,
     pub(super) settings: Settings,
     pub(super) signed: Signed,
+    /// Whom the server is told that it is by.
+    pub(super) author: String,
     pub(super) output: &'s Output,
 }
 
@@ -152,6 +155,15 @@ impl Sender<'_> {
             None => &open,
         };
         let out = self.settings.out()?;
+        let binding = match &out {
+            Out::Smtp(..) if !is_cancelled(&order) => {
+                let (path, author) = (self.path.clone(), self.author.clone());
+                let (number, runtime) = (self.signed.number, runtime.handle().clone());
+                let ledger = &mut self.ledger;
+                Some(Binding::of(ledger, path, number, author, client, runtime)?)
+            }
+            Out::Smtp(..) | Out::Folder(..) => None,
+        };
         if plan.kind == Kind::Offer {
             output.note(leak_bound(&plan, gate.reach(), &out));
         }
@@ -172,6 +184,7 @@ impl Sender<'_> {
             start,
             clock: &SystemClock,
             out: &out,
+            bind: &|| binding.as_ref().map_or(Ok(()), Binding::bind),
             retries: self.settings.retries(),
             patience: self.settings.patience(),
             stop: &stop,

@@ -143,6 +143,11 @@ impl Settings {
         self
     }
 
+    /// Whether nobody is written to.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run.is_some()
+    }
+
     /// For how many days the key is kept.
     pub(super) fn keep_days(&self) -> u32 {
         self.keep_days

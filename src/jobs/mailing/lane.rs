@@ -42,6 +42,7 @@ pub(super) struct Lane<'l> {
     pub(super) judge: &'l Judge<'l>,
     pub(super) gate: &'l dyn Gate,
     pub(super) clock: &'l dyn Clock,
+    pub(super) bind: &'l (dyn Fn() -> Result<(), String> + Sync),
 }
 
 impl Lane<'_> {
@@ -81,7 +82,9 @@ impl Lane<'_> {
         let Ok(letter) = letter(self.template, rendered, to, recipient.place.tag, now) else {
             return unfit("MESSAGE_FAILED");
         };
-        if let Err(closed) = carrier.prepare() {
+        // Not before a mail server answers: a mailing is bound to its ledger for good.
+        let ready = carrier.prepare().and_then(|()| (self.bind)().map_err(Handed::Closed));
+        if let Err(closed) = ready {
             return (Became::Handed(closed), 0, false);
         }
         let is_gated = self.judge.plan.kind == Kind::Offer && !recipient.is_proof();

@@ -73,6 +73,8 @@ pub struct Mailer<'m> {
     pub clock: &'m dyn Clock,
     /// The way out.
     pub out: &'m Out,
+    /// Asked right before each hand-over, on many threads: whether the mailing may be sent through this ledger.
+    pub bind: &'m (dyn Fn() -> Result<(), String> + Sync),
     /// How often a message is tried again.
     pub retries: Retries,
     /// When to stop and ask.
@@ -121,8 +123,8 @@ impl Mailer<'_> {
             Out::Smtp(..) => carriers.len(),
             Out::Folder(..) => GROUP,
         };
-        let lane =
-            Lane { template: self.template, judge: &judge, gate: self.gate, clock: self.clock };
+        let (gate, clock, bind) = (self.gate, self.clock, self.bind);
+        let lane = Lane { template: self.template, judge: &judge, gate, clock, bind };
         std::thread::scope(|scope| {
             let (work, taken) = sync_channel(window);
             let (done, became) = channel();

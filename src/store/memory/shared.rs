@@ -74,7 +74,11 @@ impl State {
         if self.limit < report.limit {
             return answer(Standing::LimitTooLong { allowed: self.limit });
         }
-        let mine = self.members.get(&report.incarnation).map(|(_, seen)| seen.beats);
+        let mine = self.members.get(&report.incarnation).map(|(_, seen)| seen);
+        if let Some(other) = mine.filter(|seen| seen.name != report.name) {
+            return answer(Standing::NameTaken { address: other.address.clone() });
+        }
+        let mine = mine.map(|seen| seen.beats);
         if mine.is_none() {
             let ended = report.predecessor.as_ref();
             let other = self
@@ -84,6 +88,13 @@ impl State {
                 .find(|seen| seen.name == report.name && Some(&seen.incarnation) != ended);
             if let Some(other) = other {
                 return answer(Standing::NameTaken { address: other.address.clone() });
+            }
+            let is_full = report.room.is_some_and(|room| {
+                let names = self.members.values().map(|(_, seen)| seen.name.as_str());
+                room.most <= names.filter(|name| name.starts_with(room.prefix)).count()
+            });
+            if is_full {
+                return answer(Standing::NoRoom);
             }
             self.members.retain(|incarnation, (_, seen)| {
                 seen.name != report.name || Some(incarnation) != ended

@@ -53,6 +53,10 @@ impl Core {
         let predecessor = report.predecessor.as_ref().map_or("", Incarnation::as_str);
         let incarnation = report.incarnation.as_str();
         let limit = milliseconds(report.limit);
+        let (prefix, most) = match report.room {
+            Some(room) => (room.prefix, room.most.to_string()),
+            None => ("", String::new()),
+        };
         let arguments = [
             lineage,
             &revision,
@@ -62,6 +66,8 @@ impl Core {
             report.name.as_str(),
             &address,
             &limit,
+            prefix,
+            &most,
         ];
         let reply = self.renewals.run(&RENEW, &arguments, PATIENCE, Unanswered::Again).await;
         let mut reply = reply.map_err(|trouble| trouble.reading(DOING))?.sound()?;
@@ -73,6 +79,7 @@ impl Core {
             let newest = reply.revision()?;
             let standing = match reply.kind.as_str() {
                 "TAKEN" => Standing::NameTaken { address: reply.text()? },
+                "FULL" => Standing::NoRoom,
                 "LIMIT" => Standing::LimitTooLong { allowed: reply.milliseconds()? },
                 _ => standing(&mut reply)?,
             };

@@ -60,6 +60,7 @@ const TAKES: &str = "
     AuditService/ListExposures                auditor
     MailingService/ProposeMailing             maker
     MailingService/GetMailing                 reader caller maker checker auditor
+    MailingService/BeginMailing               caller
     PermitService/HoldPermit                  caller";
 
 fn takes() -> BTreeMap<String, Vec<&'static str>> {

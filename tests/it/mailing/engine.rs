@@ -156,6 +156,20 @@ fn marketing_waits_for_rules_that_are_in_force_and_a_service_message_does_not() 
 }
 
 #[test]
+fn nothing_is_handed_over_before_the_mailing_is_bound_to_its_ledger() {
+    for kind in [Kind::Offer, Kind::Notify] {
+        let case = Case::many(10, kind);
+        *case.unbound.lock().unwrap() = "it was begun elsewhere";
+        let ending = case.send_while(|case| {
+            case.until("it waits", |case| case.is(Doing::Waiting, "it was begun elsewhere"));
+            assert_eq!(case.received(), Vec::<String>::new());
+            *case.unbound.lock().unwrap() = "";
+        });
+        assert_eq!((ending, case.received().len()), (Ending::Over, 10));
+    }
+}
+
+#[test]
 fn a_wave_pauses_until_somebody_has_looked() {
     let mut case = Case::many(100, Kind::Offer);
     case.plan.schedule.waves = vec![10, 40];

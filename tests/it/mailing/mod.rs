@@ -141,6 +141,8 @@ pub(crate) struct Case {
     pub(crate) stop: AtomicBool,
     pub(crate) out: Out,
     pub(crate) patience: Patience,
+    /// Why the mailing may not be sent through this ledger now; empty where it may.
+    pub(crate) unbound: Mutex<&'static str>,
 }
 
 impl Case {
@@ -176,6 +178,7 @@ impl Case {
             stop: AtomicBool::new(false),
             out,
             patience: Patience(0),
+            unbound: Mutex::default(),
         }
     }
 
@@ -213,6 +216,10 @@ impl Case {
             start,
             clock: &self.clock,
             out: &self.out,
+            bind: &|| match *self.unbound.lock().unwrap() {
+                "" => Ok(()),
+                why => Err(why.to_owned()),
+            },
             retries: Retries { most: 1, first: Duration::from_millis(1) },
             patience: self.patience,
             stop: &self.stop,

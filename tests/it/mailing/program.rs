@@ -408,3 +408,42 @@ fn one_person_stops_a_mailing_that_was_approved() {
     assert!(status["standing"]["why"].as_str().unwrap().contains("zoe"), "{status}");
     assert_eq!(it.recipients("sent") + it.recipients("not_sent"), 3_000);
 }
+
+#[test]
+fn one_approval_is_for_one_ledger_and_a_dry_run_uses_it_up_by_nothing() {
+    let it = Signed::new(5, "NOTIFY", &[]);
+    let mail = MailServer::start(it.server.folder(), &[]);
+    let nobody = format!("--smtp=localhost:{}", crate::redis_server::free_port());
+    let way = format!("--smtp=localhost:{}", mail.port);
+    let other = |ledger: &'static str, out: &str| {
+        let mut arguments = it.sending(&[out, "--smtp-plaintext"]);
+        arguments[4] = ledger;
+        it.batch(&arguments)
+    };
+    let mut dry = it.sending(&["--dry-run=out"]);
+    dry[4] = "--ledger=dry.db";
+    assert!(it.batch(&dry).status.success());
+    // Nor does one that never reaches a mail server.
+    let mut running = it.start(&{
+        let mut arguments = it.sending(&[&nobody, "--smtp-plaintext"]);
+        arguments[4] = "--ledger=wrong.db";
+        arguments
+    });
+    until("it waits", || {
+        let status = it.batch(&["status", "--ledger=wrong.db", "-o=json"]);
+        String::from_utf8(status.stdout).unwrap().contains("WAITING")
+    });
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(130));
+    let sent = it.send(&[&way, "--smtp-plaintext"]);
+    assert!(sent.status.success(), "{}", stderr(&sent));
+    assert_eq!(mail.received().len(), 5);
+    let again = other("--ledger=other.db", &way);
+    assert_eq!(again.status.code(), Some(4));
+    let said = stderr(&again);
+    assert!(said.contains("was begun through another ledger, by revision "), "{said}");
+    assert!(!it.path("other.db").exists(), "no ledger is left behind");
+    let resumed = it.batch(&["resume", "--ledger=wrong.db"]);
+    assert_eq!(resumed.status.code(), Some(4), "{}", stderr(&resumed));
+    assert_eq!(mail.received().len(), 5);
+}

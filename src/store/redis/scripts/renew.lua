@@ -1,7 +1,7 @@
 -- A replica reports what it has in effect, and learns whether that is all there is.
 --
 -- ARGV: gen, revision, chain, incarnation, predecessor or '', name, address, how many milliseconds its
--- leases run.
+-- leases run, what the names of its kind begin with and how many of those may be listed, or '' for a replica.
 --
 -- The predecessor has ended, as far as its successor knows. Its name must be ours, and it goes only when
 -- we come: a copy of its folder, under another name or beside it, takes nobody off.
@@ -9,7 +9,7 @@ local head, refusal = stored(false)
 if not head then
     return refusal
 end
-local gen, rev, chain, incarnation, predecessor, name, address, limit = unpack(ARGV)
+local gen, rev, chain, incarnation, predecessor, name, address, limit, kind, most = unpack(ARGV)
 
 local place, why = standing(head, gen, rev, chain)
 if not place then
@@ -35,6 +35,10 @@ if mine then
     if not found then
         return corrupt('the list of replicas', 'an entry does not read')
     end
+    if found.name ~= name then
+        -- Who knows another's number does not speak for it.
+        return { 'TAKEN', head.reign, head.rev, found.address }
+    end
     beats = tonumber(found.beats)
 else
     local all
@@ -44,7 +48,11 @@ else
     end
     -- By then, whoever had the name and stopped reporting has no lease left, whatever the clocks do.
     local window = tonumber(head.limit) * 2
+    local alike = 0
     for other, found in pairs(all) do
+        if kind ~= '' and string.sub(found.name, 1, #kind) == kind then
+            alike = alike + 1
+        end
         if found.name == name then
             if other == predecessor then
                 ended = other
@@ -52,6 +60,10 @@ else
                 return { 'TAKEN', head.reign, head.rev, found.address }
             end
         end
+    end
+    -- Nobody is taken off to make room: by this clock nobody is known to have no lease left.
+    if kind ~= '' and tonumber(most) <= alike then
+        return { 'FULL', head.reign, head.rev }
     end
 end
 if ended then
