@@ -39,7 +39,7 @@ pub(super) struct Worker<'q> {
     constants: Vec<(&'q str, Cell<'q>)>,
     /// The places of the columns that the output carries.
     carried: Vec<usize>,
-    /// The columns that are read.
+    /// The columns that are read; none for a copy, whose rows are then all of one kind.
     columns: Vec<Column<'q>>,
     memo: Memo,
     answers: Answers,
@@ -73,7 +73,7 @@ impl<'q> Worker<'q> {
             question,
             constants: question.mapping.constants(),
             carried: question.carried(),
-            columns: question.read(),
+            columns: if question.is_copy { Vec::new() } else { question.read() },
             memo: Memo::default(),
             answers: Answers::default(),
             kind: Vec::new(),
@@ -135,11 +135,6 @@ impl<'q> Worker<'q> {
                 return Err(format!("`{column}` is not UTF-8"));
             }
         }
-        if self.question.is_copy {
-            csv_columns(&mut self.text, record, &self.carried);
-            self.text.push(b'\n');
-            return Ok(());
-        }
         self.kind.clear();
         for column in &mut self.columns {
             let field = record.field(column.place);
@@ -189,9 +184,6 @@ impl<'q> Worker<'q> {
         is_mine: impl Fn(&u64) -> bool,
     ) {
         let arrays = batch.columns();
-        if self.question.is_copy {
-            return self.part.rows += batch.num_rows() as u64;
-        }
         let numbers = self.columns.iter_mut().map(|column| match arrays.get(column.place) {
             Some(array) => super::parquet::numbers(array.as_ref(), column),
             None => Vec::new(),
@@ -323,10 +315,7 @@ impl<'q> Worker<'q> {
                 Rows::Parquet(batch) => Some(batch),
                 Rows::Csv(_) | Rows::Json(_) => None,
             };
-            part.body = Body::Group(match (self.question.is_copy, from) {
-                (true, Some(batch)) => groups.copied(batch, &self.carried),
-                (_, from) => groups.finish(from, &self.carried, &self.answers),
-            });
+            part.body = Body::Group(groups.finish(from, &self.carried, &self.answers));
         }
         self.answers.end(&mut part.counts);
         part

@@ -114,10 +114,9 @@ fn texts<T: Display>(items: impl IntoIterator<Item = T>) -> Vec<String> {
 }
 
 /// A table's head: the columns that are carried, and those that are added if any are.
-pub(super) fn csv_header(columns: &[String], has_added: bool) -> Vec<u8> {
+pub(super) fn csv_header(columns: &[String]) -> Vec<u8> {
     let mut line = Vec::new();
-    let added = ADDED.into_iter().filter(|_| has_added);
-    for name in columns.iter().map(String::as_str).chain(added) {
+    for name in columns.iter().map(String::as_str).chain(ADDED) {
         csv_field(&mut line, name.as_bytes());
         line.push(b',');
     }

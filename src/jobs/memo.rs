@@ -56,9 +56,11 @@ pub(super) struct Column<'q> {
     pub(super) place: usize,
     reading: Reading,
     alike: &'q Alike,
-    numbers: FxHashMap<Box<[u8]>, u32>,
+    short: FxHashMap<u128, u32>,
+    long: FxHashMap<Box<[u8]>, u32>,
     next: u32,
-    last: Option<(Vec<u8>, u32)>,
+    /// The value of the row before, which is often this row's too.
+    last: Option<(u128, u32)>,
     /// Where a date was accepted, as far as rules tell them apart.
     instants: Vec<Timestamp>,
 }
@@ -95,8 +97,8 @@ impl<'q> Column<'q> {
             | Field::Attribute(_)
             | Field::Group(_) => Reading::Exact,
         };
-        let (numbers, instants) = (FxHashMap::default(), Vec::new());
-        Self { place, reading, alike, numbers, next: FIRST, last: None, instants }
+        let (short, long) = (FxHashMap::default(), FxHashMap::default());
+        Self { place, reading, alike, short, long, next: FIRST, last: None, instants: Vec::new() }
     }
 
     /// The number of a text, or of a number as it is spelled.
@@ -106,16 +108,15 @@ impl<'q> Column<'q> {
             let id = str::from_utf8(text).ok().filter(|id| CustomerId::allows(id));
             return if id.and_then(|id| self.alike.id(id)).is_some() { FIRST } else { ALONE };
         }
-        if let Some((last, number)) = &self.last
-            && last == text
+        let Some(packed) = packed(text) else { return self.learned(text) };
+        if let Some((last, number)) = self.last
+            && last == packed
         {
-            return *number;
+            return number;
         }
-        let number = self.learned(text);
-        let (last, of_last) = self.last.get_or_insert_default();
-        last.clear();
-        last.extend_from_slice(text);
-        *of_last = number;
+        let known = self.short.get(&packed).copied();
+        let number = known.unwrap_or_else(|| self.learned(text));
+        self.last = Some((packed, number));
         number
     }
 
@@ -157,10 +158,10 @@ impl<'q> Column<'q> {
             let Ok(said) = said() else { return ALONE };
             return self.of_instant(said.read(time));
         }
-        if let Some(number) = self.numbers.get(text) {
+        if let Some(number) = self.long.get(text) {
             return *number;
         }
-        if self.numbers.len() == MOST_VALUES {
+        if self.short.len() + self.long.len() == MOST_VALUES {
             return ALONE;
         }
         let number = match (self.reading, said()) {
@@ -171,7 +172,10 @@ impl<'q> Column<'q> {
                 self.next
             }
         };
-        self.numbers.insert(text.into(), number);
+        match packed(text) {
+            Some(packed) => self.short.insert(packed, number),
+            None => self.long.insert(text.into(), number),
+        };
         number
     }
 
@@ -203,4 +207,13 @@ impl<'q> Column<'q> {
             }
         }
     }
+}
+
+/// A short text and its length as one number, which is compared at once; most values are short.
+fn packed(text: &[u8]) -> Option<u128> {
+    let mut bytes = [0; 16];
+    let [room @ .., length] = &mut bytes;
+    room.get_mut(..text.len())?.copy_from_slice(text);
+    *length = u8::try_from(text.len()).ok()?;
+    Some(u128::from_le_bytes(bytes))
 }

@@ -17,17 +17,13 @@ use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// The columns of an output: those that are carried, then those that are added.
-pub(super) fn output_schema(
-    carried: impl IntoIterator<Item = Arc<Field>>,
-    is_copy: bool,
-) -> SchemaRef {
+pub(super) fn output_schema(carried: impl IntoIterator<Item = Arc<Field>>) -> SchemaRef {
     let added = ADDED.map(|name| match name {
         "revision" => Field::new(name, DataType::Int64, false),
         "offer" | "outcome" | "reasons" | "as_of" => Field::new(name, DataType::Utf8, false),
         _ => Field::new(name, DataType::Utf8, true),
     });
-    let added = added.into_iter().filter(|_| !is_copy).map(Arc::new);
-    let fields: Vec<Arc<Field>> = carried.into_iter().chain(added).collect();
+    let fields: Vec<Arc<Field>> = carried.into_iter().chain(added.map(Arc::new)).collect();
     Arc::new(Schema::new(fields))
 }
 
@@ -85,11 +81,6 @@ impl Groups {
             true => Ok(Vec::new()),
             false => self.encoder.group(&columns),
         }
-    }
-
-    /// Encodes a batch as it is.
-    pub(super) fn copied(&self, from: &RecordBatch, carried: &[usize]) -> Group {
-        self.encoder.group(&kept(from, carried))
     }
 
     fn carried(

@@ -31,7 +31,7 @@ pub(super) struct Question<'q> {
     pub(super) output: Format,
     /// The input's columns.
     pub(super) columns: &'q [String],
-    /// Whether rows are only read and written again, with nothing added: for comparison.
+    /// Whether all rows are given the answer of the first: for comparison.
     pub(super) is_copy: bool,
 }
 

@@ -45,7 +45,7 @@ pub struct Job {
     pub allows_unknown_offers: bool,
     /// How many threads decide.
     pub threads: usize,
-    /// Only reads and writes the rows, the same way: what deciding is compared with.
+    /// Decides the first row for all: what deciding is compared with.
     pub is_copy: bool,
 }
 
@@ -236,7 +236,7 @@ fn schema(question: &Question<'_>, input: &Input) -> Option<arrow_schema::Schema
         }),
     };
     let kept: Vec<_> = kept.iter().filter_map(field).collect();
-    Some(super::parquet_rows::output_schema(kept, question.is_copy))
+    Some(super::parquet_rows::output_schema(kept))
 }
 
 fn create(
@@ -248,7 +248,7 @@ fn create(
         Format::Csv => {
             let kept = question.carried();
             let kept = kept.iter().filter_map(|place| question.columns.get(*place).cloned());
-            csv_header(&kept.collect::<Vec<_>>(), !job.is_copy)
+            csv_header(&kept.collect::<Vec<_>>())
         }
         Format::Jsonl | Format::Parquet => Vec::new(),
     };

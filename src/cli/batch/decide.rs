@@ -112,7 +112,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
-    /// Only read the rows and write them again, the same way: what deciding is measured against
+    /// Write the first row's answer for all, without a look at them: what deciding is measured against
     #[arg(long, hide = true)]
     copy_only: bool,
 
