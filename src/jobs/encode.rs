@@ -113,7 +113,7 @@ fn texts<T: Display>(items: impl IntoIterator<Item = T>) -> Vec<String> {
     items.into_iter().map(|item| item.to_string()).collect()
 }
 
-/// A table's head: the columns that are carried, and those that are added if any are.
+/// A table's head: the columns that are carried, then those that are added.
 pub(super) fn csv_header(columns: &[String]) -> Vec<u8> {
     let mut line = Vec::new();
     for name in columns.iter().map(String::as_str).chain(ADDED) {

@@ -32,7 +32,7 @@ const LEAST_BYTES: usize = 32 << 10;
 
 impl Size {
     pub(super) const OF_TEXT: Self = Self { bytes: 1 << 20, rows: 8 << 10, least: 1 << 10 };
-    const OF_GROUPS: Self = Self { bytes: 12 << 20, rows: 128 << 10, least: 1 << 10 };
+    const OF_GROUPS: Self = Self { bytes: 12 << 20, rows: 64 << 10, least: 1 << 10 };
 
     /// The size for an output that has each row once for each of so many offers: what becomes of a chunk is
     /// as large for many as for one.
@@ -354,7 +354,7 @@ mod tests {
             Size::of(Format::Parquet, offers).rows_of(each * 1_000_000, 1_000_000)
         };
         // Small rows, rows of 12 KiB in memory, and rows of a megabyte.
-        assert_eq!([rows(1, 10), rows(1, 3 << 10), rows(1, 1 << 18)], [131_072, 1_024, 1_024]);
-        assert_eq!([rows(200, 10), rows(200, 3 << 10), rows(200, 1 << 18)], [655, 5, 5]);
+        assert_eq!([rows(1, 10), rows(1, 3 << 10), rows(1, 1 << 18)], [65_536, 1_024, 1_024]);
+        assert_eq!([rows(200, 10), rows(200, 3 << 10), rows(200, 1 << 18)], [327, 5, 5]);
     }
 }

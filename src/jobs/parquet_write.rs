@@ -4,6 +4,7 @@
 //! encodes them.
 
 use super::error::JobError;
+use super::mapping::ADDED;
 use super::target::Target;
 use arrow_array::ArrayRef;
 use arrow_schema::SchemaRef;
@@ -11,7 +12,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use std::path::Path;
 use std::sync::Arc;
@@ -55,8 +56,12 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn begin(target: Target, schema: &SchemaRef, path: &Path) -> Result<Self, JobError> {
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        let writer = ArrowWriter::try_new(target, Arc::clone(schema), Some(properties));
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+        // Every group has nearly all the answers there are, so that their bounds would tell nothing.
+        let properties = ADDED.iter().fold(properties, |properties, name| {
+            properties.set_column_statistics_enabled((*name).into(), EnabledStatistics::None)
+        });
+        let writer = ArrowWriter::try_new(target, Arc::clone(schema), Some(properties.build()));
         let parts = writer.and_then(ArrowWriter::into_serialized_writer);
         let (to, factory) = parts.map_err(|error| broken(path, error))?;
         let encoder = Encoder { schema: Arc::clone(schema), factory: Arc::new(factory) };
