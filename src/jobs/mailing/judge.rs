@@ -1,9 +1,10 @@
 //! Decides one recipient, at one instant, by one revision.
 //!
-//! Invariant: marketing goes to nobody who is not `ELIGIBLE`. A row that says something that no request can
-//! say is not written to.
+//! Invariants: marketing goes to nobody who is not `ELIGIBLE`. A row that says something that no request can
+//! say is not written to. Nothing is decided before the rules were made: a suspension that was acknowledged
+//! is in force, whatever the clock here says.
 
-use crate::decision::decide;
+use crate::decision::Instants;
 use crate::domain::{Attribute, CheckRequest, Outcome, Timestamp};
 use crate::jobs::mailing::audience::{Recipient, Values};
 use crate::jobs::mailing::gate::Rules;
@@ -29,12 +30,12 @@ pub(super) struct Denied {
 }
 
 impl Judge<'_> {
-    /// Refuses whom the rules refuse.
+    /// Refuses whom the rules refuse when the clock says `wall`.
     pub(super) fn judge(
         &self,
         recipient: &Recipient,
         rules: &Rules,
-        now: Timestamp,
+        wall: Timestamp,
     ) -> Result<(), Denied> {
         let unreadable = || Denied {
             why: Why { reason: "ROW_UNREADABLE".to_owned(), revision: rules.revision },
@@ -43,9 +44,10 @@ impl Judge<'_> {
         let Ok(values) = &recipient.values else { return Err(unreadable()) };
         let constants = self.mapping.constants();
         // Why not, and by which suspensions; nothing for who may be written to.
-        let asked = |rules: &Rules, at| {
+        let asked = |rules: &Rules, wall| {
             let request = self.request(values, &constants, rules)?;
-            let decision = decide(&request, &rules.snapshot, at);
+            let instants = Instants::after(rules.made_at, wall);
+            let decision = instants.decide(&request, &rules.snapshot);
             if decision.outcome == Outcome::Eligible {
                 return Ok(None);
             }
@@ -54,7 +56,7 @@ impl Judge<'_> {
             let reasons: Vec<_> = decision.reasons.iter().map(ToString::to_string).collect();
             Ok::<_, String>(Some((reasons.join(" "), names)))
         };
-        let Ok(answer) = asked(rules, now) else { return Err(unreadable()) };
+        let Ok(answer) = asked(rules, wall) else { return Err(unreadable()) };
         let Some((reason, suspensions)) = answer else { return Ok(()) };
         let was_suspended = match &self.start {
             Some((start, at)) if !suspensions.is_empty() => match asked(start, *at) {

@@ -52,7 +52,8 @@ impl Rules {
     #[must_use]
     pub fn of(pinned: &Pinned) -> Self {
         let revision = pinned.revision;
-        Self { revision: revision.0, snapshot: Arc::new(pinned.snapshot.at(revision)) }
+        let snapshot = Arc::new(pinned.snapshot.at(revision));
+        Self { revision: revision.0, made_at: pinned.made_at, snapshot }
     }
 }
 

@@ -141,6 +141,17 @@ fn a_suspension_from_before_the_start_stops_nobody_else() {
 }
 
 #[test]
+fn a_suspension_is_in_force_from_when_it_was_made_on_a_clock_that_is_behind() {
+    // The clock here says noon. The server's is a little ahead, or this one is well behind.
+    for made_at in ["2026-12-01T12:00:00.05Z", "2026-12-01T12:10:00Z"] {
+        let case = Case::many(5, Kind::Offer);
+        case.gate.suspend_at(made_at);
+        assert_eq!(case.send(), Ending::Over);
+        assert_eq!(case.reasons(), expected(&[("NOT_SENT VENDOR_SUSPENDED@2", 5)]), "{made_at}");
+    }
+}
+
+#[test]
 fn marketing_waits_for_rules_that_are_in_force_and_a_service_message_does_not() {
     let mut case = Case::many(10, Kind::Offer);
     case.gate = TestGate::shut();
