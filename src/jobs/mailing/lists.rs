@@ -90,7 +90,7 @@ pub fn preview(
 }
 
 /// Goes over the recipients until told to stop.
-fn pass(
+pub(super) fn pass(
     source: &Source,
     plan: &Plan,
     key: &LedgerKey,

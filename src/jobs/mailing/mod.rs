@@ -1,7 +1,7 @@
 //! A mailing: everybody in a frozen audience is written to once, or it is written down why not.
 //!
 //! A [`Plan`] is what two people sign. [`Mailer::send`] reads the audience (`audience`), screens each recipient
-//! (`sending`: suppressions, duplicates, rules, pace), writes the intent to the ledger, and hands over by lanes
+//! (`sending`: suppressions, duplicates by their `claims`, rules, pace), writes the intent to the ledger, and hands over by lanes
 //! (`lane`), each with a way out (`smtp`, `eml`). What people want of it and where it stands are facts in the
 //! ledger (`control`).
 //!
@@ -11,6 +11,7 @@
 
 mod audience;
 mod carrier;
+mod claims;
 mod control;
 mod eml;
 mod gate;

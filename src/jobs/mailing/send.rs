@@ -8,6 +8,7 @@ use crate::domain::Timestamp;
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::audience::{Naming, Source};
 use crate::jobs::mailing::carrier::Carrier;
+use crate::jobs::mailing::claims::Claims;
 use crate::jobs::mailing::control::{self, Began, Counted, Standing};
 use crate::jobs::mailing::eml::Eml;
 use crate::jobs::mailing::gate::{Gate, Rules};
@@ -116,6 +117,7 @@ impl Mailer<'_> {
             mapping: &self.source.mapping,
             start: self.start.clone().map(|rules| (rules, began.at)),
         };
+        let claims = Claims::collect(self.source, self.plan, key, ledger)?;
         let mut carriers = self.carriers()?;
         let window = match self.out {
             Out::Smtp(..) => carriers.len(),
@@ -148,7 +150,8 @@ impl Mailer<'_> {
                 }
                 read(self.source, false)
             });
-            let ending = Sending::new(self, ledger, &judge, window)?.run(read, work, &became);
+            let ending =
+                Sending::new(self, ledger, &judge, claims, window)?.run(read, work, &became);
             let read = reading.join().unwrap_or_else(|_| {
                 let source = std::io::Error::other("a thread died");
                 Err(JobError::Io { doing: "reading the audience".to_owned(), source })

@@ -3,11 +3,13 @@
 //! Each round takes what came back, gathers who may begin, writes all of it down together, and only then
 //! hands on. So a group costs one forced write, and the faster hand-overs end, the larger it is.
 //!
-//! Invariant: a recipient is in one place at a time: not read yet, held, put off, in hand, or written down.
+//! Invariant: a recipient is in one place at a time: not read yet, held, put off, behind another's claim, in hand,
+//! or written down.
 
 use crate::domain::Timestamp;
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::audience::Recipient;
+use crate::jobs::mailing::claims::{Claim, Claims, Known};
 use crate::jobs::mailing::control::{self, Counted, Doing, Order, Standing, Wanted};
 use crate::jobs::mailing::judge::Judge;
 use crate::jobs::mailing::lane::Done;
@@ -15,8 +17,8 @@ use crate::jobs::mailing::later::{Later, PutOff};
 use crate::jobs::mailing::pace::Pace;
 use crate::jobs::mailing::plan::Kind;
 use crate::jobs::mailing::send::{Ending, Mailer, Out};
-use crate::ledger::{Fact, Ledger, Place, State, Step, Tag, What, Why};
-use std::collections::{HashMap, HashSet};
+use crate::ledger::{Fact, Ledger, Place, State, Step, What, Why};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::Duration;
@@ -46,8 +48,8 @@ pub(super) struct Sending<'s> {
     held: Option<Recipient>,
     pub(super) later: Later,
     /// What the ledger knew of the block that is being read.
-    block: (i64, HashMap<Tag, State>),
-    pub(super) claims: HashSet<Tag>,
+    known: Known,
+    claims: Claims,
     steps: Vec<Step>,
     ready: Vec<Recipient>,
     pub(super) in_hand: usize,
@@ -70,6 +72,7 @@ impl<'s> Sending<'s> {
         mailer: &'s Mailer<'s>,
         ledger: &'s mut dyn Ledger,
         judge: &'s Judge<'s>,
+        claims: Claims,
         window: usize,
     ) -> Result<Self, JobError> {
         let schedule = &mailer.plan.schedule;
@@ -84,8 +87,8 @@ impl<'s> Sending<'s> {
             unread: Vec::new().into_iter(),
             held: None,
             later: Later::default(),
-            block: (i64::MIN, HashMap::new()),
-            claims: HashSet::new(),
+            known: Known::default(),
+            claims,
             steps: Vec::new(),
             ready: Vec::new(),
             in_hand: 0,
@@ -209,7 +212,7 @@ impl<'s> Sending<'s> {
             }
             let (recipient, is_new) = match self.held.take().or_else(|| self.later.due(now)) {
                 Some(recipient) => (recipient, false),
-                None if self.later.is_full() => break,
+                None if self.later.is_full(self.claims.waiting()) => break,
                 None => match self.unread.next() {
                     Some(recipient) => (recipient, true),
                     None => match rows.as_ref().map(Receiver::try_recv) {
@@ -226,7 +229,7 @@ impl<'s> Sending<'s> {
                 },
             };
             has_moved = true;
-            if is_new && self.is_known(&recipient)? {
+            if is_new && self.known.state(self.ledger, recipient.place)?.is_some() {
                 continue;
             }
             if !self.screen(recipient, now)? {
@@ -260,19 +263,6 @@ impl<'s> Sending<'s> {
         self.waits.is_some()
     }
 
-    /// Whether the ledger has an outcome for somebody. Who was handed over has a claim.
-    fn is_known(&mut self, recipient: &Recipient) -> Result<bool, JobError> {
-        let block = recipient.place.block;
-        if self.block.0 != block {
-            self.block = (block, self.ledger.block(block)?.into_iter().collect());
-        }
-        let Some(state) = self.block.1.get(&recipient.place.tag) else { return Ok(false) };
-        if *state != State::NotSent {
-            self.claims.extend(recipient.claim);
-        }
-        Ok(true)
-    }
-
     /// Looks at one recipient: leaves, holds or begins. False when nobody else may begin now either.
     fn screen(&mut self, recipient: Recipient, now: Duration) -> Result<bool, JobError> {
         let wall = self.mailer.clock.wall();
@@ -293,10 +283,15 @@ impl<'s> Sending<'s> {
             None
         } else if let Some(why) = suppressed() {
             leave(why)
-        } else if recipient.claim.is_some_and(|claim| self.claims.contains(&claim)) {
-            leave("DUPLICATE")
         } else {
-            None
+            match self.claims.of(&recipient) {
+                Claim::Free => None,
+                Claim::Used => leave("DUPLICATE"),
+                Claim::Open => {
+                    self.claims.wait(recipient);
+                    return Ok(true);
+                }
+            }
         };
         if let Some(why) = left {
             self.leave(&recipient, why, wall);
@@ -321,6 +316,14 @@ impl<'s> Sending<'s> {
     fn leave(&mut self, recipient: &Recipient, why: Why, wall: Timestamp) {
         self.step(recipient.place, What::Leave(why), wall);
         self.count(recipient, None, Some(State::NotSent));
+        self.decided(recipient, State::NotSent);
+    }
+
+    /// Somebody has an outcome: whoever waited for that is looked at again.
+    pub(super) fn decided(&mut self, recipient: &Recipient, state: State) {
+        for waited in self.claims.settle(recipient, state) {
+            self.later.put_off(waited, Duration::ZERO, PutOff::Retry);
+        }
     }
 
     /// Begins, if pace and waves allow it.
@@ -330,6 +333,7 @@ impl<'s> Sending<'s> {
         now: Duration,
         wall: Timestamp,
     ) -> Result<bool, JobError> {
+        self.claims.take(&recipient);
         let waves = &self.mailer.plan.schedule.waves;
         if let Some(wave) =
             waves.get(self.counted.waves).filter(|wave| **wave <= self.handed_over())
@@ -356,7 +360,6 @@ impl<'s> Sending<'s> {
             return Ok(false);
         }
         self.later.give_slot_back();
-        self.claims.extend(recipient.claim);
         self.step(recipient.place, What::Begin, wall);
         self.count(&recipient, None, Some(State::Begun));
         self.ready.push(recipient);

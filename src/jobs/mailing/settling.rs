@@ -53,16 +53,13 @@ impl Sending<'_> {
             }
             Became::Denied(denied) => {
                 self.note_rule(&denied)?;
-                self.release(&recipient);
                 (State::NotSent, denied.why.reason)
             }
-            Became::Unfit(why) => {
-                self.release(&recipient);
-                (State::NotSent, why.to_owned())
-            }
+            Became::Unfit(why) => (State::NotSent, why.to_owned()),
         };
         self.step(recipient.place, What::End(state, Why { reason, revision }), wall);
         self.count(&recipient, Some(State::Begun), Some(state));
+        self.decided(&recipient, state);
         match state {
             State::Failed => self.failures += 1,
             State::Sent => {
@@ -79,18 +76,11 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// It did not come about, for certain: pending again.
+    /// It did not come about, for certain: pending again. It keeps its claim, since it will be tried again.
     fn withdraw(&mut self, recipient: Recipient, due: Duration, wall: Timestamp) {
-        self.release(&recipient);
         self.step(recipient.place, What::Withdraw, wall);
         self.count(&recipient, Some(State::Begun), None);
         self.later.put_off(recipient, due, PutOff::Retry);
-    }
-
-    fn release(&mut self, recipient: &Recipient) {
-        if let Some(claim) = &recipient.claim {
-            self.claims.remove(claim);
-        }
     }
 
     /// Nobody can be handed over for a while.

@@ -108,6 +108,49 @@ c-6,GB,NONE,No house,five@x.example,
     }
 }
 
+/// Two of one household, of whom the first has to wait for a slot of its domain.
+const HOUSEHOLD: &str = "\
+c-1,GB,NONE,N,one@slow.example,h0
+c-2,GB,NONE,N,two@slow.example,h1
+c-3,GB,NONE,N,three@fast.example,h1
+c-4,GB,NONE,N,four@other.example,h2
+";
+
+#[test]
+fn who_is_put_off_is_not_overtaken_by_another_of_the_same_household() {
+    let mut case = Case::new(HOUSEHOLD, Kind::Offer);
+    case.plan.once_per = Once::Household;
+    case.plan.household_column = Some("household".to_owned());
+    case.plan.schedule.per_domain = Some(10);
+    assert_eq!(case.send(), Ending::Over);
+    let received = ["four@other.example", "one@slow.example", "two@slow.example"];
+    assert_eq!(case.received(), received);
+    assert_eq!(case.reasons(), expected(&[("SENT @1", 3), ("NOT_SENT DUPLICATE", 1)]));
+}
+
+#[test]
+fn who_was_put_off_is_a_duplicate_of_whom_an_earlier_sender_wrote_to_further_down() {
+    let mut case = Case::new(HOUSEHOLD, Kind::Offer);
+    case.plan.household_column = Some("household".to_owned());
+    case.plan.schedule.per_domain = Some(10);
+    case.plan.schedule.waves = vec![2];
+    let ending = case.send_while(|case| {
+        case.until("the wave is out", |case| case.is(Doing::Paused, "wave 1"));
+        case.stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(ending, Ending::Interrupted);
+    assert_eq!(case.received(), ["one@slow.example", "three@fast.example"]);
+    case.stop.store(false, Ordering::Relaxed);
+    case.order(Wanted::Go);
+    case.plan.schedule.waves.clear();
+    // As if the household had counted from the start.
+    case.plan.once_per = Once::Household;
+    assert_eq!(case.send(), Ending::Over);
+    let received = ["four@other.example", "one@slow.example", "three@fast.example"];
+    assert_eq!(case.received(), received);
+    assert_eq!(case.reasons(), expected(&[("SENT @1", 3), ("NOT_SENT DUPLICATE", 1)]));
+}
+
 #[test]
 fn marketing_stops_when_a_suspension_comes_and_a_service_message_goes_on() {
     for (kind, doing) in [(Kind::Offer, Doing::StoppedByRule), (Kind::Notify, Doing::Finished)] {
