@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Rules {
     /// Its number.
     pub revision: u64,
+    /// Its place in history. Two histories may have a revision of the same number.
+    pub token: String,
     /// When it was made: nothing is decided for an earlier instant, whatever the clock here says.
     pub made_at: Option<Timestamp>,
     /// The rules.

@@ -98,7 +98,7 @@ impl Lane<'_> {
             return (Became::Shut, 0, false);
         }
         let handed = carrier.hand_over(&letter);
-        let later = self.gate.newest().filter(|rules| revision < rules.revision);
+        let later = self.gate.newest().filter(|rules| rules.token != pass.rules.token);
         let leaked = matches!(handed, Handed::Taken | Handed::Unknown(_))
             && later.is_some_and(|rules| {
                 self.judge.judge(recipient, &rules, self.clock.wall()).is_err()

@@ -53,7 +53,12 @@ pub(crate) const HEADER: &str = "id,country,holding.status,first_name,email,hous
 pub(crate) fn rules(revision: u64, text: &str) -> Arc<Rules> {
     let rules = offergate::rules::read(text).unwrap();
     let snapshot = Snapshot::compile(&rules, Revision(revision)).unwrap();
-    Arc::new(Rules { revision, made_at: None, snapshot: Arc::new(snapshot) })
+    Arc::new(Rules {
+        revision,
+        token: format!("a.{revision}"),
+        made_at: None,
+        snapshot: Arc::new(snapshot),
+    })
 }
 
 /// The rules with a suspension from the instant on at which they are made.
@@ -62,6 +67,7 @@ fn suspended_at(instant: &str) -> Arc<Rules> {
     let rules = rules(2, &format!("{RULES}{suspension}"));
     Arc::new(Rules {
         revision: 2,
+        token: "a.2".to_owned(),
         made_at: Some(instant.parse().unwrap()),
         snapshot: Arc::clone(&rules.snapshot),
     })
