@@ -87,7 +87,7 @@ impl Lane<'_> {
         let is_gated = self.judge.plan.kind == Kind::Offer && !recipient.is_proof();
         if !is_gated {
             let revision = self.gate.newest().map_or(0, |rules| rules.revision);
-            return (Became::Handed(carrier.hand_over(&letter)), revision, false);
+            return (Became::Handed(carrier.hand_over(&letter, &|| true)), revision, false);
         }
         let Some(pass) = self.gate.enter() else { return (Became::Shut, 0, false) };
         let revision = pass.rules.revision;
@@ -97,7 +97,7 @@ impl Lane<'_> {
         if !pass.hold.still_holds() {
             return (Became::Shut, 0, false);
         }
-        let handed = carrier.hand_over(&letter);
+        let handed = carrier.hand_over(&letter, &|| pass.hold.still_holds());
         let later = self.gate.newest().filter(|rules| rules.token != pass.rules.token);
         let leaked = matches!(handed, Handed::Taken | Handed::Unknown(_))
             && later.is_some_and(|rules| {

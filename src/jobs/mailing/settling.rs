@@ -47,7 +47,7 @@ impl Sending<'_> {
                 self.withdraw(recipient, now, wall);
                 return Ok(());
             }
-            Became::Shut => {
+            Became::Shut | Became::Handed(Handed::Stopped) => {
                 self.withdraw(recipient, now, wall);
                 return Ok(());
             }
