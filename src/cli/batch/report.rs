@@ -239,7 +239,7 @@ impl Answer for Told {
             ("began", began),
             ("it is", standing(self.report.standing.as_ref(), None)),
             ("revisions", revisions.join(", ")),
-            ("leaked", self.report.leaked.to_string()),
+            ("leaked", self.report.leaks()),
             ("senders", self.report.senders.to_string()),
             ("erased", self.report.erased.clone().unwrap_or_default()),
         ]);

@@ -198,7 +198,7 @@ impl Sender<'_> {
             output.note(format_args!("{name:<52} {:>10}", line.recipients));
         }
         if self.signed.plan.kind == Kind::Offer {
-            output.note(format_args!("leaked while the rules moved: {}", report.leaked));
+            output.note(format_args!("leaked while the rules moved: {}", report.leaks()));
         }
         if ending == Ending::Interrupted {
             let ledger = self.path.display();

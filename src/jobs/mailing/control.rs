@@ -81,6 +81,9 @@ pub struct Began {
 pub struct Counted {
     /// Hand-overs that began by rules under which they were allowed, and ended under others.
     pub leaked: u64,
+    /// Those of which nobody knows by which rules they ended.
+    #[serde(default)]
+    pub leaks_unknown: u64,
     /// The first revision made after the start whose suspension kept somebody from being written to.
     pub stopped_by: Option<u64>,
     /// How many waves are over.

@@ -7,12 +7,13 @@ use crate::jobs::mailing::audience::Recipient;
 use crate::jobs::mailing::carrier::{Carrier, Handed};
 use crate::jobs::mailing::gate::Gate;
 use crate::jobs::mailing::judge::{Denied, Judge};
+use crate::jobs::mailing::leaks::Under;
 use crate::jobs::mailing::message::letter;
 use crate::jobs::mailing::plan::Kind;
 use crate::jobs::mailing::template::Template;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What became of one recipient.
 pub(super) struct Done {
@@ -20,8 +21,8 @@ pub(super) struct Done {
     pub(super) what: Became,
     /// The revision decided by; 0 where none was.
     pub(super) revision: u64,
-    /// Whether the rules moved against this recipient while it was in hand.
-    pub(super) leaked: bool,
+    /// How it ended, if it was decided, and may have been taken.
+    pub(super) under: Option<Under>,
 }
 
 /// How it came out.
@@ -65,13 +66,17 @@ impl Lane<'_> {
     fn hand_over(&self, carrier: &mut dyn Carrier, recipient: Recipient) -> Done {
         let became = catch_unwind(AssertUnwindSafe(|| self.became(carrier, &recipient)));
         let unknown = Became::Handed(Handed::Unknown("SENDER_FAILED"));
-        let (what, revision, leaked) = became.unwrap_or((unknown, 0, false));
-        Done { recipient, what, revision, leaked }
+        let (what, revision, under) = became.unwrap_or((unknown, 0, None));
+        Done { recipient, what, revision, under }
     }
 
-    fn became(&self, carrier: &mut dyn Carrier, recipient: &Recipient) -> (Became, u64, bool) {
+    fn became(
+        &self,
+        carrier: &mut dyn Carrier,
+        recipient: &Recipient,
+    ) -> (Became, u64, Option<Under>) {
         let now = self.clock.wall();
-        let unfit = |why| (Became::Unfit(why), 0, false);
+        let unfit = |why| (Became::Unfit(why), 0, None);
         let (Ok(values), Ok(to)) = (&recipient.values, &recipient.to) else {
             return unfit("ROW_UNREADABLE");
         };
@@ -82,28 +87,30 @@ impl Lane<'_> {
             return unfit("MESSAGE_FAILED");
         };
         if let Err(closed) = carrier.prepare() {
-            return (Became::Handed(closed), 0, false);
+            return (Became::Handed(closed), 0, None);
         }
         let is_gated = self.judge.plan.kind == Kind::Offer && !recipient.is_proof();
         if !is_gated {
             let revision = self.gate.newest().map_or(0, |rules| rules.revision);
-            return (Became::Handed(carrier.hand_over(&letter, &|| true)), revision, false);
+            return (Became::Handed(carrier.hand_over(&letter, &|| true)), revision, None);
         }
-        let Some(pass) = self.gate.enter() else { return (Became::Shut, 0, false) };
+        let Some(pass) = self.gate.enter() else { return (Became::Shut, 0, None) };
         let revision = pass.rules.revision;
         if let Err(denied) = self.judge.judge(recipient, &pass.rules, self.clock.wall()) {
-            return (Became::Denied(denied), revision, false);
+            return (Became::Denied(denied), revision, None);
         }
         if !pass.hold.still_holds() {
-            return (Became::Shut, 0, false);
+            return (Became::Shut, 0, None);
         }
         let handed = carrier.hand_over(&letter, &|| pass.hold.still_holds());
-        let later = self.gate.newest().filter(|rules| rules.token != pass.rules.token);
-        let leaked = matches!(handed, Handed::Taken | Handed::Unknown(_))
-            && later.is_some_and(|rules| {
-                self.judge.judge(recipient, &rules, self.clock.wall()).is_err()
-            });
+        let may_be_taken = matches!(handed, Handed::Taken | Handed::Unknown(_));
+        let under = may_be_taken.then(|| Under {
+            rules: Arc::clone(&pass.rules),
+            held: pass.hold.still_holds(),
+            boot: self.clock.boot(),
+            wall: self.clock.wall(),
+        });
         drop(pass);
-        (Became::Handed(handed), revision, leaked)
+        (Became::Handed(handed), revision, under)
     }
 }

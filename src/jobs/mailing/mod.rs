@@ -14,10 +14,14 @@ mod carrier;
 mod claims;
 mod control;
 mod eml;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod fixture;
 mod gate;
 mod judge;
 mod lane;
 mod later;
+mod leaks;
 mod lists;
 mod message;
 mod pace;

@@ -14,6 +14,7 @@ use crate::jobs::mailing::control::{self, Counted, Doing, Order, Standing, Wante
 use crate::jobs::mailing::judge::Judge;
 use crate::jobs::mailing::lane::Done;
 use crate::jobs::mailing::later::{Later, PutOff};
+use crate::jobs::mailing::leaks::Leaks;
 use crate::jobs::mailing::pace::Pace;
 use crate::jobs::mailing::plan::Kind;
 use crate::jobs::mailing::send::{Ending, Mailer, Out};
@@ -39,7 +40,7 @@ const HANDFUL: usize = 64;
 pub(super) struct Sending<'s> {
     pub(super) mailer: &'s Mailer<'s>,
     pub(super) ledger: &'s mut dyn Ledger,
-    judge: &'s Judge<'s>,
+    pub(super) judge: &'s Judge<'s>,
     window: usize,
     pace: Pace,
     /// Read, and not looked at yet.
@@ -50,6 +51,7 @@ pub(super) struct Sending<'s> {
     /// What the ledger knew of the block that is being read.
     known: Known,
     claims: Claims,
+    pub(super) leaks: Leaks,
     steps: Vec<Step>,
     ready: Vec<Recipient>,
     pub(super) in_hand: usize,
@@ -81,6 +83,7 @@ impl<'s> Sending<'s> {
         for ((state, _), many) in ledger.totals()? {
             *counts.entry(state).or_default() += many;
         }
+        let counted: Counted = control::read(ledger, Fact::Counted)?.unwrap_or_default();
         let order = Order { wanted: Wanted::Go, by: "the start".to_owned(), at: now };
         Ok(Self {
             pace: Pace::new(schedule.per_second, schedule.per_domain),
@@ -89,11 +92,12 @@ impl<'s> Sending<'s> {
             later: Later::default(),
             known: Known::default(),
             claims,
+            leaks: Leaks::after(counted.leaks_unknown),
             steps: Vec::new(),
             ready: Vec::new(),
             in_hand: 0,
             counts,
-            counted: control::read(ledger, Fact::Counted)?.unwrap_or_default(),
+            counted,
             order: control::read(ledger, Fact::Order)?.unwrap_or(order),
             standing: Standing { doing: Doing::Waiting, why: "starting".to_owned(), since: now },
             waits: None,
@@ -131,6 +135,7 @@ impl<'s> Sending<'s> {
                 has_moved = true;
                 done.into_iter().try_for_each(|done| self.settle(done, now))?;
             }
+            self.look_for_leaks(now)?;
             let is_ending = self.mailer.stop.load(Ordering::Relaxed);
             self.waits = None;
             if !is_ending {
@@ -145,7 +150,8 @@ impl<'s> Sending<'s> {
                 self.stand(Doing::Paused, who)?;
                 return Ok(Ending::Interrupted);
             }
-            if is_idle && rows.is_none() && self.is_done() {
+            let can_tell = || self.leaks.can_tell_soon(self.mailer.gate, now);
+            if is_idle && rows.is_none() && self.is_done() && !can_tell() {
                 return self.finish();
             }
             self.tell(now)?;

@@ -20,13 +20,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 impl Sending<'_> {
     /// Notes what became of one hand-over.
     pub(super) fn settle(&mut self, done: Done, now: Duration) -> Result<(), JobError> {
-        let Done { mut recipient, what, revision, leaked } = done;
+        let Done { mut recipient, what, revision, under } = done;
         self.in_hand = self.in_hand.saturating_sub(1);
         let wall = self.mailer.clock.wall();
-        if leaked {
-            self.counted.leaked += 1;
-            control::write(self.ledger, Fact::Counted, &self.counted)?;
-        }
         let (state, reason) = match what {
             Became::Handed(Handed::Taken) => (State::Sent, String::new()),
             Became::Handed(Handed::Unknown(why)) => (State::InDoubt, why.to_owned()),
@@ -60,6 +56,9 @@ impl Sending<'_> {
         self.step(recipient.place, What::End(state, Why { reason, revision }), wall);
         self.count(&recipient, Some(State::Begun), Some(state));
         self.decided(&recipient, state);
+        if let Some(under) = under {
+            self.leaks.note(recipient, under);
+        }
         match state {
             State::Failed => self.failures += 1,
             State::Sent => {
@@ -90,6 +89,18 @@ impl Sending<'_> {
             self.back_off = longer.max(self.mailer.retries.first.min(Duration::from_secs(1)));
             self.closed = Some((now + self.back_off, why));
         }
+    }
+
+    /// Counts what has leaked, as far as it is known by now.
+    pub(super) fn look_for_leaks(&mut self, now: Duration) -> Result<(), JobError> {
+        let leaked = self.leaks.look(self.mailer.gate, self.judge, now);
+        let unknown = self.leaks.unknown();
+        if leaked == 0 && unknown == self.counted.leaks_unknown {
+            return Ok(());
+        }
+        self.counted.leaked += leaked;
+        self.counted.leaks_unknown = unknown;
+        control::write(self.ledger, Fact::Counted, &self.counted)
     }
 
     pub(super) fn note_rule(&mut self, denied: &Denied) -> Result<(), JobError> {
