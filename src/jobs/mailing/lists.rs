@@ -4,8 +4,9 @@
 use crate::domain::Timestamp;
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::audience::{Naming, Recipient, Source, has_column};
+use crate::jobs::mailing::judge::check_channel;
 use crate::jobs::mailing::message::letter;
-use crate::jobs::mailing::plan::Plan;
+use crate::jobs::mailing::plan::{Kind, Plan};
 use crate::jobs::mailing::template::Template;
 use crate::ledger::{Ledger, LedgerKey, PROOFS};
 use std::collections::HashSet;
@@ -67,6 +68,9 @@ pub fn preview(
     has_column(&source.path, &columns, &plan.address_column)?;
     if let Some(column) = &plan.household_column {
         has_column(&source.path, &columns, column)?;
+    }
+    if plan.kind == Kind::Offer {
+        check_channel(&source.mapping, &columns)?;
     }
     template.check(&columns, plan.kind)?;
     let (mut messages, mut wrong) = (Vec::new(), None);
