@@ -89,7 +89,7 @@ impl Lane<'_> {
         if let Err(closed) = carrier.prepare() {
             return (Became::Handed(closed), 0, None);
         }
-        let is_gated = self.judge.plan.kind == Kind::Offer && !recipient.is_proof();
+        let is_gated = self.judge.plan.kind == Kind::Offer;
         if !is_gated {
             let revision = self.gate.newest().map_or(0, |rules| rules.revision);
             return (Became::Handed(carrier.hand_over(&letter, &|| true)), revision, None);

@@ -98,12 +98,20 @@ pub(super) fn pass(
     source: &Source,
     plan: &Plan,
     key: &LedgerKey,
+    each: impl FnMut(Recipient) -> bool,
+) -> Result<(), JobError> {
+    pass_as(source, &Naming { key, plan, mapping: &source.mapping, is_proof: false }, each)
+}
+
+/// The same, of customers or of proofs.
+pub(super) fn pass_as(
+    source: &Source,
+    naming: &Naming<'_>,
     mut each: impl FnMut(Recipient) -> bool,
 ) -> Result<(), JobError> {
-    let naming = Naming { key, plan, mapping: &source.mapping, is_proof: false };
     std::thread::scope(|scope| {
         let (to, from) = sync_channel(1);
-        let reading = scope.spawn(move || source.read(&naming, &to));
+        let reading = scope.spawn(move || source.read(naming, &to));
         let _ = from.into_iter().flatten().all(&mut each);
         let read = reading.join().unwrap_or_else(|_| {
             let source = std::io::Error::other("a thread died");

@@ -14,12 +14,14 @@ use crate::jobs::mailing::eml::Eml;
 use crate::jobs::mailing::gate::{Gate, Rules};
 use crate::jobs::mailing::judge::Judge;
 use crate::jobs::mailing::lane::Lane;
+use crate::jobs::mailing::lists::pass_as;
 use crate::jobs::mailing::plan::Plan;
 use crate::jobs::mailing::sending::Sending;
 use crate::jobs::mailing::smtp::{Smtp, Way};
 use crate::jobs::mailing::suppressions::Suppressions;
 use crate::jobs::mailing::template::Template;
-use crate::ledger::{Fact, Ledger, LedgerKey, State};
+use crate::ledger::{Fact, Ledger, LedgerKey, PROOFS, State, Tag};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{channel, sync_channel};
@@ -31,6 +33,9 @@ const AHEAD: usize = 2;
 
 /// Most recipients in hand of a dry run: a group that is forced to disk together.
 const GROUP: usize = 4096;
+
+/// Most proofs of one mailing: enough for everybody who has to look, and no way to write to customers.
+const MOST_PROOFS: usize = 100;
 
 /// How messages leave.
 #[derive(Debug, Clone)]
@@ -60,7 +65,7 @@ pub struct Mailer<'m> {
     pub plan: &'m Plan,
     /// The audience's file.
     pub source: &'m Source,
-    /// Who gets a proof before everybody else.
+    /// Who gets a proof before everybody else: at most a hundred, decided and kept from it like everybody.
     pub proofs: Option<&'m Source>,
     /// The message.
     pub template: &'m Template,
@@ -111,6 +116,7 @@ impl Mailer<'_> {
     /// When the audience is not what was signed, or the ledger or a file fails. Who is in hand then ends in
     /// doubt with the next process.
     pub fn send(&self, ledger: &mut dyn Ledger, key: &LedgerKey) -> Result<Ending, JobError> {
+        self.check_proofs(ledger, key)?;
         let began = self.begin(ledger)?;
         let judge = Judge {
             plan: self.plan,
@@ -164,6 +170,25 @@ impl Mailer<'_> {
                 _ => Ok(ending),
             }
         })
+    }
+
+    /// Refuses more proofs than people look at, those that earlier senders sent included.
+    fn check_proofs(&self, ledger: &dyn Ledger, key: &LedgerKey) -> Result<(), JobError> {
+        let Some(proofs) = self.proofs else { return Ok(()) };
+        let naming = Naming { key, plan: self.plan, mapping: &proofs.mapping, is_proof: true };
+        let known = ledger.block(PROOFS)?.into_iter();
+        let mut tags: HashSet<Tag> = known.map(|(tag, _)| tag).collect();
+        pass_as(proofs, &naming, |proof| {
+            tags.insert(proof.place.tag);
+            tags.len() <= MOST_PROOFS
+        })?;
+        if tags.len() <= MOST_PROOFS {
+            return Ok(());
+        }
+        let name = proofs.path.display();
+        Err(JobError::Usage(format!(
+            "with {name} there are more than {MOST_PROOFS} proofs, which are for people who look at them"
+        )))
     }
 
     /// Notes that a sender has taken over, and what the last one left in doubt.

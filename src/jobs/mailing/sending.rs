@@ -285,8 +285,6 @@ impl<'s> Sending<'s> {
             leave("ROW_UNREADABLE")
         } else if let Err(why) = &recipient.to {
             leave(why)
-        } else if recipient.is_proof() {
-            None
         } else if let Some(why) = suppressed() {
             leave(why)
         } else {
@@ -303,7 +301,7 @@ impl<'s> Sending<'s> {
             self.leave(&recipient, why, wall);
             return Ok(true);
         }
-        if self.mailer.plan.kind == Kind::Offer && !recipient.is_proof() {
+        if self.mailer.plan.kind == Kind::Offer {
             let Some(pass) = self.mailer.gate.enter() else {
                 let why = format!("no rules that are in force: {}", self.mailer.gate.trouble());
                 self.waits = Some((Doing::Waiting, why, now + NAP));
@@ -311,7 +309,7 @@ impl<'s> Sending<'s> {
                 return Ok(false);
             };
             if let Err(denied) = self.judge.judge(&recipient, &pass.rules, wall) {
-                self.note_rule(&denied)?;
+                self.note_rule(&recipient, &denied)?;
                 self.leave(&recipient, denied.why, wall);
                 return Ok(true);
             }

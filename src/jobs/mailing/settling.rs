@@ -48,7 +48,7 @@ impl Sending<'_> {
                 return Ok(());
             }
             Became::Denied(denied) => {
-                self.note_rule(&denied)?;
+                self.note_rule(&recipient, &denied)?;
                 (State::NotSent, denied.why.reason)
             }
             Became::Unfit(why) => (State::NotSent, why.to_owned()),
@@ -56,7 +56,7 @@ impl Sending<'_> {
         self.step(recipient.place, What::End(state, Why { reason, revision }), wall);
         self.count(&recipient, Some(State::Begun), Some(state));
         self.decided(&recipient, state);
-        if let Some(under) = under {
+        if let Some(under) = under.filter(|_| !recipient.is_proof()) {
             self.leaks.note(recipient, under);
         }
         match state {
@@ -103,8 +103,13 @@ impl Sending<'_> {
         control::write(self.ledger, Fact::Counted, &self.counted)
     }
 
-    pub(super) fn note_rule(&mut self, denied: &Denied) -> Result<(), JobError> {
-        if denied.is_by_later_rule && self.counted.stopped_by.is_none() {
+    pub(super) fn note_rule(
+        &mut self,
+        recipient: &Recipient,
+        denied: &Denied,
+    ) -> Result<(), JobError> {
+        let is_news = denied.is_by_later_rule && self.counted.stopped_by.is_none();
+        if is_news && !recipient.is_proof() {
             self.counted.stopped_by = Some(denied.why.revision);
             control::write(self.ledger, Fact::Counted, &self.counted)?;
         }

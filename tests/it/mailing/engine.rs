@@ -290,7 +290,7 @@ fn proofs_come_first_and_are_no_customers() {
     let mut case = Case::many(5, Kind::Offer);
     let path = case.folder.path().join("proofs.csv");
     // One of them has an address of the audience's, which gets its own message all the same.
-    fs::write(&path, format!("{HEADER}p-1,FR,ACTIVE,Proof,n1@d1.example,\n")).unwrap();
+    fs::write(&path, format!("{HEADER}p-1,GB,NONE,Proof,n1@d1.example,\n")).unwrap();
     case.proofs = Some(Source { path, format: Format::Csv, mapping: Mapping::default() });
     case.plan.schedule.waves = vec![1];
     case.send_while(|case| {
@@ -301,6 +301,38 @@ fn proofs_come_first_and_are_no_customers() {
     });
     assert_eq!(case.count(State::Sent), 5);
     assert_eq!(case.received().len(), 6);
+}
+
+#[test]
+fn proofs_are_few_and_held_by_rules_and_suppressions_like_everybody() {
+    let with_proofs = |kind: Kind, rows: &str| {
+        let mut case = Case::many(2, kind);
+        let path = case.folder.path().join("proofs.csv");
+        fs::write(&path, format!("{HEADER}{rows}")).unwrap();
+        case.proofs = Some(Source { path, format: Format::Csv, mapping: Mapping::default() });
+        let left = case.folder.path().join("left");
+        fs::write(&left, "left@bank.example\n").unwrap();
+        case.suppressions = Suppressions::read(&[], &[left]).unwrap();
+        case
+    };
+    let rows = "p-1,GB,NONE,Proof,one@bank.example,\np-2,GB,NONE,Proof,left@bank.example,\n";
+    let case = with_proofs(Kind::Offer, rows);
+    assert_eq!(case.send(), Ending::Over);
+    assert_eq!(case.received(), ["n0@d0.example", "n1@d1.example", "one@bank.example"]);
+    let case = with_proofs(Kind::Offer, rows);
+    case.gate.suspend();
+    assert_eq!(case.send(), Ending::Over);
+    assert_eq!(case.received(), Vec::<String>::new(), "what is suspended is proved to nobody");
+    // Another file at another time adds to the same hundred.
+    let proof = |n: usize| format!("p-{n},GB,NONE,Proof,p{n}@bank.example,\n");
+    for (first, many) in [(0, 101), (60, 100)] {
+        let case = with_proofs(Kind::Notify, &(0..first).map(proof).collect::<String>());
+        assert_eq!((case.send(), case.received().len()), (Ending::Over, first + 2));
+        let other = (0..many).rev().map(proof).collect::<String>();
+        fs::write(&case.proofs.as_ref().unwrap().path, format!("{HEADER}{other}")).unwrap();
+        let told = case.try_send(None).unwrap_err().to_string();
+        assert!(told.contains("more than 100 proofs"), "{told}");
+    }
 }
 
 #[test]
