@@ -231,7 +231,8 @@ impl Naming<'_> {
             None => Err("ADDRESS_MISSING"),
             Some(address) => address.parse::<Address>().map_err(|_| "ADDRESS_INVALID"),
         };
-        let address = written.unwrap_or_default().to_lowercase();
+        let spelled = written.unwrap_or_default().to_lowercase();
+        let address = same_form(&spelled);
         let claimed = match self.plan.once_per {
             _ if self.is_proof => "",
             Once::Address => address.as_str(),
@@ -247,10 +248,22 @@ impl Naming<'_> {
             true => PROOFS,
             false => i64::try_from(position / BLOCK).unwrap_or(i64::MAX),
         };
-        let parts: [&[u8]; 3] = [&position.to_be_bytes(), id.as_bytes(), address.as_bytes()];
+        let parts: [&[u8]; 3] = [&position.to_be_bytes(), id.as_bytes(), spelled.as_bytes()];
         let kind = if self.is_proof { PROOF } else { RECIPIENT };
         let place = Place { block, tag: self.key.name(kind, &parts) };
         Recipient { place, line, id, address, to, claim, values, attempts: 0 }
+    }
+}
+
+/// An address in the form that duplicates and suppressions are found by: in small letters, its domain as DNS has it.
+pub(super) fn same_form(address: &str) -> String {
+    let address = address.to_lowercase();
+    match address.rsplit_once('@') {
+        Some((user, domain)) if !domain.is_ascii() => match idna::domain_to_ascii(domain) {
+            Ok(domain) => format!("{user}@{domain}"),
+            Err(_) => address,
+        },
+        _ => address,
     }
 }
 
