@@ -9,7 +9,7 @@
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::audience::{Recipient, Source};
 use crate::jobs::mailing::lists::pass;
-use crate::jobs::mailing::plan::Plan;
+use crate::jobs::mailing::plan::{Once, Plan};
 use crate::ledger::{Ledger, LedgerError, LedgerKey, Place, State, Tag};
 use std::collections::{HashMap, HashSet};
 
@@ -25,8 +25,9 @@ pub(super) enum Claim {
 }
 
 /// All claims of a mailing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Claims {
+    once_per: Once,
     used: HashSet<Tag>,
     open: HashMap<Tag, Open>,
     waiting: usize,
@@ -71,13 +72,15 @@ impl Claims {
         key: &LedgerKey,
         ledger: &dyn Ledger,
     ) -> Result<Self, JobError> {
-        let (mut claims, mut known, mut failed) = (Self::default(), Known::default(), None);
+        let once_per = plan.once_per;
+        let mut claims = Self { once_per, used: HashSet::new(), open: HashMap::new(), waiting: 0 };
+        let (mut known, mut failed) = (Known::default(), None);
         if ledger.totals()?.is_empty() {
             return Ok(claims);
         }
         pass(source, plan, key, |recipient| {
             match known.state(ledger, recipient.place) {
-                Ok(Some(state)) if uses(state) => claims.used.extend(recipient.claim),
+                Ok(Some(state)) if uses(state, once_per) => claims.used.extend(recipient.claim),
                 Ok(_) => {}
                 Err(error) => failed = Some(error),
             }
@@ -126,7 +129,7 @@ impl Claims {
         if self.open.get(&claim).is_none_or(|open| open.by != recipient.place.tag) {
             return Vec::new();
         }
-        if uses(state) {
+        if uses(state, self.once_per) {
             self.used.insert(claim);
         }
         let behind = self.open.remove(&claim).map(|open| open.behind).unwrap_or_default();
@@ -135,10 +138,12 @@ impl Claims {
     }
 }
 
-/// Whether who ended so was written to, or may have been.
-fn uses(state: State) -> bool {
+/// Whether nobody else of the same claim is to be written to after who ended so.
+fn uses(state: State, once_per: Once) -> bool {
     match state {
-        State::Begun | State::Sent | State::Failed | State::InDoubt => true,
+        State::Begun | State::Sent | State::InDoubt => true,
+        // An address that was refused for good would be again. Another one of the same people may work.
+        State::Failed => once_per == Once::Address,
         State::NotSent => false,
     }
 }

@@ -1,9 +1,9 @@
 //! Who is written to, who is not and why, while rules move, hours pass and people give orders. The way out is
 //! a folder.
 
-use super::{Case, HEADER, TestGate};
+use super::{Case, HEADER, TEMPLATE, TestGate};
 use offergate::jobs::mailing::{
-    Audience, Doing, Ending, Gate as _, Kind, Once, Quiet, Source, Suppressions, Wanted,
+    Audience, Doing, Ending, Gate as _, Kind, Once, Quiet, Source, Suppressions, Template, Wanted,
 };
 use offergate::jobs::{Format, Mapping};
 use offergate::ledger::State;
@@ -149,6 +149,30 @@ fn who_was_put_off_is_a_duplicate_of_whom_an_earlier_sender_wrote_to_further_dow
     let received = ["four@other.example", "one@slow.example", "three@fast.example"];
     assert_eq!(case.received(), received);
     assert_eq!(case.reasons(), expected(&[("SENT @1", 3), ("NOT_SENT DUPLICATE", 1)]));
+}
+
+#[test]
+fn nobody_is_the_duplicate_of_somebody_who_was_not_written_to() {
+    // The first one's subject cannot be a header.
+    let rows = "c-1,GB,NONE,A\u{7}nn,ann@x.example,\nc-2,GB,NONE,Ann,ann@x.example,\n";
+    let mut case = Case::new(rows, Kind::Offer);
+    let text = TEMPLATE.replace("For {{ id }}", "For {{ first_name }}");
+    case.template = Template::read("t.yaml", text.as_bytes()).unwrap();
+    assert_eq!(case.send(), Ending::Over);
+    assert_eq!(case.reasons(), expected(&[("NOT_SENT TEMPLATE_FAILED", 1), ("SENT @1", 1)]));
+    // One person with two addresses, of which the first is refused: its file is there already.
+    let one = "c-1,GB,NONE,Ann,old@x.example,\n";
+    let mut case = Case::new(one, Kind::Offer);
+    assert_eq!(case.send(), Ending::Over);
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{end}", case.path().display()));
+    }
+    fs::write(&case.source.path, format!("{HEADER}{one}c-1,GB,NONE,Ann,new@x.example,\n")).unwrap();
+    case.plan.audience = case.source.freeze(&Default::default()).unwrap();
+    case.plan.once_per = Once::Person;
+    assert_eq!(case.send(), Ending::Over);
+    assert_eq!(case.received(), ["new@x.example", "old@x.example"]);
+    assert_eq!(case.reasons(), expected(&[("FAILED FILE_EXISTS@1", 1), ("SENT @1", 1)]));
 }
 
 #[test]
