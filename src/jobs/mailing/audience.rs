@@ -29,6 +29,7 @@ pub(super) const BLOCK: u64 = 4096;
 const RECIPIENT: u8 = 1;
 const PERSON: u8 = 2;
 const PROOF: u8 = 3;
+const HOUSEHOLD: u8 = 4;
 
 /// A file of customers, and how it is read.
 #[derive(Debug)]
@@ -233,17 +234,17 @@ impl Naming<'_> {
         };
         let spelled = written.unwrap_or_default().to_lowercase();
         let address = same_form(&spelled);
-        let claimed = match self.plan.once_per {
-            _ if self.is_proof => "",
-            Once::Address => address.as_str(),
-            Once::Person => id.as_str(),
-            Once::Household => {
-                let column = self.plan.household_column.as_deref();
+        let (kind, claimed) = match self.plan.once_per {
+            _ if self.is_proof => (PERSON, ""),
+            Once::Address => (PERSON, address.as_str()),
+            Once::Person => (PERSON, id.as_str()),
+            Once::Household => match self.plan.household_column.as_deref().and_then(text) {
+                Some(household) => (HOUSEHOLD, household),
                 // Who is in no household is one of their own.
-                column.and_then(text).unwrap_or(id.as_str())
-            }
+                None => (PERSON, id.as_str()),
+            },
         };
-        let claim = (!claimed.is_empty()).then(|| self.key.name(PERSON, &[claimed.as_bytes()]));
+        let claim = (!claimed.is_empty()).then(|| self.key.name(kind, &[claimed.as_bytes()]));
         let block = match self.is_proof {
             true => PROOFS,
             false => i64::try_from(position / BLOCK).unwrap_or(i64::MAX),

@@ -93,11 +93,13 @@ c-3,GB,NONE,Same house,three@x.example,h1
 c-2,GB,NONE,Same person,four@x.example,h2
 c-5,GB,NONE,No house,five@x.example,
 c-6,GB,NONE,No house,five@x.example,
+7,GB,NONE,In a house named like the next one,six@x.example,8
+8,GB,NONE,No house,seven@x.example,
 ";
     for (once_per, received) in [
-        (Once::Address, vec!["five", "four", "three", "two"]),
-        (Once::Person, vec!["five", "five", "three", "two"]),
-        (Once::Household, vec!["five", "five", "four", "two"]),
+        (Once::Address, vec!["five", "four", "seven", "six", "three", "two"]),
+        (Once::Person, vec!["five", "five", "seven", "six", "three", "two"]),
+        (Once::Household, vec!["five", "five", "four", "seven", "six", "two"]),
     ] {
         let mut case = Case::new(rows, Kind::Offer);
         case.plan.once_per = once_per;
