@@ -13,7 +13,7 @@ use crate::client::{Client, ErrorKind};
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{
     Began, Doing, Ending, Gate, Kind, Lists, Mailer, OpenGate, Order, Out, PermitGate, Plan,
-    Progress, Report, Rules, Signed, Wanted, lists, read, write,
+    Progress, Report, Rules, Signed, Wanted, give, lists, read,
 };
 use crate::jobs::{Counters, JobError, Permit, Pinned};
 use crate::ledger::sqlite::SqliteLedger;
@@ -295,7 +295,7 @@ async fn watch(client: Client, number: u64, ledger: PathBuf) {
         let order = Order { wanted: Wanted::Cancel, by, at: SystemClock.wall() };
         let given = SqliteLedger::look(&ledger)
             .map_err(JobError::from)
-            .and_then(|mut ledger| write(&mut ledger, Fact::Order, &order));
+            .and_then(|mut ledger| give(&mut ledger, order));
         if given.is_ok() {
             return;
         }

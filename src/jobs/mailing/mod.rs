@@ -38,7 +38,7 @@ mod telling;
 mod template;
 
 pub use audience::Source;
-pub use control::{Began, Counted, Doing, Order, Standing, Wanted, read, write};
+pub use control::{Began, Counted, Doing, Order, Standing, Wanted, give, read, write};
 pub use gate::{Gate, Hold, Pass, Rules};
 pub use lists::{Lists, lists, preview};
 pub use permits::{OpenGate, PermitGate};

@@ -195,14 +195,10 @@ impl<'s> Sending<'s> {
 
     /// Gives an order of its own.
     pub(super) fn pause(&mut self, why: String) -> Result<(), JobError> {
-        let given: Option<Order> = control::read(self.ledger, Fact::Order)?;
-        if let Some(order) = given.filter(|order| order.wanted == Wanted::Cancel) {
-            self.order = order;
-            return Ok(());
-        }
         let at = self.mailer.clock.wall();
-        self.order = Order { wanted: Wanted::Pause, by: why, at };
-        control::write(self.ledger, Fact::Order, &self.order)
+        let order = Order { wanted: Wanted::Pause, by: why, at };
+        self.order = control::give(self.ledger, order)?;
+        Ok(())
     }
 
     /// Finds who may begin, and who will not. Whether there was anybody.
