@@ -91,7 +91,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     write(&mut ledger, Fact::Settings, &settings).map_err(failed)?;
     write(&mut ledger, Fact::Mailing, &signed).map_err(failed)?;
     let path = args.ledger.clone();
-    let sender = Sender { path, ledger, key, settings, signed, output };
+    let server = &args.server;
+    let sender = Sender { path, ledger, key, settings, signed, server, output };
     sender.run(Some(&client), &runtime)
 }
 
@@ -195,7 +196,7 @@ fn take_over(
         Err(failure) => return Err(failure),
     };
     let path = path.to_owned();
-    let sender = Sender { path, ledger, key, settings, signed, output };
+    let sender = Sender { path, ledger, key, settings, signed, server, output };
     sender.run(client.as_ref(), &runtime)
 }
 

@@ -1,11 +1,13 @@
 //! The process that sends a mailing: from a ledger that is open, to its end or to a signal.
 //!
 //! Invariants: nothing is sent that is not signed, or differs from what was. Marketing is sent under a permit
-//! alone; a service message needs the server only to see who signed it, and that once.
+//! alone; a service message needs the server only to see who signed it, and to hear that it was taken back. For as
+//! long as a mailing is sent it is asked for that, and looked for when it is away.
 
 use super::super::connection::{ServerArgs, failed as server_failed};
 use super::super::exit::{Exit, Failure};
 use super::super::output::Output;
+use super::approval::{Verdict, verdict};
 use super::failed;
 use super::propose::signed_part;
 use super::settings::Settings;
@@ -26,8 +28,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often it is asked whether the mailing is still approved.
-const ASK: Duration = Duration::from_secs(3);
+/// How often it is asked whether the mailing is still approved: so long, mail still leaves after it is not.
+const ASK: Duration = Duration::from_secs(1);
 
 /// Threads for what waits beside the sending: the permit, the signals.
 const THREADS: usize = 1;
@@ -39,6 +41,7 @@ pub(super) struct Sender<'s> {
     pub(super) key: LedgerKey,
     pub(super) settings: Settings,
     pub(super) signed: Signed,
+    pub(super) server: &'s ServerArgs,
     pub(super) output: &'s Output,
 }
 
@@ -132,9 +135,9 @@ impl Sender<'_> {
         };
         let stop = Arc::new(AtomicBool::new(false));
         runtime.spawn(listen(Arc::clone(&stop)));
-        if let Some(client) = client {
-            runtime.spawn(watch(client.clone(), self.signed.number, self.path.clone()));
-        }
+        let signed = signed_part(&plan, &self.signed.plan_sha256);
+        let (number, path) = (self.signed.number, self.path.clone());
+        runtime.spawn(watch(self.server.clone(), client.cloned(), number, signed, path));
         let is_cancelled = |order: &Option<Order>| {
             order.as_ref().is_some_and(|order| order.wanted == Wanted::Cancel)
         };
@@ -280,24 +283,41 @@ async fn listen(stop: Arc<AtomicBool>) {
     }
 }
 
-/// Cancels a mailing whose approval was taken back.
-async fn watch(client: Client, number: u64, ledger: PathBuf) {
+/// Cancels a mailing whose approval was taken back, and lets one stand still of which the server will not speak.
+async fn watch(
+    server: ServerArgs,
+    mut known: Option<Client>,
+    number: u64,
+    signed: proto::Mailing,
+    ledger: PathBuf,
+) {
+    let mut is_new = false;
     loop {
         tokio::time::sleep(ASK).await;
+        let Some(client) = &known else {
+            // Who may ask may be told otherwise by now: a token is read anew.
+            let Ok(credentials) = server.credentials() else { continue };
+            known = server.connect_as(credentials).await.ok();
+            is_new = true;
+            continue;
+        };
         let by_number = proto::get_mailing_request::Mailing::Number(number);
         let request = proto::GetMailingRequest { mailing: Some(by_number) };
-        // A server that does not answer has taken nothing back.
-        let Ok(found) = client.get_mailing(request).await else { continue };
-        if found.state() == proto::ChangeState::Approved {
-            continue;
-        }
-        let by = format!("change {number} was taken back by {}", found.stopped_by);
-        let order = Order { wanted: Wanted::Cancel, by, at: SystemClock.wall() };
-        let given = SqliteLedger::look(&ledger)
-            .map_err(JobError::from)
-            .and_then(|mut ledger| give(&mut ledger, order));
-        if given.is_ok() {
-            return;
+        let answer = client.get_mailing(request).await;
+        let order = match verdict(number, &signed, answer, SystemClock.wall()) {
+            Verdict::GoOn => None,
+            Verdict::Ended(order) => Some(order),
+            Verdict::Refused(order) => {
+                known = None;
+                Some(order).filter(|_| is_new)
+            }
+        };
+        is_new = false;
+        if let Some(order) = order {
+            // What cannot be written now is tried again with the next answer.
+            let _ = SqliteLedger::look(&ledger)
+                .map_err(JobError::from)
+                .and_then(|mut ledger| give(&mut ledger, order));
         }
     }
 }

@@ -395,6 +395,29 @@ fn once_a_suspension_is_enforced_no_marketing_leaves_any_more() {
 }
 
 #[test]
+fn who_takes_a_mailing_back_is_heard_by_a_sender_that_began_without_the_server() {
+    let Proposed { mut it, change, .. } = Signed::proposed(3_000, "NOTIFY", &["--rate=100"]);
+    let change = change.to_string();
+    it.server.json(&["approve", &change, "--author=zoe"]);
+    let mut running = it.start(&it.sending(&["--dry-run=out"]));
+    until("some are sent", || 3 <= it.recipients("sent"));
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(130));
+    it.server.json(&["reject", &change, "--author=zoe", "--reason=stop"]);
+    it.server.kill();
+    let (sent, port) = (it.recipients("sent"), crate::redis_server::free_port());
+    let address = format!("127.0.0.1:{port}");
+    let server = format!("--server=http://{address}");
+    let mut running = it.start(&["resume", "--ledger=l.db", &server]);
+    until("it goes on", || sent < it.recipients("sent"));
+    let _server = Server::start_on(&it.server.store(), &["--listen", &address]);
+    assert_eq!(running.code(), Some(4));
+    let status = it.status().unwrap();
+    assert_eq!(status["standing"]["doing"], "CANCELLED");
+    assert!(status["standing"]["why"].as_str().unwrap().contains("zoe"), "{status}");
+}
+
+#[test]
 fn one_person_stops_a_mailing_that_was_approved() {
     let Proposed { it, change, .. } = Signed::proposed(3_000, "NOTIFY", &["--rate=100"]);
     let change = change.to_string();
