@@ -1,6 +1,8 @@
 //! A thread that hands messages over, one after the other.
 //!
-//! Invariant: marketing is decided here once more, under a pass that is held until the hand-over is over.
+//! Invariants: marketing is decided here once more, under a pass that is held until the hand-over is over. Getting
+//! ready may take minutes, and so may each step: nobody is written to whom the schedule or an order would keep back
+//! by then.
 
 use crate::clock::Clock;
 use crate::jobs::mailing::audience::Recipient;
@@ -12,6 +14,7 @@ use crate::jobs::mailing::message::letter;
 use crate::jobs::mailing::plan::Kind;
 use crate::jobs::mailing::template::Template;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,7 +36,8 @@ pub(super) enum Became {
     Denied(Denied),
     /// The message cannot be made.
     Unfit(&'static str),
-    /// Nobody knows whether the rules that are held are in force.
+    /// It may not be begun now: by an order or the schedule, or since nobody knows whether the rules that are held
+    /// are in force.
     Shut,
 }
 
@@ -43,6 +47,8 @@ pub(super) struct Lane<'l> {
     pub(super) judge: &'l Judge<'l>,
     pub(super) gate: &'l dyn Gate,
     pub(super) clock: &'l dyn Clock,
+    /// Set while nobody is to be written to: by an order, or because the process is to end.
+    pub(super) halt: &'l AtomicBool,
 }
 
 impl Lane<'_> {
@@ -89,10 +95,16 @@ impl Lane<'_> {
         if let Err(closed) = carrier.prepare() {
             return (Became::Handed(closed), 0, None);
         }
+        let is_due = || {
+            !self.halt.load(Ordering::Relaxed) && self.judge.plan.schedule.allows(self.clock.wall())
+        };
+        if !is_due() {
+            return (Became::Shut, 0, None);
+        }
         let is_gated = self.judge.plan.kind == Kind::Offer;
         if !is_gated {
             let revision = self.gate.newest().map_or(0, |rules| rules.revision);
-            return (Became::Handed(carrier.hand_over(&letter, &|| true)), revision, None);
+            return (Became::Handed(carrier.hand_over(&letter, &is_due)), revision, None);
         }
         let Some(pass) = self.gate.enter() else { return (Became::Shut, 0, None) };
         let revision = pass.rules.revision;
@@ -102,7 +114,7 @@ impl Lane<'_> {
         if !pass.hold.still_holds() {
             return (Became::Shut, 0, None);
         }
-        let handed = carrier.hand_over(&letter, &|| pass.hold.still_holds());
+        let handed = carrier.hand_over(&letter, &|| is_due() && pass.hold.still_holds());
         let may_be_taken = matches!(handed, Handed::Taken | Handed::Unknown(_));
         let under = may_be_taken.then(|| Under {
             rules: Arc::clone(&pass.rules),
@@ -112,5 +124,92 @@ impl Lane<'_> {
         });
         drop(pass);
         (Became::Handed(handed), revision, under)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::clock::BootTime;
+    use crate::domain::Timestamp;
+    use crate::jobs::mailing::fixture::{Fixture, MovableGate, at};
+    use crate::jobs::mailing::message::Letter;
+    use crate::jobs::mailing::plan::Schedule;
+    use crate::jobs::mailing::quiet::Quiet;
+    use std::cell::Cell;
+
+    struct SetClock(Mutex<Timestamp>);
+
+    impl Clock for SetClock {
+        fn wall(&self) -> Timestamp {
+            *self.0.lock().unwrap()
+        }
+
+        fn boot(&self) -> BootTime {
+            BootTime::ZERO
+        }
+    }
+
+    /// A way out that takes long to get ready.
+    struct Slow<'s> {
+        meanwhile: &'s dyn Fn(),
+        handed: &'s Cell<usize>,
+    }
+
+    impl Carrier for Slow<'_> {
+        fn prepare(&mut self) -> Result<(), Handed> {
+            (self.meanwhile)();
+            Ok(())
+        }
+
+        fn hand_over(&mut self, _: &Letter, may: &dyn Fn() -> bool) -> Handed {
+            assert!(may());
+            self.handed.set(self.handed.get() + 1);
+            Handed::Taken
+        }
+    }
+
+    #[test]
+    fn what_came_while_the_way_out_got_ready_keeps_everybody_back() {
+        let text = b"from: Bank <bank@bank.example>\nsubject: s\ntext: t\n";
+        let template = Template::read("t.yaml", text).unwrap();
+        let noon = Some(at("2026-12-01T12:00:00Z"));
+        let schedule = Schedule::default;
+        for kind in [Kind::Offer, Kind::Notify] {
+            for (schedule, is_halted, is_handed, why) in [
+                (schedule(), false, true, "nothing came"),
+                (schedule(), true, false, "an order"),
+                (Schedule { until: noon, ..schedule() }, false, false, "the end"),
+                (
+                    Schedule { quiet: Quiet::parse("12:00-13:00", "UTC").ok(), ..schedule() },
+                    false,
+                    false,
+                    "quiet hours",
+                ),
+            ] {
+                let mut fixture = Fixture::new("", "c-1,NONE,ann@x.example\n");
+                (fixture.plan.schedule, fixture.plan.kind) = (schedule, kind);
+                let clock = SetClock(Mutex::new(at("2026-12-01T11:59:00Z")));
+                let (judge, gate) = (fixture.judge(), MovableGate::open());
+                let (halt, handed) = (AtomicBool::new(false), Cell::new(0));
+                let lane = Lane {
+                    template: &template,
+                    judge: &judge,
+                    gate: &gate,
+                    clock: &clock,
+                    halt: &halt,
+                };
+                let meanwhile = || {
+                    *clock.0.lock().unwrap() = at("2026-12-01T12:00:00Z");
+                    halt.store(is_halted, Ordering::Relaxed);
+                };
+                let mut slow = Slow { meanwhile: &meanwhile, handed: &handed };
+                let [recipient] = fixture.recipients().try_into().unwrap();
+                let done = lane.hand_over(&mut slow, recipient);
+                assert_eq!(handed.get(), usize::from(is_handed), "{why} {kind:?}");
+                assert_eq!(matches!(done.what, Became::Shut), !is_handed, "{why} {kind:?}");
+            }
+        }
     }
 }

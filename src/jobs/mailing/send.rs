@@ -129,8 +129,9 @@ impl Mailer<'_> {
             Out::Smtp(..) => carriers.len(),
             Out::Folder(..) => GROUP,
         };
-        let lane =
-            Lane { template: self.template, judge: &judge, gate: self.gate, clock: self.clock };
+        let halt = &AtomicBool::new(false);
+        let (template, gate, clock) = (self.template, self.gate, self.clock);
+        let lane = Lane { template, judge: &judge, gate, clock, halt };
         std::thread::scope(|scope| {
             let (work, taken) = sync_channel(window);
             let (done, became) = channel();
@@ -156,8 +157,8 @@ impl Mailer<'_> {
                 }
                 read(self.source, false)
             });
-            let ending =
-                Sending::new(self, ledger, &judge, claims, window)?.run(read, work, &became);
+            let ending = Sending::new(self, ledger, &judge, claims, (window, halt))?
+                .run(read, work, &became);
             let read = reading.join().unwrap_or_else(|_| {
                 let source = std::io::Error::other("a thread died");
                 Err(JobError::Io { doing: "reading the audience".to_owned(), source })

@@ -20,7 +20,7 @@ use crate::jobs::mailing::plan::Kind;
 use crate::jobs::mailing::send::{Ending, Mailer, Out};
 use crate::ledger::{Fact, Ledger, Place, State, Step, What, Why};
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ pub(super) struct Sending<'s> {
     pub(super) ledger: &'s mut dyn Ledger,
     pub(super) judge: &'s Judge<'s>,
     window: usize,
+    halt: &'s AtomicBool,
     pace: Pace,
     /// Read, and not looked at yet.
     unread: std::vec::IntoIter<Recipient>,
@@ -58,6 +59,8 @@ pub(super) struct Sending<'s> {
     pub(super) counts: HashMap<State, u64>,
     pub(super) counted: Counted,
     pub(super) order: Order,
+    /// The last order that it gave itself.
+    own: Option<Order>,
     pub(super) standing: Standing,
     /// Why nothing may begin now, and until when at the earliest.
     pub(super) waits: Option<(Doing, String, Duration)>,
@@ -75,7 +78,7 @@ impl<'s> Sending<'s> {
         ledger: &'s mut dyn Ledger,
         judge: &'s Judge<'s>,
         claims: Claims,
-        window: usize,
+        (window, halt): (usize, &'s AtomicBool),
     ) -> Result<Self, JobError> {
         let schedule = &mailer.plan.schedule;
         let now = mailer.clock.wall();
@@ -99,6 +102,7 @@ impl<'s> Sending<'s> {
             counts,
             counted,
             order: control::read(ledger, Fact::Order)?.unwrap_or(order),
+            own: None,
             standing: Standing { doing: Doing::Waiting, why: "starting".to_owned(), since: now },
             waits: None,
             back_off: Duration::ZERO,
@@ -110,6 +114,7 @@ impl<'s> Sending<'s> {
             ledger,
             judge,
             window,
+            halt,
         })
     }
 
@@ -190,13 +195,24 @@ impl<'s> Sending<'s> {
         if let Some(order) = control::read(self.ledger, Fact::Order)? {
             self.order = order;
         }
+        self.tell_lanes();
         Ok(())
+    }
+
+    /// Keeps those in hand back whom nothing was said to yet. An order of its own is for those after them: a wave
+    /// goes out whole.
+    fn tell_lanes(&self) {
+        let is_ending = self.mailer.stop.load(Ordering::Relaxed);
+        let is_kept_back =
+            self.order.wanted != Wanted::Go && self.own.as_ref() != Some(&self.order);
+        self.halt.store(is_ending || is_kept_back, Ordering::Relaxed);
     }
 
     /// Gives an order of its own.
     pub(super) fn pause(&mut self, why: String) -> Result<(), JobError> {
         let at = self.mailer.clock.wall();
         let order = Order { wanted: Wanted::Pause, by: why, at };
+        self.own = Some(order.clone());
         self.order = control::give(self.ledger, order)?;
         Ok(())
     }
