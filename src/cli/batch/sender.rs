@@ -228,19 +228,38 @@ impl Sender<'_> {
     }
 }
 
+/// The lists that stand beside a ledger and name its recipients by their rows.
+const LISTS: [&str; 2] = ["in-doubt", "rejects"];
+
+fn list_path(ledger: &Path, name: &str) -> PathBuf {
+    let mut path = ledger.as_os_str().to_owned();
+    path.push(format!(".{name}.csv"));
+    path.into()
+}
+
+/// Removes the lists.
+pub(super) fn remove_lists(ledger: &Path) -> Result<(), Failure> {
+    for path in LISTS.map(|name| list_path(ledger, name)) {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let what = format_args!("{} cannot be removed", path.display());
+                return Err(Failure::new(Exit::Failure, what).because(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// Writes who is in doubt and who was rejected, where there is anybody.
 pub(super) fn write_lists(ledger: &Path, lists: &Lists, output: &Output) -> Result<(), Failure> {
-    for (name, what, text) in [
-        ("in-doubt", "in doubt", &lists.in_doubt),
-        ("rejects", "cannot be written to", &lists.rejects),
-    ] {
+    let whats = ["in doubt", "cannot be written to"];
+    for ((name, what), text) in LISTS.iter().zip(whats).zip([&lists.in_doubt, &lists.rejects]) {
         let many = text.lines().count().saturating_sub(1);
         if many == 0 {
             continue;
         }
-        let mut path = ledger.as_os_str().to_owned();
-        path.push(format!(".{name}.csv"));
-        let path = PathBuf::from(path);
+        let path = list_path(ledger, name);
         crate::jobs::write_file(&path, text).map_err(failed)?;
         output.note(format_args!("{many} {what}, see {}", path.display()));
     }

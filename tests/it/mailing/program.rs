@@ -206,10 +206,18 @@ fn what_two_people_signed_is_sent_once_and_reported() {
     let output = it.send(&["--dry-run=out"]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     // Without the key nobody can tell who they were; how many they were stays.
+    let lists = ["l.db.in-doubt.csv", "l.db.rejects.csv"];
+    lists.iter().for_each(|list| fs::write(it.path(list), "line,id\n2,c-1\n").unwrap());
     assert!(it.batch(&["erase", "--ledger=l.db", "--if-due"]).status.success());
     assert!(it.path("l.db.key").exists(), "it is not due");
+    // Whoever takes over right then keeps the key.
+    let sender = SqliteLedger::open(&it.path("l.db")).unwrap();
+    assert_eq!(it.batch(&["erase", "--ledger=l.db"]).status.code(), Some(4));
+    assert!(it.path("l.db.key").exists() && it.path(lists[0]).exists(), "it is being sent");
+    drop(sender);
     assert!(it.batch(&["erase", "--ledger=l.db"]).status.success());
     assert!(!it.path("l.db.key").exists());
+    assert!(lists.iter().all(|list| !it.path(list).exists()), "a list tells who they were, too");
     let report = it.json(&["report", "--ledger=l.db"]);
     assert!(report["erased"].is_string() && report["recipients"]["sent"] == 30);
 }
