@@ -7,7 +7,7 @@
 //! A decision goes: find the offer, read the request into [`facts`], let the offer's [`candidates`]
 //! survive the known dimensions, weigh the survivors, check [`criteria`] and entitlement, and
 //! conclude from the [`findings`]. [`twin`] does the same slowly and obviously, and the two must
-//! agree.
+//! agree. [`Instants`] says at which instants something is decided where a clock may be behind.
 //!
 //! [`direction()`] says of a change whether it can make anything eligible; [`Alike`] says of customers
 //! whether they are decided the same.
@@ -22,6 +22,7 @@ mod direction;
 mod facts;
 mod findings;
 mod footprint;
+mod instants;
 mod ownership;
 mod rows;
 mod scope;
@@ -36,6 +37,7 @@ pub use compile::CompileError;
 pub use decide::decide;
 pub use direction::direction;
 pub use footprint::{Footprints, Moved};
+pub use instants::Instants;
 pub use ownership::{Involved, Involvement};
 pub use snapshot::Snapshot;
 pub use trace::{

@@ -196,6 +196,17 @@ pub trait Ledger: Send {
     /// # Errors
     /// When it cannot be written.
     fn set_fact(&mut self, fact: Fact, text: &str) -> Result<(), LedgerError>;
+
+    /// Sets a fact, durably, if it still is what was seen of it. Tells whether it was.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn replace_fact(
+        &mut self,
+        fact: Fact,
+        seen: Option<&str>,
+        text: &str,
+    ) -> Result<bool, LedgerError>;
 }
 
 /// Why a ledger cannot be used.

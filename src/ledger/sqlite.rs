@@ -228,6 +228,26 @@ impl Ledger for SqliteLedger {
         let set = self.connection.execute(sql, [fact.name(), text]);
         set.map(drop).map_err(failed("writing a fact"))
     }
+
+    fn replace_fact(
+        &mut self,
+        fact: Fact,
+        seen: Option<&str>,
+        text: &str,
+    ) -> Result<bool, LedgerError> {
+        // One statement each, so that nobody comes between.
+        let replaced = match seen {
+            None => self.connection.execute(
+                "INSERT INTO fact (name, text) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+                [fact.name(), text],
+            ),
+            Some(seen) => self.connection.execute(
+                "UPDATE fact SET text = ?2 WHERE name = ?1 AND text = ?3",
+                [fact.name(), text, seen],
+            ),
+        };
+        replaced.map(|many| many == 1).map_err(failed("replacing a fact"))
+    }
 }
 
 /// Takes one step, if it follows from what is written.

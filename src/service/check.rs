@@ -5,8 +5,8 @@
 
 use super::Service;
 use super::answer::{Answer, age};
-use super::instants::Instants;
 use crate::audit::decisions::Told;
+use crate::decision::Instants;
 use crate::domain::{
     Attribute, CheckRequest, Consistency, Decision, Holding, Offer, ReasonCode, Revision,
 };

@@ -10,14 +10,9 @@
 //! - How long an answer may be kept is always told by the clock's own time.
 
 use super::Service;
-use crate::decision::{Snapshot, decide};
-use crate::domain::{CheckRequest, Decision, Outcome, Timestamp};
+use crate::decision::Instants;
+use crate::domain::Timestamp;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
-
-/// How far a clock may be behind the newest change before people must look: more than a time server
-/// ever steps a clock that it keeps.
-const MOST_BEHIND: Duration = Duration::from_secs(2);
 
 /// The instant of the newest change that this process began, in nanoseconds since 1970: to the last digit, or a suspension
 /// that began then would not have begun yet.
@@ -39,58 +34,13 @@ impl Floor {
     /// `changed_at`.
     fn instants(&self, wall: Timestamp, changed_at: Option<Timestamp>) -> Instants {
         let floor = Timestamp::from_nanosecond(self.0.load(Ordering::Acquire).into()).ok();
-        let floor = floor.max(changed_at);
-        let now = floor.map_or(wall, |floor| wall.max(floor));
-        Instants::at(now, wall)
+        Instants::after(floor.max(changed_at), wall)
     }
 }
 
 /// Reaches to the year 2262; what is said to be later counts as then.
 fn nanoseconds(instant: Timestamp) -> i64 {
     i64::try_from(instant.as_nanosecond()).unwrap_or(i64::MAX)
-}
-
-/// When a check is decided.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Instants {
-    /// The instant that counts: never before the newest change.
-    pub(super) now: Timestamp,
-    /// What the wall clock says.
-    pub(super) wall: Timestamp,
-    /// Whether the wall clock is so far behind that it has a say of its own.
-    pub(super) is_behind: bool,
-}
-
-impl Instants {
-    /// What follows from the instant that counts and the wall clock's.
-    pub(super) fn at(now: Timestamp, wall: Timestamp) -> Self {
-        let is_behind = wall.checked_add(MOST_BEHIND).is_ok_and(|latest| latest < now);
-        Self { now, wall, is_behind }
-    }
-
-    /// Decides at the instant that counts; while the clock is well behind, at both.
-    pub(super) fn decide<'s>(
-        &self,
-        request: &CheckRequest<'_>,
-        snapshot: &'s Snapshot,
-    ) -> Decision<'s> {
-        self.decide_by(|instant| decide(request, snapshot, instant))
-    }
-
-    /// The same, whoever decides.
-    pub(super) fn decide_by<'s>(&self, decide: impl Fn(Timestamp) -> Decision<'s>) -> Decision<'s> {
-        let mut decision = decide(self.now);
-        if !self.is_behind {
-            return decision;
-        }
-        let mut other = decide(self.wall);
-        let agreed = decision.alternate.take().filter(|one| other.alternate.as_ref() == Some(one));
-        if decision.outcome == Outcome::Eligible && other.outcome != Outcome::Eligible {
-            std::mem::swap(&mut decision, &mut other);
-        }
-        decision.alternate = agreed;
-        decision
-    }
 }
 
 impl Service {

@@ -6,9 +6,8 @@
 //! Invariant: no field of an answer is left out of the comparison but the decision's id.
 
 use super::answer::{Answer, age};
-use super::instants::Instants;
 use crate::audit::decisions::{CustomerKey, Recorded, Unusable};
-use crate::decision::{CompileError, Snapshot, decide, twin};
+use crate::decision::{CompileError, Instants, Snapshot, decide, twin};
 use crate::domain::{CheckRequest, CustomerId, Decision, Revision, RuleSet, Scope, Timestamp};
 use crate::replica::Freshness;
 use std::sync::Arc;

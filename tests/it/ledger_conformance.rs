@@ -162,6 +162,32 @@ fn facts_are_the_last_that_were_set() {
 }
 
 #[test]
+fn a_fact_is_replaced_only_if_it_is_what_was_seen() {
+    each(|kind, folder| {
+        let mut ledger = kind.create(folder);
+        for (seen, text, is_replaced) in [
+            (Some("one"), "two", false),
+            (None, "one", true),
+            (None, "two", false),
+            (Some("two"), "three", false),
+            (Some("one"), "two", true),
+        ] {
+            let before = ledger.fact(Fact::Order).unwrap();
+            assert_eq!(
+                ledger.replace_fact(Fact::Order, seen, text).unwrap(),
+                is_replaced,
+                "{text}"
+            );
+            let expected = if is_replaced { Some(text.to_owned()) } else { before };
+            assert_eq!(ledger.fact(Fact::Order).unwrap(), expected);
+        }
+        drop(ledger);
+        let ledger = kind.again(folder);
+        assert_eq!(ledger.fact(Fact::Order).unwrap().as_deref(), Some("two"));
+    });
+}
+
+#[test]
 fn a_second_sender_is_refused_and_a_looker_is_not() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("l.db");

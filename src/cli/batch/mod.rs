@@ -1,6 +1,7 @@
 //! `offergate batch`: jobs over whole files of customers, and mailings to them. What they do is [`crate::jobs`]'s.
 
 #[cfg(feature = "mail")]
+mod approval;
 mod binding;
 mod decide;
 #[cfg(feature = "mail")]

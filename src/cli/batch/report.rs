@@ -7,12 +7,12 @@ use super::super::text::Text;
 use super::failed;
 use super::propose::plan_fields;
 use super::send::{is_over, order};
-use super::sender::write_lists;
+use super::sender::{remove_lists, write_lists};
 use super::settings::{Settings, unreadable};
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{Report, Standing, Tally, Wanted, lists};
 use crate::ledger::sqlite::SqliteLedger;
-use crate::ledger::{Fact, Ledger, LedgerKey};
+use crate::ledger::{Fact, Ledger, LedgerError, LedgerKey};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +49,7 @@ pub(super) struct ReportArgs {
     lists: bool,
 }
 
-/// Destroy the key that tells who the recipients were; counts stay
+/// Destroy the key that tells who the recipients were, and the lists of them; counts stay
 #[derive(Debug, clap::Args)]
 pub(super) struct EraseArgs {
     #[command(flatten)]
@@ -110,8 +110,7 @@ pub(super) fn report(args: &ReportArgs, output: &Output) -> Result<Exit, Failure
     let ledger = look(path)?;
     let report = Report::read(&ledger).map_err(failed)?;
     if args.lists {
-        let key = LedgerKey::open(path)
-            .map_err(|error| failed(crate::ledger::LedgerError::from(error).into()))?;
+        let key = LedgerKey::open(path).map_err(|error| failed(LedgerError::from(error).into()))?;
         let (source, _) = settings(&ledger)?.source()?;
         let lists = lists(&source, &report.signed.plan, &ledger, &key).map_err(failed)?;
         write_lists(path, &lists, output)?;
@@ -123,10 +122,16 @@ pub(super) fn report(args: &ReportArgs, output: &Output) -> Result<Exit, Failure
 
 pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> {
     let path = &args.of.ledger;
-    let mut ledger = look(path)?;
-    if SqliteLedger::has_sender(path).map_err(|error| failed(error.into()))? {
-        return Err(Failure::new(Exit::Conflict, "the mailing is being sent"));
-    }
+    // Held to the end, so that nobody takes the mailing over meanwhile.
+    let mut ledger = match SqliteLedger::open(path) {
+        Ok((ledger, _)) => ledger,
+        Err(LedgerError::InUse { .. }) => {
+            return Err(Failure::new(Exit::Conflict, "the mailing is being sent"));
+        }
+        // Without its key nobody can.
+        Err(LedgerError::Key(_)) => look(path)?,
+        Err(error) => return Err(failed(error.into())),
+    };
     let report = Report::read(&ledger).map_err(failed)?;
     let is_over = is_over(report.standing.as_ref());
     let now = SystemClock.wall();
@@ -145,7 +150,8 @@ pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> 
             "`batch cancel` ends it; --unfinished erases all the same, and nobody can go on with it",
         ));
     }
-    let error = |error: crate::ledger::LedgerError| failed(error.into());
+    let error = |error: LedgerError| failed(error.into());
+    remove_lists(path)?;
     let was_there = LedgerKey::destroy(path).map_err(|it| error(it.into()))?;
     if was_there {
         ledger.set_fact(Fact::Erased, &now.to_string()).map_err(error)?;
@@ -239,7 +245,7 @@ impl Answer for Told {
             ("began", began),
             ("it is", standing(self.report.standing.as_ref(), None)),
             ("revisions", revisions.join(", ")),
-            ("leaked", self.report.leaked.to_string()),
+            ("leaked", self.report.leaks()),
             ("senders", self.report.senders.to_string()),
             ("erased", self.report.erased.clone().unwrap_or_default()),
         ]);

@@ -10,7 +10,7 @@ use super::failed;
 use super::sender::{Sender, connect, runtime, signature};
 use super::settings::{Settings, unreadable};
 use crate::clock::{Clock as _, SystemClock};
-use crate::jobs::mailing::{Doing, Kind, Order, Plan, Signed, Standing, Wanted, read, write};
+use crate::jobs::mailing::{Doing, Kind, Order, Plan, Signed, Standing, Wanted, give, read, write};
 use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{Fact, Ledger, LedgerError, LedgerKey};
 use std::path::{Path, PathBuf};
@@ -95,7 +95,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     write(&mut ledger, Fact::Settings, &settings).map_err(failed)?;
     write(&mut ledger, Fact::Mailing, &signed).map_err(failed)?;
     let (path, author) = (args.ledger.clone(), author(&args.server)?);
-    let sender = Sender { path, ledger, key, settings, signed, author, output };
+    let server = &args.server;
+    let sender = Sender { path, ledger, key, settings, signed, author, server, output };
     sender.run(Some(&client), &runtime)
 }
 
@@ -155,13 +156,13 @@ pub(super) fn order(path: &Path, wanted: Wanted) -> Result<(), Failure> {
             format_args!("the mailing is over: {doing} since {}", over.since),
         ));
     }
-    let before: Option<Order> = read(&ledger, Fact::Order).map_err(failed)?;
-    if wanted != Wanted::Cancel && before.is_some_and(|order| order.wanted == Wanted::Cancel) {
-        return Err(Failure::new(Exit::Conflict, "the mailing was cancelled, which is for good"));
-    }
     let by = this_user().unwrap_or_default();
     let order = Order { wanted, by, at: SystemClock.wall() };
-    write(&mut ledger, Fact::Order, &order).map_err(failed)
+    let holds = give(&mut ledger, order).map_err(failed)?;
+    if holds.wanted != wanted {
+        return Err(Failure::new(Exit::Conflict, "the mailing was cancelled, which is for good"));
+    }
+    Ok(())
 }
 
 /// Becomes the sender of a mailing that was begun.
@@ -204,7 +205,7 @@ fn take_over(
         Err(failure) => return Err(failure),
     };
     let (path, author) = (path.to_owned(), author(server)?);
-    let sender = Sender { path, ledger, key, settings, signed, author, output };
+    let sender = Sender { path, ledger, key, settings, signed, author, server, output };
     sender.run(client.as_ref(), &runtime)
 }
 

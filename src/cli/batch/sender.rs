@@ -1,11 +1,13 @@
 //! The process that sends a mailing: from a ledger that is open, to its end or to a signal.
 //!
 //! Invariants: nothing is sent that is not signed, or differs from what was. Marketing is sent under a permit
-//! alone; a service message needs the server only to see who signed it, and that once.
+//! alone; a service message needs the server only to see who signed it, and to hear that it was taken back. For as
+//! long as a mailing is sent it is asked for that, and looked for when it is away.
 
 use super::super::connection::{ServerArgs, failed as server_failed};
 use super::super::exit::{Exit, Failure};
 use super::super::output::Output;
+use super::approval::{Verdict, verdict};
 use super::binding::Binding;
 use super::failed;
 use super::propose::signed_part;
@@ -14,7 +16,7 @@ use crate::client::{Client, ErrorKind};
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{
     Began, Doing, Ending, Gate, Kind, Lists, Mailer, OpenGate, Order, Out, PermitGate, Plan,
-    Progress, Report, Rules, Signed, Wanted, lists, read, write,
+    Progress, Report, Rules, Signed, Wanted, give, lists, read,
 };
 use crate::jobs::{Counters, JobError, Permit, Pinned};
 use crate::ledger::sqlite::SqliteLedger;
@@ -27,8 +29,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often it is asked whether the mailing is still approved.
-const ASK: Duration = Duration::from_secs(3);
+/// How often it is asked whether the mailing is still approved: so long, mail still leaves after it is not.
+const ASK: Duration = Duration::from_secs(1);
 
 /// Threads for what waits beside the sending: the permit, the signals.
 const THREADS: usize = 1;
@@ -42,6 +44,7 @@ pub(super) struct Sender<'s> {
     pub(super) signed: Signed,
     /// Whom the server is told that it is by.
     pub(super) author: String,
+    pub(super) server: &'s ServerArgs,
     pub(super) output: &'s Output,
 }
 
@@ -135,9 +138,9 @@ impl Sender<'_> {
         };
         let stop = Arc::new(AtomicBool::new(false));
         runtime.spawn(listen(Arc::clone(&stop)));
-        if let Some(client) = client {
-            runtime.spawn(watch(client.clone(), self.signed.number, self.path.clone()));
-        }
+        let signed = signed_part(&plan, &self.signed.plan_sha256);
+        let (number, path) = (self.signed.number, self.path.clone());
+        runtime.spawn(watch(self.server.clone(), client.cloned(), number, signed, path));
         let is_cancelled = |order: &Option<Order>| {
             order.as_ref().is_some_and(|order| order.wanted == Wanted::Cancel)
         };
@@ -211,7 +214,7 @@ impl Sender<'_> {
             output.note(format_args!("{name:<52} {:>10}", line.recipients));
         }
         if self.signed.plan.kind == Kind::Offer {
-            output.note(format_args!("leaked while the rules moved: {}", report.leaked));
+            output.note(format_args!("leaked while the rules moved: {}", report.leaks()));
         }
         if ending == Ending::Interrupted {
             let ledger = self.path.display();
@@ -238,19 +241,38 @@ impl Sender<'_> {
     }
 }
 
+/// The lists that stand beside a ledger and name its recipients by their rows.
+const LISTS: [&str; 2] = ["in-doubt", "rejects"];
+
+fn list_path(ledger: &Path, name: &str) -> PathBuf {
+    let mut path = ledger.as_os_str().to_owned();
+    path.push(format!(".{name}.csv"));
+    path.into()
+}
+
+/// Removes the lists.
+pub(super) fn remove_lists(ledger: &Path) -> Result<(), Failure> {
+    for path in LISTS.map(|name| list_path(ledger, name)) {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let what = format_args!("{} cannot be removed", path.display());
+                return Err(Failure::new(Exit::Failure, what).because(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// Writes who is in doubt and who was rejected, where there is anybody.
 pub(super) fn write_lists(ledger: &Path, lists: &Lists, output: &Output) -> Result<(), Failure> {
-    for (name, what, text) in [
-        ("in-doubt", "in doubt", &lists.in_doubt),
-        ("rejects", "cannot be written to", &lists.rejects),
-    ] {
+    let whats = ["in doubt", "cannot be written to"];
+    for ((name, what), text) in LISTS.iter().zip(whats).zip([&lists.in_doubt, &lists.rejects]) {
         let many = text.lines().count().saturating_sub(1);
         if many == 0 {
             continue;
         }
-        let mut path = ledger.as_os_str().to_owned();
-        path.push(format!(".{name}.csv"));
-        let path = PathBuf::from(path);
+        let path = list_path(ledger, name);
         crate::jobs::write_file(&path, text).map_err(failed)?;
         output.note(format_args!("{many} {what}, see {}", path.display()));
     }
@@ -293,24 +315,41 @@ async fn listen(stop: Arc<AtomicBool>) {
     }
 }
 
-/// Cancels a mailing whose approval was taken back.
-async fn watch(client: Client, number: u64, ledger: PathBuf) {
+/// Cancels a mailing whose approval was taken back, and lets one stand still of which the server will not speak.
+async fn watch(
+    server: ServerArgs,
+    mut known: Option<Client>,
+    number: u64,
+    signed: proto::Mailing,
+    ledger: PathBuf,
+) {
+    let mut is_new = false;
     loop {
         tokio::time::sleep(ASK).await;
+        let Some(client) = &known else {
+            // Who may ask may be told otherwise by now: a token is read anew.
+            let Ok(credentials) = server.credentials() else { continue };
+            known = server.connect_as(credentials).await.ok();
+            is_new = true;
+            continue;
+        };
         let by_number = proto::get_mailing_request::Mailing::Number(number);
         let request = proto::GetMailingRequest { mailing: Some(by_number) };
-        // A server that does not answer has taken nothing back.
-        let Ok(found) = client.get_mailing(request).await else { continue };
-        if found.state() == proto::ChangeState::Approved {
-            continue;
-        }
-        let by = format!("change {number} was taken back by {}", found.stopped_by);
-        let order = Order { wanted: Wanted::Cancel, by, at: SystemClock.wall() };
-        let given = SqliteLedger::look(&ledger)
-            .map_err(JobError::from)
-            .and_then(|mut ledger| write(&mut ledger, Fact::Order, &order));
-        if given.is_ok() {
-            return;
+        let answer = client.get_mailing(request).await;
+        let order = match verdict(number, &signed, answer, SystemClock.wall()) {
+            Verdict::GoOn => None,
+            Verdict::Ended(order) => Some(order),
+            Verdict::Refused(order) => {
+                known = None;
+                Some(order).filter(|_| is_new)
+            }
+        };
+        is_new = false;
+        if let Some(order) = order {
+            // What cannot be written now is tried again with the next answer.
+            let _ = SqliteLedger::look(&ledger)
+                .map_err(JobError::from)
+                .and_then(|mut ledger| give(&mut ledger, order));
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Settings {
     #[arg(long, value_name = "FILE")]
     unsubscribed: Vec<PathBuf>,
 
-    /// Who gets a proof before everybody else: a file with the audience's columns
+    /// Who gets a proof before everybody else, at most 100: a file with the audience's columns
     #[arg(long, value_name = "FILE")]
     proofs: Option<PathBuf>,
 

@@ -29,6 +29,7 @@ pub(super) const BLOCK: u64 = 4096;
 const RECIPIENT: u8 = 1;
 const PERSON: u8 = 2;
 const PROOF: u8 = 3;
+const HOUSEHOLD: u8 = 4;
 
 /// A file of customers, and how it is read.
 #[derive(Debug)]
@@ -231,26 +232,39 @@ impl Naming<'_> {
             None => Err("ADDRESS_MISSING"),
             Some(address) => address.parse::<Address>().map_err(|_| "ADDRESS_INVALID"),
         };
-        let address = written.unwrap_or_default().to_lowercase();
-        let claimed = match self.plan.once_per {
-            _ if self.is_proof => "",
-            Once::Address => address.as_str(),
-            Once::Person => id.as_str(),
-            Once::Household => {
-                let column = self.plan.household_column.as_deref();
+        let spelled = written.unwrap_or_default().to_lowercase();
+        let address = same_form(&spelled);
+        let (kind, claimed) = match self.plan.once_per {
+            _ if self.is_proof => (PERSON, ""),
+            Once::Address => (PERSON, address.as_str()),
+            Once::Person => (PERSON, id.as_str()),
+            Once::Household => match self.plan.household_column.as_deref().and_then(text) {
+                Some(household) => (HOUSEHOLD, household),
                 // Who is in no household is one of their own.
-                column.and_then(text).unwrap_or(id.as_str())
-            }
+                None => (PERSON, id.as_str()),
+            },
         };
-        let claim = (!claimed.is_empty()).then(|| self.key.name(PERSON, &[claimed.as_bytes()]));
+        let claim = (!claimed.is_empty()).then(|| self.key.name(kind, &[claimed.as_bytes()]));
         let block = match self.is_proof {
             true => PROOFS,
             false => i64::try_from(position / BLOCK).unwrap_or(i64::MAX),
         };
-        let parts: [&[u8]; 3] = [&position.to_be_bytes(), id.as_bytes(), address.as_bytes()];
+        let parts: [&[u8]; 3] = [&position.to_be_bytes(), id.as_bytes(), spelled.as_bytes()];
         let kind = if self.is_proof { PROOF } else { RECIPIENT };
         let place = Place { block, tag: self.key.name(kind, &parts) };
         Recipient { place, line, id, address, to, claim, values, attempts: 0 }
+    }
+}
+
+/// An address in the form that duplicates and suppressions are found by: in small letters, its domain as DNS has it.
+pub(super) fn same_form(address: &str) -> String {
+    let address = address.to_lowercase();
+    match address.rsplit_once('@') {
+        Some((user, domain)) if !domain.is_ascii() => match idna::domain_to_ascii(domain) {
+            Ok(domain) => format!("{user}@{domain}"),
+            Err(_) => address,
+        },
+        _ => address,
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) enum Handed {
     Unknown(&'static str),
     /// Nobody could be asked; this says nothing about the recipient.
     Closed(String),
+    /// Given up while nothing could have been taken yet, since it may not go on.
+    Stopped,
 }
 
 /// One way out. Each has a thread of its own.
@@ -24,6 +26,7 @@ pub(super) trait Carrier {
         Ok(())
     }
 
-    /// Hands one message over.
-    fn hand_over(&mut self, letter: &Letter) -> Handed;
+    /// Hands one message over. Each step may take long, so whether it `may` go on is asked before each after which
+    /// it can be taken.
+    fn hand_over(&mut self, letter: &Letter, may: &dyn Fn() -> bool) -> Handed;
 }

@@ -1,5 +1,7 @@
 //! What people want of a mailing, and where it stands: facts in its ledger, so that another process can say
 //! and see them without a server.
+//!
+//! Invariant: a mailing that was cancelled stays so, whoever gives another order at the same time.
 
 use crate::domain::Timestamp;
 use crate::jobs::error::JobError;
@@ -81,6 +83,9 @@ pub struct Began {
 pub struct Counted {
     /// Hand-overs that began by rules under which they were allowed, and ended under others.
     pub leaked: u64,
+    /// Those of which nobody knows by which rules they ended.
+    #[serde(default)]
+    pub leaks_unknown: u64,
     /// The first revision made after the start whose suspension kept somebody from being written to.
     pub stopped_by: Option<u64>,
     /// How many waves are over.
@@ -94,9 +99,15 @@ pub struct Counted {
 /// # Errors
 /// When the ledger cannot be read, or holds something else.
 pub fn read<T: DeserializeOwned>(ledger: &dyn Ledger, fact: Fact) -> Result<Option<T>, JobError> {
-    let Some(text) = ledger.fact(fact)? else { return Ok(None) };
-    let read = serde_json::from_str(&text);
-    read.map(Some).map_err(|error| JobError::Usage(format!("the ledger's {fact:?}: {error}")))
+    ledger.fact(fact)?.map(|text| parsed(fact, &text)).transpose()
+}
+
+fn parsed<T: DeserializeOwned>(fact: Fact, text: &str) -> Result<T, JobError> {
+    serde_json::from_str(text).map_err(|error| unusable(fact, &error))
+}
+
+fn unusable(fact: Fact, error: &serde_json::Error) -> JobError {
+    JobError::Usage(format!("the ledger's {fact:?}: {error}"))
 }
 
 /// Writes a fact.
@@ -104,7 +115,105 @@ pub fn read<T: DeserializeOwned>(ledger: &dyn Ledger, fact: Fact) -> Result<Opti
 /// # Errors
 /// When the ledger cannot be written.
 pub fn write<T: Serialize>(ledger: &mut dyn Ledger, fact: Fact, value: &T) -> Result<(), JobError> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| JobError::Usage(format!("the ledger's {fact:?}: {error}")))?;
+    let text = serde_json::to_string(value).map_err(|error| unusable(fact, &error))?;
     Ok(ledger.set_fact(fact, &text)?)
+}
+
+/// Gives an order, unless the mailing was cancelled. Returns the order that holds.
+///
+/// # Errors
+/// When the ledger cannot be read or written.
+pub fn give(ledger: &mut dyn Ledger, order: Order) -> Result<Order, JobError> {
+    let fact = Fact::Order;
+    let text = serde_json::to_string(&order).map_err(|error| unusable(fact, &error))?;
+    loop {
+        let seen = ledger.fact(fact)?;
+        let before: Option<Order> = seen.as_ref().map(|seen| parsed(fact, seen)).transpose()?;
+        if let Some(cancelled) = before.filter(|before| before.wanted == Wanted::Cancel) {
+            return Ok(cancelled);
+        }
+        if ledger.replace_fact(fact, seen.as_deref(), &text)? {
+            return Ok(order);
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::ledger::{LedgerError, Place, State, Step, Tag, Totals};
+    use std::cell::RefCell;
+
+    /// A ledger of one fact, which somebody else replaces right after it was read.
+    struct Raced {
+        order: RefCell<Option<String>>,
+        others: RefCell<Option<String>>,
+    }
+
+    impl Ledger for Raced {
+        fn write(&mut self, _: &[Step]) -> Result<(), LedgerError> {
+            Ok(())
+        }
+        fn block(&self, _: i64) -> Result<Vec<(Tag, State)>, LedgerError> {
+            Ok(Vec::new())
+        }
+        fn totals(&self) -> Result<Totals, LedgerError> {
+            Ok(Totals::new())
+        }
+        fn doubt(&mut self, _: i64) -> Result<u64, LedgerError> {
+            Ok(0)
+        }
+        fn retry_doubtful(&mut self) -> Result<u64, LedgerError> {
+            Ok(0)
+        }
+        fn doubtful(&self) -> Result<Vec<Place>, LedgerError> {
+            Ok(Vec::new())
+        }
+        fn fact(&self, _: Fact) -> Result<Option<String>, LedgerError> {
+            let seen = self.order.borrow().clone();
+            if let Some(others) = self.others.take() {
+                self.order.replace(Some(others));
+            }
+            Ok(seen)
+        }
+        fn set_fact(&mut self, _: Fact, text: &str) -> Result<(), LedgerError> {
+            self.order.replace(Some(text.to_owned()));
+            Ok(())
+        }
+        fn replace_fact(
+            &mut self,
+            fact: Fact,
+            seen: Option<&str>,
+            text: &str,
+        ) -> Result<bool, LedgerError> {
+            let is_seen = self.order.borrow().as_deref() == seen;
+            if is_seen {
+                self.set_fact(fact, text)?;
+            }
+            Ok(is_seen)
+        }
+    }
+
+    #[test]
+    fn a_cancel_is_not_lost_to_an_order_that_is_given_at_the_same_time() {
+        let order = |wanted, by: &str| Order {
+            wanted,
+            by: by.to_owned(),
+            at: "2026-12-01T12:00:00Z".parse().unwrap(),
+        };
+        let text = |order: &Order| serde_json::to_string(order).unwrap();
+        for (wanted, others, holds) in [
+            (Wanted::Pause, order(Wanted::Cancel, "ann"), order(Wanted::Cancel, "ann")),
+            (Wanted::Go, order(Wanted::Cancel, "ann"), order(Wanted::Cancel, "ann")),
+            (Wanted::Pause, order(Wanted::Go, "ann"), order(Wanted::Pause, "ben")),
+            (Wanted::Cancel, order(Wanted::Go, "ann"), order(Wanted::Cancel, "ben")),
+        ] {
+            let mut ledger =
+                Raced { order: RefCell::default(), others: RefCell::new(Some(text(&others))) };
+            let given = give(&mut ledger, order(wanted, "ben")).unwrap();
+            assert_eq!(given, holds, "{wanted:?}");
+            assert_eq!(read(&ledger, Fact::Order).unwrap(), Some(holds), "{wanted:?}");
+        }
+    }
 }

@@ -26,7 +26,10 @@ impl Eml {
 }
 
 impl Carrier for Eml {
-    fn hand_over(&mut self, letter: &Letter) -> Handed {
+    fn hand_over(&mut self, letter: &Letter, may: &dyn Fn() -> bool) -> Handed {
+        if !may() {
+            return Handed::Stopped;
+        }
         let name = letter.tag.to_string();
         let shard = name.get(..2).unwrap_or("00");
         let path = self.folder.join(shard).join(format!("{name}.eml"));

@@ -1,6 +1,7 @@
 //! The rules as a mailing acts on them: newest, and known to be in force when a hand-over begins.
 
 use crate::decision::Snapshot;
+use crate::domain::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,10 @@ use std::time::Duration;
 pub struct Rules {
     /// Its number.
     pub revision: u64,
+    /// Its place in history. Two histories may have a revision of the same number.
+    pub token: String,
+    /// When it was made: nothing is decided for an earlier instant, whatever the clock here says.
+    pub made_at: Option<Timestamp>,
     /// The rules.
     pub snapshot: Arc<Snapshot>,
 }

@@ -1,6 +1,7 @@
 //! Recipients that are put off: for a slot of their domain, or to be tried again.
 //!
-//! Invariant: so many wait for a slot at most; beyond it nobody new is read, so that memory has a bound.
+//! Invariant: so many wait at most, those behind another's claim included; beyond it nobody new is read, so that
+//! memory has a bound.
 
 use crate::jobs::mailing::audience::Recipient;
 use crate::ledger::Place;
@@ -58,8 +59,9 @@ impl Later {
         self.waiting.is_empty()
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        MOST <= self.waiting.len()
+    /// Whether nobody new is to be read, while so many wait for something else.
+    pub(super) fn is_full(&self, others: usize) -> bool {
+        MOST <= self.waiting.len() + others
     }
 
     /// Whether the slot that is due is this one's.

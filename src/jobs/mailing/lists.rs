@@ -4,8 +4,9 @@
 use crate::domain::Timestamp;
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::audience::{Naming, Recipient, Source, has_column};
+use crate::jobs::mailing::judge::check_channel;
 use crate::jobs::mailing::message::letter;
-use crate::jobs::mailing::plan::Plan;
+use crate::jobs::mailing::plan::{Kind, Plan};
 use crate::jobs::mailing::template::Template;
 use crate::ledger::{Ledger, LedgerKey, PROOFS};
 use std::collections::HashSet;
@@ -68,6 +69,9 @@ pub fn preview(
     if let Some(column) = &plan.household_column {
         has_column(&source.path, &columns, column)?;
     }
+    if plan.kind == Kind::Offer {
+        check_channel(&source.mapping, &columns)?;
+    }
     template.check(&columns, plan.kind)?;
     let (mut messages, mut wrong) = (Vec::new(), None);
     // Nothing of it is kept, so the key is nobody's.
@@ -90,16 +94,24 @@ pub fn preview(
 }
 
 /// Goes over the recipients until told to stop.
-fn pass(
+pub(super) fn pass(
     source: &Source,
     plan: &Plan,
     key: &LedgerKey,
+    each: impl FnMut(Recipient) -> bool,
+) -> Result<(), JobError> {
+    pass_as(source, &Naming { key, plan, mapping: &source.mapping, is_proof: false }, each)
+}
+
+/// The same, of customers or of proofs.
+pub(super) fn pass_as(
+    source: &Source,
+    naming: &Naming<'_>,
     mut each: impl FnMut(Recipient) -> bool,
 ) -> Result<(), JobError> {
-    let naming = Naming { key, plan, mapping: &source.mapping, is_proof: false };
     std::thread::scope(|scope| {
         let (to, from) = sync_channel(1);
-        let reading = scope.spawn(move || source.read(&naming, &to));
+        let reading = scope.spawn(move || source.read(naming, &to));
         let _ = from.into_iter().flatten().all(&mut each);
         let read = reading.join().unwrap_or_else(|_| {
             let source = std::io::Error::other("a thread died");

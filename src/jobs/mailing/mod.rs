@@ -1,7 +1,7 @@
 //! A mailing: everybody in a frozen audience is written to once, or it is written down why not.
 //!
 //! A [`Plan`] is what two people sign. [`Mailer::send`] reads the audience (`audience`), screens each recipient
-//! (`sending`: suppressions, duplicates, rules, pace), writes the intent to the ledger, and hands over by lanes
+//! (`sending`: suppressions, duplicates by their `claims`, rules, pace), writes the intent to the ledger, and hands over by lanes
 //! (`lane`), each with a way out (`smtp`, `eml`). What people want of it and where it stands are facts in the
 //! ledger (`control`).
 //!
@@ -11,12 +11,17 @@
 
 mod audience;
 mod carrier;
+mod claims;
 mod control;
 mod eml;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod fixture;
 mod gate;
 mod judge;
 mod lane;
 mod later;
+mod leaks;
 mod lists;
 mod message;
 mod pace;
@@ -33,7 +38,7 @@ mod telling;
 mod template;
 
 pub use audience::Source;
-pub use control::{Began, Counted, Doing, Order, Standing, Wanted, read, write};
+pub use control::{Began, Counted, Doing, Order, Standing, Wanted, give, read, write};
 pub use gate::{Gate, Hold, Pass, Rules};
 pub use lists::{Lists, lists, preview};
 pub use permits::{OpenGate, PermitGate};

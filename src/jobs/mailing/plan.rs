@@ -100,6 +100,17 @@ impl Kind {
     }
 }
 
+impl Schedule {
+    /// Whether somebody may be written to at this instant.
+    #[must_use]
+    pub fn allows(&self, now: jiff::Timestamp) -> bool {
+        let is_early = self.from.is_some_and(|from| now < from);
+        let is_late = self.until.is_some_and(|until| until <= now);
+        let is_quiet = || self.quiet.as_ref().is_some_and(|quiet| quiet.until(now).is_some());
+        !is_early && !is_late && !is_quiet()
+    }
+}
+
 impl Plan {
     /// What is signed, as one hash.
     ///

@@ -6,7 +6,7 @@
 //! a time that does not exist, or exists twice, is taken so that the quiet is not shorter than it reads.
 
 use jiff::Timestamp;
-use jiff::civil::Time;
+use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -46,21 +46,22 @@ impl Quiet {
     /// for an hour more.
     #[must_use]
     pub fn until(&self, now: Timestamp) -> Option<Timestamp> {
-        let later = now.checked_add(jiff::SignedDuration::from_hours(1)).ok();
-        let Ok(zone) = TimeZone::get(&self.zone) else { return later };
-        let here = now.to_zoned_datetime(zone.clone());
-        let time = here.time();
-        let is_quiet = match self.from < self.to {
-            true => self.from <= time && time < self.to,
-            false => self.from <= time || time < self.to,
+        let Ok(zone) = TimeZone::get(&self.zone) else {
+            return now.checked_add(jiff::SignedDuration::from_hours(1)).ok();
         };
-        if !is_quiet {
-            return None;
-        }
-        let day = if time < self.to { here.date() } else { here.date().tomorrow().ok()? };
-        let end = zone.to_ambiguous_zoned_datetime(day.to_datetime(self.to)).later().ok()?;
-        // A time that was skipped may end before now; then the hour after it is quiet, too.
-        if now < end.timestamp() { Some(end.timestamp()) } else { later }
+        let today = now.to_zoned_datetime(zone.clone()).date();
+        // A clock change moves what begins or ends near midnight to another day at most.
+        let days = [today.yesterday().ok(), Some(today), today.tomorrow().ok()];
+        let hours = days.into_iter().flatten().filter_map(|day| self.hours(day, &zone));
+        hours.filter(|(from, to)| *from <= now && now < *to).map(|(_, to)| to).max()
+    }
+
+    /// The quiet hours that begin on a day, as instants.
+    fn hours(&self, day: Date, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
+        let last = if self.from < self.to { day } else { day.tomorrow().ok()? };
+        let from = zone.to_ambiguous_zoned_datetime(day.to_datetime(self.from)).earlier().ok()?;
+        let to = zone.to_ambiguous_zoned_datetime(last.to_datetime(self.to)).later().ok()?;
+        Some((from.timestamp(), to.timestamp()))
     }
 }
 
@@ -73,6 +74,8 @@ mod tests {
     fn quiet_hours_are_those_of_the_wall_clock_there() {
         let night = Quiet::parse("21:00-08:00", "Europe/London").unwrap();
         let noon = Quiet::parse("12:00-13:30", "Europe/London").unwrap();
+        let late = Quiet::parse("21:00-01:30", "Europe/London").unwrap();
+        let early = Quiet::parse("01:30-02:30", "Europe/London").unwrap();
         for (quiet, now, until, why) in [
             (&night, "2026-01-10T20:59:59Z", None, "the last second before"),
             (&night, "2026-01-10T21:00:00Z", Some("2026-01-11T08:00:00Z"), "the start is quiet"),
@@ -81,6 +84,16 @@ mod tests {
             (&night, "2026-07-10T20:30:00Z", Some("2026-07-11T07:00:00Z"), "summer time"),
             (&night, "2026-03-28T23:00:00Z", Some("2026-03-29T07:00:00Z"), "a short night"),
             (&night, "2026-10-24T21:00:00Z", Some("2026-10-25T08:00:00Z"), "a long night"),
+            (&late, "2026-03-29T01:00:00Z", Some("2026-03-29T01:30:00Z"), "01:30 is skipped"),
+            (&late, "2026-03-29T01:29:59Z", Some("2026-03-29T01:30:00Z"), "02:29:59 in summer"),
+            (&late, "2026-03-29T01:30:00Z", None, "02:30 in summer"),
+            (&late, "2026-10-25T00:30:00Z", Some("2026-10-25T01:30:00Z"), "01:30, the first time"),
+            (&late, "2026-10-25T01:29:59Z", Some("2026-10-25T01:30:00Z"), "01:29:59 once more"),
+            (&late, "2026-10-25T01:30:00Z", None, "01:30, the second time"),
+            (&early, "2026-03-29T00:30:00Z", Some("2026-03-29T01:30:00Z"), "it begins early"),
+            (&early, "2026-03-29T00:29:59Z", None, "but no earlier"),
+            (&early, "2026-10-25T00:30:00Z", Some("2026-10-25T02:30:00Z"), "the first 01:30"),
+            (&early, "2026-10-25T01:15:00Z", Some("2026-10-25T02:30:00Z"), "01:15 once more"),
             (&noon, "2026-01-10T11:59:00Z", None, "before noon"),
             (&noon, "2026-01-10T12:30:00Z", Some("2026-01-10T13:30:00Z"), "at noon"),
         ] {

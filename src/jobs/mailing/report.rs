@@ -82,6 +82,9 @@ pub struct Report {
     pub revisions: Vec<u64>,
     /// Hand-overs that began before, and ended after a rule that denies them.
     pub leaked: u64,
+    /// Those of which nobody knows that: the rules at their end never came.
+    #[serde(skip_serializing_if = "is_none")]
+    pub leaks_unknown: u64,
     /// The first later revision whose suspension kept somebody from being written to.
     pub stopped_by: Option<u64>,
     /// How often a sender took over.
@@ -102,7 +105,20 @@ impl Tally {
     }
 }
 
+fn is_none(many: &u64) -> bool {
+    *many == 0
+}
+
 impl Report {
+    /// How many leaked, in words.
+    #[must_use]
+    pub fn leaks(&self) -> String {
+        match self.leaks_unknown {
+            0 => self.leaked.to_string(),
+            unknown => format!("{}, and {unknown} of which it cannot be told", self.leaked),
+        }
+    }
+
     /// Reads it from a ledger.
     ///
     /// # Errors
@@ -139,6 +155,7 @@ impl Report {
             lines: totals.iter().map(line).collect(),
             revisions: revisions.into_iter().filter(|revision| *revision != 0).collect(),
             leaked: counted.leaked,
+            leaks_unknown: counted.leaks_unknown,
             stopped_by: counted.stopped_by,
             senders: counted.senders,
             erased: ledger.fact(Fact::Erased)?,

@@ -8,17 +8,20 @@ use crate::domain::Timestamp;
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::audience::{Naming, Source};
 use crate::jobs::mailing::carrier::Carrier;
+use crate::jobs::mailing::claims::Claims;
 use crate::jobs::mailing::control::{self, Began, Counted, Standing};
 use crate::jobs::mailing::eml::Eml;
 use crate::jobs::mailing::gate::{Gate, Rules};
 use crate::jobs::mailing::judge::Judge;
 use crate::jobs::mailing::lane::Lane;
+use crate::jobs::mailing::lists::pass_as;
 use crate::jobs::mailing::plan::Plan;
 use crate::jobs::mailing::sending::Sending;
 use crate::jobs::mailing::smtp::{Smtp, Way};
 use crate::jobs::mailing::suppressions::Suppressions;
 use crate::jobs::mailing::template::Template;
-use crate::ledger::{Fact, Ledger, LedgerKey, State};
+use crate::ledger::{Fact, Ledger, LedgerKey, PROOFS, State, Tag};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{channel, sync_channel};
@@ -30,6 +33,9 @@ const AHEAD: usize = 2;
 
 /// Most recipients in hand of a dry run: a group that is forced to disk together.
 const GROUP: usize = 4096;
+
+/// Most proofs of one mailing: enough for everybody who has to look, and no way to write to customers.
+const MOST_PROOFS: usize = 100;
 
 /// How messages leave.
 #[derive(Debug, Clone)]
@@ -59,7 +65,7 @@ pub struct Mailer<'m> {
     pub plan: &'m Plan,
     /// The audience's file.
     pub source: &'m Source,
-    /// Who gets a proof before everybody else.
+    /// Who gets a proof before everybody else: at most a hundred, decided and kept from it like everybody.
     pub proofs: Option<&'m Source>,
     /// The message.
     pub template: &'m Template,
@@ -112,19 +118,22 @@ impl Mailer<'_> {
     /// When the audience is not what was signed, or the ledger or a file fails. Who is in hand then ends in
     /// doubt with the next process.
     pub fn send(&self, ledger: &mut dyn Ledger, key: &LedgerKey) -> Result<Ending, JobError> {
+        self.check_proofs(ledger, key)?;
         let began = self.begin(ledger)?;
         let judge = Judge {
             plan: self.plan,
             mapping: &self.source.mapping,
             start: self.start.clone().map(|rules| (rules, began.at)),
         };
+        let claims = Claims::collect(self.source, self.plan, key, ledger)?;
         let mut carriers = self.carriers()?;
         let window = match self.out {
             Out::Smtp(..) => carriers.len(),
             Out::Folder(..) => GROUP,
         };
-        let (gate, clock, bind) = (self.gate, self.clock, self.bind);
-        let lane = Lane { template: self.template, judge: &judge, gate, clock, bind };
+        let halt = &AtomicBool::new(false);
+        let (template, gate, clock, bind) = (self.template, self.gate, self.clock, self.bind);
+        let lane = Lane { template, judge: &judge, gate, clock, bind, halt };
         std::thread::scope(|scope| {
             let (work, taken) = sync_channel(window);
             let (done, became) = channel();
@@ -150,7 +159,8 @@ impl Mailer<'_> {
                 }
                 read(self.source, false)
             });
-            let ending = Sending::new(self, ledger, &judge, window)?.run(read, work, &became);
+            let ending = Sending::new(self, ledger, &judge, claims, (window, halt))?
+                .run(read, work, &became);
             let read = reading.join().unwrap_or_else(|_| {
                 let source = std::io::Error::other("a thread died");
                 Err(JobError::Io { doing: "reading the audience".to_owned(), source })
@@ -163,6 +173,25 @@ impl Mailer<'_> {
                 _ => Ok(ending),
             }
         })
+    }
+
+    /// Refuses more proofs than people look at, those that earlier senders sent included.
+    fn check_proofs(&self, ledger: &dyn Ledger, key: &LedgerKey) -> Result<(), JobError> {
+        let Some(proofs) = self.proofs else { return Ok(()) };
+        let naming = Naming { key, plan: self.plan, mapping: &proofs.mapping, is_proof: true };
+        let known = ledger.block(PROOFS)?.into_iter();
+        let mut tags: HashSet<Tag> = known.map(|(tag, _)| tag).collect();
+        pass_as(proofs, &naming, |proof| {
+            tags.insert(proof.place.tag);
+            tags.len() <= MOST_PROOFS
+        })?;
+        if tags.len() <= MOST_PROOFS {
+            return Ok(());
+        }
+        let name = proofs.path.display();
+        Err(JobError::Usage(format!(
+            "with {name} there are more than {MOST_PROOFS} proofs, which are for people who look at them"
+        )))
     }
 
     /// Notes that a sender has taken over, and what the last one left in doubt.

@@ -3,21 +3,24 @@
 //! Each round takes what came back, gathers who may begin, writes all of it down together, and only then
 //! hands on. So a group costs one forced write, and the faster hand-overs end, the larger it is.
 //!
-//! Invariant: a recipient is in one place at a time: not read yet, held, put off, in hand, or written down.
+//! Invariant: a recipient is in one place at a time: not read yet, held, put off, behind another's claim, in hand,
+//! or written down.
 
 use crate::domain::Timestamp;
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::audience::Recipient;
+use crate::jobs::mailing::claims::{Claim, Claims, Known};
 use crate::jobs::mailing::control::{self, Counted, Doing, Order, Standing, Wanted};
 use crate::jobs::mailing::judge::Judge;
 use crate::jobs::mailing::lane::Done;
 use crate::jobs::mailing::later::{Later, PutOff};
+use crate::jobs::mailing::leaks::Leaks;
 use crate::jobs::mailing::pace::Pace;
 use crate::jobs::mailing::plan::Kind;
 use crate::jobs::mailing::send::{Ending, Mailer, Out};
-use crate::ledger::{Fact, Ledger, Place, State, Step, Tag, What, Why};
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
+use crate::ledger::{Fact, Ledger, Place, State, Step, What, Why};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::Duration;
 
@@ -37,8 +40,9 @@ const HANDFUL: usize = 64;
 pub(super) struct Sending<'s> {
     pub(super) mailer: &'s Mailer<'s>,
     pub(super) ledger: &'s mut dyn Ledger,
-    judge: &'s Judge<'s>,
+    pub(super) judge: &'s Judge<'s>,
     window: usize,
+    halt: &'s AtomicBool,
     pace: Pace,
     /// Read, and not looked at yet.
     unread: std::vec::IntoIter<Recipient>,
@@ -46,14 +50,17 @@ pub(super) struct Sending<'s> {
     held: Option<Recipient>,
     pub(super) later: Later,
     /// What the ledger knew of the block that is being read.
-    block: (i64, HashMap<Tag, State>),
-    pub(super) claims: HashSet<Tag>,
+    known: Known,
+    claims: Claims,
+    pub(super) leaks: Leaks,
     steps: Vec<Step>,
     ready: Vec<Recipient>,
     pub(super) in_hand: usize,
     pub(super) counts: HashMap<State, u64>,
     pub(super) counted: Counted,
     pub(super) order: Order,
+    /// The last order that it gave itself.
+    own: Option<Order>,
     pub(super) standing: Standing,
     /// Why nothing may begin now, and until when at the earliest.
     pub(super) waits: Option<(Doing, String, Duration)>,
@@ -70,7 +77,8 @@ impl<'s> Sending<'s> {
         mailer: &'s Mailer<'s>,
         ledger: &'s mut dyn Ledger,
         judge: &'s Judge<'s>,
-        window: usize,
+        claims: Claims,
+        (window, halt): (usize, &'s AtomicBool),
     ) -> Result<Self, JobError> {
         let schedule = &mailer.plan.schedule;
         let now = mailer.clock.wall();
@@ -78,20 +86,23 @@ impl<'s> Sending<'s> {
         for ((state, _), many) in ledger.totals()? {
             *counts.entry(state).or_default() += many;
         }
+        let counted: Counted = control::read(ledger, Fact::Counted)?.unwrap_or_default();
         let order = Order { wanted: Wanted::Go, by: "the start".to_owned(), at: now };
         Ok(Self {
             pace: Pace::new(schedule.per_second, schedule.per_domain),
             unread: Vec::new().into_iter(),
             held: None,
             later: Later::default(),
-            block: (i64::MIN, HashMap::new()),
-            claims: HashSet::new(),
+            known: Known::default(),
+            claims,
+            leaks: Leaks::after(counted.leaks_unknown),
             steps: Vec::new(),
             ready: Vec::new(),
             in_hand: 0,
             counts,
-            counted: control::read(ledger, Fact::Counted)?.unwrap_or_default(),
+            counted,
             order: control::read(ledger, Fact::Order)?.unwrap_or(order),
+            own: None,
             standing: Standing { doing: Doing::Waiting, why: "starting".to_owned(), since: now },
             waits: None,
             back_off: Duration::ZERO,
@@ -103,6 +114,7 @@ impl<'s> Sending<'s> {
             ledger,
             judge,
             window,
+            halt,
         })
     }
 
@@ -128,6 +140,7 @@ impl<'s> Sending<'s> {
                 has_moved = true;
                 done.into_iter().try_for_each(|done| self.settle(done, now))?;
             }
+            self.look_for_leaks(now)?;
             let is_ending = self.mailer.stop.load(Ordering::Relaxed);
             self.waits = None;
             if !is_ending {
@@ -142,7 +155,8 @@ impl<'s> Sending<'s> {
                 self.stand(Doing::Paused, who)?;
                 return Ok(Ending::Interrupted);
             }
-            if is_idle && rows.is_none() && self.is_done() {
+            let can_tell = || self.leaks.can_tell_soon(self.mailer.gate, now);
+            if is_idle && rows.is_none() && self.is_done() && !can_tell() {
                 return self.finish();
             }
             self.tell(now)?;
@@ -181,19 +195,26 @@ impl<'s> Sending<'s> {
         if let Some(order) = control::read(self.ledger, Fact::Order)? {
             self.order = order;
         }
+        self.tell_lanes();
         Ok(())
+    }
+
+    /// Keeps those in hand back whom nothing was said to yet. An order of its own is for those after them: a wave
+    /// goes out whole.
+    fn tell_lanes(&self) {
+        let is_ending = self.mailer.stop.load(Ordering::Relaxed);
+        let is_kept_back =
+            self.order.wanted != Wanted::Go && self.own.as_ref() != Some(&self.order);
+        self.halt.store(is_ending || is_kept_back, Ordering::Relaxed);
     }
 
     /// Gives an order of its own.
     pub(super) fn pause(&mut self, why: String) -> Result<(), JobError> {
-        let given: Option<Order> = control::read(self.ledger, Fact::Order)?;
-        if let Some(order) = given.filter(|order| order.wanted == Wanted::Cancel) {
-            self.order = order;
-            return Ok(());
-        }
         let at = self.mailer.clock.wall();
-        self.order = Order { wanted: Wanted::Pause, by: why, at };
-        control::write(self.ledger, Fact::Order, &self.order)
+        let order = Order { wanted: Wanted::Pause, by: why, at };
+        self.own = Some(order.clone());
+        self.order = control::give(self.ledger, order)?;
+        Ok(())
     }
 
     /// Finds who may begin, and who will not. Whether there was anybody.
@@ -209,7 +230,7 @@ impl<'s> Sending<'s> {
             }
             let (recipient, is_new) = match self.held.take().or_else(|| self.later.due(now)) {
                 Some(recipient) => (recipient, false),
-                None if self.later.is_full() => break,
+                None if self.later.is_full(self.claims.waiting()) => break,
                 None => match self.unread.next() {
                     Some(recipient) => (recipient, true),
                     None => match rows.as_ref().map(Receiver::try_recv) {
@@ -226,7 +247,7 @@ impl<'s> Sending<'s> {
                 },
             };
             has_moved = true;
-            if is_new && self.is_known(&recipient)? {
+            if is_new && self.known.state(self.ledger, recipient.place)?.is_some() {
                 continue;
             }
             if !self.screen(recipient, now)? {
@@ -260,19 +281,6 @@ impl<'s> Sending<'s> {
         self.waits.is_some()
     }
 
-    /// Whether the ledger has an outcome for somebody. Who was handed over has a claim.
-    fn is_known(&mut self, recipient: &Recipient) -> Result<bool, JobError> {
-        let block = recipient.place.block;
-        if self.block.0 != block {
-            self.block = (block, self.ledger.block(block)?.into_iter().collect());
-        }
-        let Some(state) = self.block.1.get(&recipient.place.tag) else { return Ok(false) };
-        if *state != State::NotSent {
-            self.claims.extend(recipient.claim);
-        }
-        Ok(true)
-    }
-
     /// Looks at one recipient: leaves, holds or begins. False when nobody else may begin now either.
     fn screen(&mut self, recipient: Recipient, now: Duration) -> Result<bool, JobError> {
         let wall = self.mailer.clock.wall();
@@ -289,20 +297,23 @@ impl<'s> Sending<'s> {
             leave("ROW_UNREADABLE")
         } else if let Err(why) = &recipient.to {
             leave(why)
-        } else if recipient.is_proof() {
-            None
         } else if let Some(why) = suppressed() {
             leave(why)
-        } else if recipient.claim.is_some_and(|claim| self.claims.contains(&claim)) {
-            leave("DUPLICATE")
         } else {
-            None
+            match self.claims.of(&recipient) {
+                Claim::Free => None,
+                Claim::Used => leave("DUPLICATE"),
+                Claim::Open => {
+                    self.claims.wait(recipient);
+                    return Ok(true);
+                }
+            }
         };
         if let Some(why) = left {
             self.leave(&recipient, why, wall);
             return Ok(true);
         }
-        if self.mailer.plan.kind == Kind::Offer && !recipient.is_proof() {
+        if self.mailer.plan.kind == Kind::Offer {
             let Some(pass) = self.mailer.gate.enter() else {
                 let why = format!("no rules that are in force: {}", self.mailer.gate.trouble());
                 self.waits = Some((Doing::Waiting, why, now + NAP));
@@ -310,7 +321,7 @@ impl<'s> Sending<'s> {
                 return Ok(false);
             };
             if let Err(denied) = self.judge.judge(&recipient, &pass.rules, wall) {
-                self.note_rule(&denied)?;
+                self.note_rule(&recipient, &denied)?;
                 self.leave(&recipient, denied.why, wall);
                 return Ok(true);
             }
@@ -321,6 +332,14 @@ impl<'s> Sending<'s> {
     fn leave(&mut self, recipient: &Recipient, why: Why, wall: Timestamp) {
         self.step(recipient.place, What::Leave(why), wall);
         self.count(recipient, None, Some(State::NotSent));
+        self.decided(recipient, State::NotSent);
+    }
+
+    /// Somebody has an outcome: whoever waited for that is looked at again.
+    pub(super) fn decided(&mut self, recipient: &Recipient, state: State) {
+        for waited in self.claims.settle(recipient, state) {
+            self.later.put_off(waited, Duration::ZERO, PutOff::Retry);
+        }
     }
 
     /// Begins, if pace and waves allow it.
@@ -330,6 +349,7 @@ impl<'s> Sending<'s> {
         now: Duration,
         wall: Timestamp,
     ) -> Result<bool, JobError> {
+        self.claims.take(&recipient);
         let waves = &self.mailer.plan.schedule.waves;
         if let Some(wave) =
             waves.get(self.counted.waves).filter(|wave| **wave <= self.handed_over())
@@ -356,7 +376,6 @@ impl<'s> Sending<'s> {
             return Ok(false);
         }
         self.later.give_slot_back();
-        self.claims.extend(recipient.claim);
         self.step(recipient.place, What::Begin, wall);
         self.count(&recipient, None, Some(State::Begun));
         self.ready.push(recipient);

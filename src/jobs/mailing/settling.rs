@@ -20,13 +20,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 impl Sending<'_> {
     /// Notes what became of one hand-over.
     pub(super) fn settle(&mut self, done: Done, now: Duration) -> Result<(), JobError> {
-        let Done { mut recipient, what, revision, leaked } = done;
+        let Done { mut recipient, what, revision, under } = done;
         self.in_hand = self.in_hand.saturating_sub(1);
         let wall = self.mailer.clock.wall();
-        if leaked {
-            self.counted.leaked += 1;
-            control::write(self.ledger, Fact::Counted, &self.counted)?;
-        }
         let (state, reason) = match what {
             Became::Handed(Handed::Taken) => (State::Sent, String::new()),
             Became::Handed(Handed::Unknown(why)) => (State::InDoubt, why.to_owned()),
@@ -47,22 +43,22 @@ impl Sending<'_> {
                 self.withdraw(recipient, now, wall);
                 return Ok(());
             }
-            Became::Shut => {
+            Became::Shut | Became::Handed(Handed::Stopped) => {
                 self.withdraw(recipient, now, wall);
                 return Ok(());
             }
             Became::Denied(denied) => {
-                self.note_rule(&denied)?;
-                self.release(&recipient);
+                self.note_rule(&recipient, &denied)?;
                 (State::NotSent, denied.why.reason)
             }
-            Became::Unfit(why) => {
-                self.release(&recipient);
-                (State::NotSent, why.to_owned())
-            }
+            Became::Unfit(why) => (State::NotSent, why.to_owned()),
         };
         self.step(recipient.place, What::End(state, Why { reason, revision }), wall);
         self.count(&recipient, Some(State::Begun), Some(state));
+        self.decided(&recipient, state);
+        if let Some(under) = under.filter(|_| !recipient.is_proof()) {
+            self.leaks.note(recipient, under);
+        }
         match state {
             State::Failed => self.failures += 1,
             State::Sent => {
@@ -79,18 +75,11 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// It did not come about, for certain: pending again.
+    /// It did not come about, for certain: pending again. It keeps its claim, since it will be tried again.
     fn withdraw(&mut self, recipient: Recipient, due: Duration, wall: Timestamp) {
-        self.release(&recipient);
         self.step(recipient.place, What::Withdraw, wall);
         self.count(&recipient, Some(State::Begun), None);
         self.later.put_off(recipient, due, PutOff::Retry);
-    }
-
-    fn release(&mut self, recipient: &Recipient) {
-        if let Some(claim) = &recipient.claim {
-            self.claims.remove(claim);
-        }
     }
 
     /// Nobody can be handed over for a while.
@@ -102,8 +91,25 @@ impl Sending<'_> {
         }
     }
 
-    pub(super) fn note_rule(&mut self, denied: &Denied) -> Result<(), JobError> {
-        if denied.is_by_later_rule && self.counted.stopped_by.is_none() {
+    /// Counts what has leaked, as far as it is known by now.
+    pub(super) fn look_for_leaks(&mut self, now: Duration) -> Result<(), JobError> {
+        let leaked = self.leaks.look(self.mailer.gate, self.judge, now);
+        let unknown = self.leaks.unknown();
+        if leaked == 0 && unknown == self.counted.leaks_unknown {
+            return Ok(());
+        }
+        self.counted.leaked += leaked;
+        self.counted.leaks_unknown = unknown;
+        control::write(self.ledger, Fact::Counted, &self.counted)
+    }
+
+    pub(super) fn note_rule(
+        &mut self,
+        recipient: &Recipient,
+        denied: &Denied,
+    ) -> Result<(), JobError> {
+        let is_news = denied.is_by_later_rule && self.counted.stopped_by.is_none();
+        if is_news && !recipient.is_proof() {
             self.counted.stopped_by = Some(denied.why.revision);
             control::write(self.ledger, Fact::Counted, &self.counted)?;
         }

@@ -1,9 +1,9 @@
 //! A connection to a mail server: opened when there is something to hand over, used until it breaks.
 //!
 //! The steps are taken one by one, so that it is known how far a hand-over had come when a connection broke.
-//! Before DATA nothing can have been taken. From DATA on it may have been, until the server has said.
+//! Before its content is sent nothing can have been taken. From then on it may have been, until the server has said.
 //!
-//! Invariant: no message leaves in plain text unless a person said so and the server is this machine.
+//! Invariants: a hand-over that may not go on any more is given up before DATA, and before the content. No message leaves in plain text unless a person said so and the server is this machine.
 
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::carrier::{Carrier, Handed};
@@ -103,7 +103,7 @@ impl Smtp {
         Ok(connection)
     }
 
-    /// Takes the steps up to DATA. The connection can be used for the next one unless it is dropped.
+    /// Takes the steps before DATA. The connection can be used for the next one unless it is dropped.
     fn before_data(connection: &mut SmtpConnection, letter: &Letter) -> Result<(), Handed> {
         let mut parameters = Vec::new();
         if !letter.to.to_string().is_ascii() || !letter.from.to_string().is_ascii() {
@@ -116,7 +116,6 @@ impl Smtp {
         let closed = |error: Error| Handed::Closed(said(&error));
         connection.command(Mail::new(Some(letter.from.clone()), parameters)).map_err(closed)?;
         connection.command(Rcpt::new(letter.to.clone(), Vec::new())).map_err(|it| answer(&it))?;
-        connection.command(Data).map_err(|error| answer(&error))?;
         Ok(())
     }
 }
@@ -134,20 +133,27 @@ impl Carrier for Smtp {
         Ok(())
     }
 
-    fn hand_over(&mut self, letter: &Letter) -> Handed {
+    fn hand_over(&mut self, letter: &Letter, may: &dyn Fn() -> bool) -> Handed {
         let Some(mut connection) = self.connection.take() else {
             return Handed::Closed("there is no connection".to_owned());
         };
         let handed = match Self::before_data(&mut connection, letter) {
             Err(handed) => handed,
-            Ok(()) => match connection.message(&letter.bytes) {
-                Ok(_) => Handed::Taken,
-                Err(error) if error.status().is_some() => answer(&error),
-                // No answer, or one that cannot be read.
-                Err(_) => {
-                    connection.abort();
-                    return Handed::Unknown("SMTP_NO_ANSWER");
-                }
+            // What was begun is taken back by the RSET before the next one.
+            Ok(()) if !may() => Handed::Stopped,
+            Ok(()) => match connection.command(Data) {
+                Err(error) => answer(&error),
+                // Only a connection that ends takes DATA back: nothing of the content was sent.
+                Ok(_) if !may() => return Handed::Stopped,
+                Ok(_) => match connection.message(&letter.bytes) {
+                    Ok(_) => Handed::Taken,
+                    Err(error) if error.status().is_some() => answer(&error),
+                    // No answer, or one that cannot be read.
+                    Err(_) => {
+                        connection.abort();
+                        return Handed::Unknown("SMTP_NO_ANSWER");
+                    }
+                },
             },
         };
         if !matches!(handed, Handed::Closed(_)) {
@@ -187,4 +193,69 @@ fn said(error: &Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::ledger::Tag;
+    use std::cell::Cell;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    /// Serves one connection, and tells what came: the first word of each line, up to QUIT or the end.
+    fn serve(listener: &TcpListener) -> Vec<String> {
+        let mut stream = listener.accept().unwrap().0;
+        let reader = BufReader::new(stream.try_clone().unwrap());
+        stream.write_all(b"220 here\r\n").unwrap();
+        let (mut came, mut is_content) = (Vec::new(), false);
+        for line in reader.lines() {
+            let Ok(line) = line else { break };
+            let word = line.split(' ').next().unwrap_or_default().to_owned();
+            let reply = match word.as_str() {
+                "QUIT" => break,
+                "DATA" => "354 go on\r\n",
+                _ if is_content && word != "." => "",
+                _ => "250 fine\r\n",
+            };
+            is_content = (is_content || word == "DATA") && word != ".";
+            stream.write_all(reply.as_bytes()).unwrap();
+            came.push(word);
+        }
+        came
+    }
+
+    #[test]
+    fn a_hand_over_that_may_not_go_on_is_given_up_before_anything_can_be_taken() {
+        let letter = Letter {
+            from: "bank@bank.example".parse().unwrap(),
+            to: "ann@x.example".parse().unwrap(),
+            tag: Tag([1; 16]),
+            bytes: b"Subject: x\r\n\r\nHello".to_vec(),
+        };
+        for (times, handed, came) in [
+            (0_u32, Handed::Stopped, vec!["EHLO", "MAIL", "RCPT"]),
+            (1, Handed::Stopped, vec!["EHLO", "MAIL", "RCPT", "DATA"]),
+            (2, Handed::Taken, vec!["EHLO", "MAIL", "RCPT", "DATA", "Subject:", "", "Hello", "."]),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let way = Way {
+                host: "127.0.0.1".to_owned(),
+                port: listener.local_addr().unwrap().port(),
+                privacy: Privacy::Plain,
+                credentials: None,
+                authority: None,
+                timeout: Duration::from_secs(60),
+            };
+            let server = std::thread::spawn(move || serve(&listener));
+            let mut smtp = Smtp::new(&Arc::new(way)).unwrap();
+            assert_eq!(smtp.prepare(), Ok(()));
+            let left = Cell::new(times);
+            let may = || left.replace(left.get().saturating_sub(1)) != 0;
+            assert_eq!(smtp.hand_over(&letter, &may), handed, "{times}");
+            drop(smtp);
+            assert_eq!(server.join().unwrap(), came, "{times}");
+        }
+    }
 }

@@ -10,18 +10,25 @@
 //! unsubscribe: "https://bank.example/unsubscribe/{{ token }}"   # optional; marketing only
 //! ```
 //!
+//! Values in `unsubscribe` are percent-encoded, unless it begins with one: that is a whole link then, as it is.
+//!
 //! Invariants: a template uses no column that is not there, and that is told before the first message. It
-//! reads no file, and what it may compute has a bound. A value cannot add a header, nor markup to the HTML.
+//! reads no file, and what it may compute has a bound. A value cannot add a header, nor markup to the HTML, nor
+//! another link beside the one to unsubscribe.
 
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::plan::{Kind, sha256};
 use lettre::message::Mailbox;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, escape_formatter};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 /// What one message may compute. A usual message takes some hundred steps.
 const FUEL: u64 = 50_000;
+
+/// How values get into a link.
+const LINK: &str = "link";
 
 /// Names that are no columns: what every template can call.
 const FUNCTIONS: [&str; 4] = ["range", "dict", "namespace", "loop"];
@@ -81,9 +88,18 @@ impl Template {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
-        environment.set_auto_escape_callback(|name| match name {
+        let is_whole_link =
+            file.unsubscribe.as_ref().is_some_and(|link| link.trim_start().starts_with("{{"));
+        environment.set_auto_escape_callback(move |name| match name {
             "html" => AutoEscape::Html,
+            "unsubscribe" if !is_whole_link => AutoEscape::Custom(LINK.into()),
             _ => AutoEscape::None,
+        });
+        environment.set_formatter(|out, state, value| {
+            if !matches!(state.auto_escape(), AutoEscape::Custom(_)) {
+                return escape_formatter(out, state, value);
+            }
+            Ok(out.write_str(&encoded(&value.to_string()))?)
         });
         let (mut parts, mut uses) = (Vec::new(), BTreeSet::new());
         let given = [
@@ -151,8 +167,30 @@ impl Template {
         if breaks(&rendered.subject) || rendered.unsubscribe.as_deref().is_some_and(breaks) {
             return Err("`subject`: a header has one line".to_owned());
         }
+        if rendered.unsubscribe.as_deref().is_some_and(|link| !is_link(link)) {
+            return Err("`unsubscribe`: is no https: or mailto: link alone".to_owned());
+        }
         Ok(rendered)
     }
+}
+
+/// A value as a part of a link.
+fn encoded(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// Whether a text is one link, between whose brackets nothing can begin another.
+fn is_link(text: &str) -> bool {
+    let is_one = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>,\"".contains(&byte));
+    is_one && ["https://", "http://", "mailto:"].iter().any(|scheme| text.starts_with(scheme))
 }
 
 /// Whether a column is what a template means by a name: both may say `customer.` or leave it out.
@@ -218,6 +256,8 @@ mod tests {
         match name {
             "first_name" => Some("Zoë <b>".into()),
             "customer.id" => Some("c-1".into()),
+            "hard" => Some("a/b?c#d%e f>,<https://evil.example/ü".into()),
+            "link" => Some("https://bank.example/u/1?x=%20".into()),
             "evil" => Some("a\r\nBcc: x@example.com".into()),
             _ => None,
         }
@@ -232,6 +272,26 @@ mod tests {
         let rendered = template.render(look).unwrap();
         assert_eq!(rendered.text, "Dear Zoë <b> (c-1)");
         assert_eq!(rendered.html.as_deref(), Some("<p>Zoë &lt;b&gt;"));
+    }
+
+    #[test]
+    fn a_value_is_one_part_of_the_link_to_unsubscribe_or_all_of_it() {
+        for (link, expected) in [
+            ("https://x/{{ customer.id }}", Some("https://x/c-1")),
+            (
+                "https://x/{{ hard }}",
+                Some("https://x/a%2Fb%3Fc%23d%25e%20f%3E%2C%3Chttps%3A%2F%2Fevil.example%2F%C3%BC"),
+            ),
+            ("mailto:leave+{{ customer.id }}@x.example", Some("mailto:leave+c-1@x.example")),
+            ("{{ link }}", Some("https://bank.example/u/1?x=%20")),
+            ("{{ hard }}", None),
+            ("javascript:{{ customer.id }}", None),
+            ("https://x/ü", None),
+        ] {
+            let template = template(&format!("text: x\nunsubscribe: '{link}'")).unwrap();
+            let rendered = template.render(look).ok().and_then(|it| it.unsubscribe);
+            assert_eq!(rendered.as_deref(), expected, "{link}");
+        }
     }
 
     #[test]

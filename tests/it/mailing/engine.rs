@@ -1,9 +1,9 @@
 //! Who is written to, who is not and why, while rules move, hours pass and people give orders. The way out is
 //! a folder.
 
-use super::{Case, HEADER, TestGate};
+use super::{Case, HEADER, TEMPLATE, TestGate};
 use offergate::jobs::mailing::{
-    Audience, Doing, Ending, Gate as _, Kind, Once, Quiet, Source, Suppressions, Wanted,
+    Audience, Doing, Ending, Gate as _, Kind, Once, Quiet, Source, Suppressions, Template, Wanted,
 };
 use offergate::jobs::{Format, Mapping};
 use offergate::ledger::State;
@@ -93,11 +93,13 @@ c-3,GB,NONE,Same house,three@x.example,h1
 c-2,GB,NONE,Same person,four@x.example,h2
 c-5,GB,NONE,No house,five@x.example,
 c-6,GB,NONE,No house,five@x.example,
+7,GB,NONE,In a house named like the next one,six@x.example,8
+8,GB,NONE,No house,seven@x.example,
 ";
     for (once_per, received) in [
-        (Once::Address, vec!["five", "four", "three", "two"]),
-        (Once::Person, vec!["five", "five", "three", "two"]),
-        (Once::Household, vec!["five", "five", "four", "two"]),
+        (Once::Address, vec!["five", "four", "seven", "six", "three", "two"]),
+        (Once::Person, vec!["five", "five", "seven", "six", "three", "two"]),
+        (Once::Household, vec!["five", "five", "four", "seven", "six", "two"]),
     ] {
         let mut case = Case::new(rows, Kind::Offer);
         case.plan.once_per = once_per;
@@ -106,6 +108,73 @@ c-6,GB,NONE,No house,five@x.example,
         let received: Vec<_> = received.iter().map(|name| format!("{name}@x.example")).collect();
         assert_eq!(case.received(), received, "{once_per:?}");
     }
+}
+
+/// Two of one household, of whom the first has to wait for a slot of its domain.
+const HOUSEHOLD: &str = "\
+c-1,GB,NONE,N,one@slow.example,h0
+c-2,GB,NONE,N,two@slow.example,h1
+c-3,GB,NONE,N,three@fast.example,h1
+c-4,GB,NONE,N,four@other.example,h2
+";
+
+#[test]
+fn who_is_put_off_is_not_overtaken_by_another_of_the_same_household() {
+    let mut case = Case::new(HOUSEHOLD, Kind::Offer);
+    case.plan.once_per = Once::Household;
+    case.plan.household_column = Some("household".to_owned());
+    case.plan.schedule.per_domain = Some(10);
+    assert_eq!(case.send(), Ending::Over);
+    let received = ["four@other.example", "one@slow.example", "two@slow.example"];
+    assert_eq!(case.received(), received);
+    assert_eq!(case.reasons(), expected(&[("SENT @1", 3), ("NOT_SENT DUPLICATE", 1)]));
+}
+
+#[test]
+fn who_was_put_off_is_a_duplicate_of_whom_an_earlier_sender_wrote_to_further_down() {
+    let mut case = Case::new(HOUSEHOLD, Kind::Offer);
+    case.plan.household_column = Some("household".to_owned());
+    case.plan.schedule.per_domain = Some(10);
+    case.plan.schedule.waves = vec![2];
+    let ending = case.send_while(|case| {
+        case.until("the wave is out", |case| case.is(Doing::Paused, "wave 1"));
+        case.stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(ending, Ending::Interrupted);
+    assert_eq!(case.received(), ["one@slow.example", "three@fast.example"]);
+    case.stop.store(false, Ordering::Relaxed);
+    case.order(Wanted::Go);
+    case.plan.schedule.waves.clear();
+    // As if the household had counted from the start.
+    case.plan.once_per = Once::Household;
+    assert_eq!(case.send(), Ending::Over);
+    let received = ["four@other.example", "one@slow.example", "three@fast.example"];
+    assert_eq!(case.received(), received);
+    assert_eq!(case.reasons(), expected(&[("SENT @1", 3), ("NOT_SENT DUPLICATE", 1)]));
+}
+
+#[test]
+fn nobody_is_the_duplicate_of_somebody_who_was_not_written_to() {
+    // The first one's subject cannot be a header.
+    let rows = "c-1,GB,NONE,A\u{7}nn,ann@x.example,\nc-2,GB,NONE,Ann,ann@x.example,\n";
+    let mut case = Case::new(rows, Kind::Offer);
+    let text = TEMPLATE.replace("For {{ id }}", "For {{ first_name }}");
+    case.template = Template::read("t.yaml", text.as_bytes()).unwrap();
+    assert_eq!(case.send(), Ending::Over);
+    assert_eq!(case.reasons(), expected(&[("NOT_SENT TEMPLATE_FAILED", 1), ("SENT @1", 1)]));
+    // One person with two addresses, of which the first is refused: its file is there already.
+    let one = "c-1,GB,NONE,Ann,old@x.example,\n";
+    let mut case = Case::new(one, Kind::Offer);
+    assert_eq!(case.send(), Ending::Over);
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{end}", case.path().display()));
+    }
+    fs::write(&case.source.path, format!("{HEADER}{one}c-1,GB,NONE,Ann,new@x.example,\n")).unwrap();
+    case.plan.audience = case.source.freeze(&Default::default()).unwrap();
+    case.plan.once_per = Once::Person;
+    assert_eq!(case.send(), Ending::Over);
+    assert_eq!(case.received(), ["new@x.example", "old@x.example"]);
+    assert_eq!(case.reasons(), expected(&[("FAILED FILE_EXISTS@1", 1), ("SENT @1", 1)]));
 }
 
 #[test]
@@ -138,6 +207,17 @@ fn a_suspension_from_before_the_start_stops_nobody_else() {
     assert_eq!(case.try_send(case.gate.newest()).unwrap(), Ending::Over);
     assert!(case.is(Doing::Finished, ""));
     assert_eq!(case.reasons(), expected(&[("NOT_SENT VENDOR_SUSPENDED@2", 5)]));
+}
+
+#[test]
+fn a_suspension_is_in_force_from_when_it_was_made_on_a_clock_that_is_behind() {
+    // The clock here says noon. The server's is a little ahead, or this one is well behind.
+    for made_at in ["2026-12-01T12:00:00.05Z", "2026-12-01T12:10:00Z"] {
+        let case = Case::many(5, Kind::Offer);
+        case.gate.suspend_at(made_at);
+        assert_eq!(case.send(), Ending::Over);
+        assert_eq!(case.reasons(), expected(&[("NOT_SENT VENDOR_SUSPENDED@2", 5)]), "{made_at}");
+    }
 }
 
 #[test]
@@ -250,7 +330,7 @@ fn proofs_come_first_and_are_no_customers() {
     let mut case = Case::many(5, Kind::Offer);
     let path = case.folder.path().join("proofs.csv");
     // One of them has an address of the audience's, which gets its own message all the same.
-    fs::write(&path, format!("{HEADER}p-1,FR,ACTIVE,Proof,n1@d1.example,\n")).unwrap();
+    fs::write(&path, format!("{HEADER}p-1,GB,NONE,Proof,n1@d1.example,\n")).unwrap();
     case.proofs = Some(Source { path, format: Format::Csv, mapping: Mapping::default() });
     case.plan.schedule.waves = vec![1];
     case.send_while(|case| {
@@ -261,6 +341,38 @@ fn proofs_come_first_and_are_no_customers() {
     });
     assert_eq!(case.count(State::Sent), 5);
     assert_eq!(case.received().len(), 6);
+}
+
+#[test]
+fn proofs_are_few_and_held_by_rules_and_suppressions_like_everybody() {
+    let with_proofs = |kind: Kind, rows: &str| {
+        let mut case = Case::many(2, kind);
+        let path = case.folder.path().join("proofs.csv");
+        fs::write(&path, format!("{HEADER}{rows}")).unwrap();
+        case.proofs = Some(Source { path, format: Format::Csv, mapping: Mapping::default() });
+        let left = case.folder.path().join("left");
+        fs::write(&left, "left@bank.example\n").unwrap();
+        case.suppressions = Suppressions::read(&[], &[left]).unwrap();
+        case
+    };
+    let rows = "p-1,GB,NONE,Proof,one@bank.example,\np-2,GB,NONE,Proof,left@bank.example,\n";
+    let case = with_proofs(Kind::Offer, rows);
+    assert_eq!(case.send(), Ending::Over);
+    assert_eq!(case.received(), ["n0@d0.example", "n1@d1.example", "one@bank.example"]);
+    let case = with_proofs(Kind::Offer, rows);
+    case.gate.suspend();
+    assert_eq!(case.send(), Ending::Over);
+    assert_eq!(case.received(), Vec::<String>::new(), "what is suspended is proved to nobody");
+    // Another file at another time adds to the same hundred.
+    let proof = |n: usize| format!("p-{n},GB,NONE,Proof,p{n}@bank.example,\n");
+    for (first, many) in [(0, 101), (60, 100)] {
+        let case = with_proofs(Kind::Notify, &(0..first).map(proof).collect::<String>());
+        assert_eq!((case.send(), case.received().len()), (Ending::Over, first + 2));
+        let other = (0..many).rev().map(proof).collect::<String>();
+        fs::write(&case.proofs.as_ref().unwrap().path, format!("{HEADER}{other}")).unwrap();
+        let told = case.try_send(None).unwrap_err().to_string();
+        assert!(told.contains("more than 100 proofs"), "{told}");
+    }
 }
 
 #[test]

@@ -53,7 +53,24 @@ pub(crate) const HEADER: &str = "id,country,holding.status,first_name,email,hous
 pub(crate) fn rules(revision: u64, text: &str) -> Arc<Rules> {
     let rules = offergate::rules::read(text).unwrap();
     let snapshot = Snapshot::compile(&rules, Revision(revision)).unwrap();
-    Arc::new(Rules { revision, snapshot: Arc::new(snapshot) })
+    Arc::new(Rules {
+        revision,
+        token: format!("a.{revision}"),
+        made_at: None,
+        snapshot: Arc::new(snapshot),
+    })
+}
+
+/// The rules with a suspension from the instant on at which they are made.
+fn suspended_at(instant: &str) -> Arc<Rules> {
+    let suspension = SUSPENSION.replace("2026-01-01T00:00:00Z", instant);
+    let rules = rules(2, &format!("{RULES}{suspension}"));
+    Arc::new(Rules {
+        revision: 2,
+        token: "a.2".to_owned(),
+        made_at: Some(instant.parse().unwrap()),
+        snapshot: Arc::clone(&rules.snapshot),
+    })
 }
 
 /// A gate that the test opens, shuts, and moves to other rules.
@@ -81,7 +98,11 @@ impl TestGate {
     }
 
     pub(crate) fn suspend(&self) {
-        self.0.lock().unwrap().0 = rules(2, &format!("{RULES}{SUSPENSION}"));
+        self.suspend_at("2026-01-01T00:00:00Z");
+    }
+
+    pub(crate) fn suspend_at(&self, instant: &str) {
+        self.0.lock().unwrap().0 = suspended_at(instant);
     }
 }
 

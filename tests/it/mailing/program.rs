@@ -206,10 +206,18 @@ fn what_two_people_signed_is_sent_once_and_reported() {
     let output = it.send(&["--dry-run=out"]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     // Without the key nobody can tell who they were; how many they were stays.
+    let lists = ["l.db.in-doubt.csv", "l.db.rejects.csv"];
+    lists.iter().for_each(|list| fs::write(it.path(list), "line,id\n2,c-1\n").unwrap());
     assert!(it.batch(&["erase", "--ledger=l.db", "--if-due"]).status.success());
     assert!(it.path("l.db.key").exists(), "it is not due");
+    // Whoever takes over right then keeps the key.
+    let sender = SqliteLedger::open(&it.path("l.db")).unwrap();
+    assert_eq!(it.batch(&["erase", "--ledger=l.db"]).status.code(), Some(4));
+    assert!(it.path("l.db.key").exists() && it.path(lists[0]).exists(), "it is being sent");
+    drop(sender);
     assert!(it.batch(&["erase", "--ledger=l.db"]).status.success());
     assert!(!it.path("l.db.key").exists());
+    assert!(lists.iter().all(|list| !it.path(list).exists()), "a list tells who they were, too");
     let report = it.json(&["report", "--ledger=l.db"]);
     assert!(report["erased"].is_string() && report["recipients"]["sent"] == 30);
 }
@@ -392,6 +400,29 @@ fn once_a_suspension_is_enforced_no_marketing_leaves_any_more() {
     let line = line.unwrap();
     assert_eq!(line["reason"], "OFFER_SUSPENDED");
     assert_eq!(line["revision"], told["revision"]["revision"], "{told}");
+}
+
+#[test]
+fn who_takes_a_mailing_back_is_heard_by_a_sender_that_began_without_the_server() {
+    let Proposed { mut it, change, .. } = Signed::proposed(3_000, "NOTIFY", &["--rate=100"]);
+    let change = change.to_string();
+    it.server.json(&["approve", &change, "--author=zoe"]);
+    let mut running = it.start(&it.sending(&["--dry-run=out"]));
+    until("some are sent", || 3 <= it.recipients("sent"));
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(130));
+    it.server.json(&["reject", &change, "--author=zoe", "--reason=stop"]);
+    it.server.kill();
+    let (sent, port) = (it.recipients("sent"), crate::redis_server::free_port());
+    let address = format!("127.0.0.1:{port}");
+    let server = format!("--server=http://{address}");
+    let mut running = it.start(&["resume", "--ledger=l.db", &server]);
+    until("it goes on", || sent < it.recipients("sent"));
+    let _server = Server::start_on(&it.server.store(), &["--listen", &address]);
+    assert_eq!(running.code(), Some(4));
+    let status = it.status().unwrap();
+    assert_eq!(status["standing"]["doing"], "CANCELLED");
+    assert!(status["standing"]["why"].as_str().unwrap().contains("zoe"), "{status}");
 }
 
 #[test]
