@@ -343,7 +343,7 @@ mod tests {
         }
         // Of very many, a chunk is as small as it may be, and far from what an offset of 32 bits reaches.
         let size = Size::of(Format::Parquet, 10_000);
-        assert_eq!((size.bytes, size.rows), (32 << 10, 13));
+        assert_eq!((size.bytes, size.rows), (32 << 10, 6));
         assert!(size.bytes * 10_000 < i32::MAX as usize);
     }
 
