@@ -41,7 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", &["clock", "domain", "telemetry"]),
     ("wire", &["domain"]),
     ("client", &["wire", "domain"]),
-    ("ledger", &["redis"]),
+    ("ledger", &["redis", "clock"]),
     // The client's calls are in the words of the wire.
     (
         "jobs",

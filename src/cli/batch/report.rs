@@ -5,44 +5,35 @@ use super::super::exit::{Exit, Failure};
 use super::super::output::{Answer, Output};
 use super::super::text::Text;
 use super::failed;
+use super::ledger::{BegunArgs, LedgerPlace};
 use super::propose::plan_fields;
 use super::send::{is_over, order};
 use super::sender::write_lists;
 use super::settings::{Settings, unreadable};
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{Report, Standing, Tally, Wanted, lists};
-use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{Fact, Ledger, LedgerKey};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
-
-/// Which ledger.
-#[derive(Debug, clap::Args)]
-pub(super) struct LedgerArgs {
-    /// The mailing's ledger
-    #[arg(long, value_name = "FILE")]
-    ledger: PathBuf,
-}
 
 /// Tell where a mailing stands
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
-    of: LedgerArgs,
+    of: BegunArgs,
 }
 
 /// Let a mailing stand still, with nothing in anybody's hands
 #[derive(Debug, clap::Args)]
 pub(super) struct PauseArgs {
     #[command(flatten)]
-    of: LedgerArgs,
+    of: BegunArgs,
 }
 
 /// Tell what a mailing did, for a person to sign
 #[derive(Debug, clap::Args)]
 pub(super) struct ReportArgs {
     #[command(flatten)]
-    of: LedgerArgs,
+    of: BegunArgs,
 
     /// Write who is in doubt and which rows were rejected beside the ledger, too: reads the audience
     #[arg(long)]
@@ -53,7 +44,7 @@ pub(super) struct ReportArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct EraseArgs {
     #[command(flatten)]
-    of: LedgerArgs,
+    of: BegunArgs,
 
     /// Only when the time to keep it is over; else do nothing
     #[arg(long)]
@@ -82,14 +73,14 @@ struct Told {
     report_sha256: String,
 }
 
-fn look(path: &Path) -> Result<SqliteLedger, Failure> {
-    SqliteLedger::look(path).map_err(|error| failed(error.into()))
+fn look(place: &LedgerPlace) -> Result<Box<dyn Ledger>, Failure> {
+    place.look().map_err(|error| failed(error.into()))
 }
 
 pub(super) fn status(args: &StatusArgs, output: &Output) -> Result<Exit, Failure> {
-    let path = &args.of.ledger;
-    let report = Report::read(&look(path)?).map_err(failed)?;
-    let has_sender = SqliteLedger::has_sender(path).map_err(|error| failed(error.into()))?;
+    let place = args.of.place()?;
+    let report = Report::read(&*look(&place)?).map_err(failed)?;
+    let has_sender = place.seems_sent()?;
     output.answer(&Status {
         mailing: report.signed.plan.name,
         standing: report.standing,
@@ -100,21 +91,21 @@ pub(super) fn status(args: &StatusArgs, output: &Output) -> Result<Exit, Failure
 }
 
 pub(super) fn pause(args: &PauseArgs, output: &Output) -> Result<Exit, Failure> {
-    order(&args.of.ledger, Wanted::Pause)?;
+    order(&args.of.place()?, Wanted::Pause)?;
     output.note("it will stand still; `batch resume` lets it go on");
     Ok(Exit::Ok)
 }
 
 pub(super) fn report(args: &ReportArgs, output: &Output) -> Result<Exit, Failure> {
-    let path = &args.of.ledger;
-    let ledger = look(path)?;
-    let report = Report::read(&ledger).map_err(failed)?;
+    let place = args.of.place()?;
+    let ledger = look(&place)?;
+    let report = Report::read(&*ledger).map_err(failed)?;
     if args.lists {
-        let key = LedgerKey::open(path)
+        let key = LedgerKey::open(&place.key())
             .map_err(|error| failed(crate::ledger::LedgerError::from(error).into()))?;
-        let (source, _) = settings(&ledger)?.source()?;
-        let lists = lists(&source, &report.signed.plan, &ledger, &key).map_err(failed)?;
-        write_lists(path, &lists, output)?;
+        let (source, _) = settings(&*ledger)?.source()?;
+        let lists = lists(&source, &report.signed.plan, &*ledger, &key).map_err(failed)?;
+        write_lists(place.lists(), &lists, output)?;
     }
     let report_sha256 = report.digest().map_err(failed)?;
     output.answer(&Told { report, report_sha256 })?;
@@ -122,16 +113,18 @@ pub(super) fn report(args: &ReportArgs, output: &Output) -> Result<Exit, Failure
 }
 
 pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> {
-    let path = &args.of.ledger;
-    let mut ledger = look(path)?;
-    if SqliteLedger::has_sender(path).map_err(|error| failed(error.into()))? {
+    let place = args.of.place()?;
+    if place.has_sender()? {
         return Err(Failure::new(Exit::Conflict, "the mailing is being sent"));
     }
-    let report = Report::read(&ledger).map_err(failed)?;
+    let error = |error: crate::ledger::LedgerError| failed(error.into());
+    // Nobody takes over between this and the end of the key.
+    let mut ledger = place.hold().map_err(error)?;
+    let report = Report::read(&*ledger).map_err(failed)?;
     let is_over = is_over(report.standing.as_ref());
     let now = SystemClock.wall();
     if args.if_due {
-        let days = i64::from(settings(&ledger)?.keep_days());
+        let days = i64::from(settings(&*ledger)?.keep_days());
         let kept = jiff::SignedDuration::from_hours(24 * days);
         let since = report.standing.as_ref().map_or(now, |standing| standing.since);
         let due = since.checked_add(kept).unwrap_or(crate::domain::Timestamp::MAX);
@@ -145,8 +138,7 @@ pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> 
             "`batch cancel` ends it; --unfinished erases all the same, and nobody can go on with it",
         ));
     }
-    let error = |error: crate::ledger::LedgerError| failed(error.into());
-    let was_there = LedgerKey::destroy(path).map_err(|it| error(it.into()))?;
+    let was_there = LedgerKey::destroy(&place.key()).map_err(|it| error(it.into()))?;
     if was_there {
         ledger.set_fact(Fact::Erased, &now.to_string()).map_err(error)?;
     }
@@ -157,7 +149,7 @@ pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> 
     Ok(Exit::Ok)
 }
 
-fn settings(ledger: &SqliteLedger) -> Result<Settings, Failure> {
+fn settings(ledger: &dyn Ledger) -> Result<Settings, Failure> {
     let text = ledger.fact(Fact::Settings).map_err(|error| failed(error.into()))?;
     serde_json::from_str(&text.unwrap_or_default()).map_err(unreadable)
 }

@@ -7,6 +7,7 @@ use super::super::connection::{ServerArgs, failed as server_failed};
 use super::super::exit::{Exit, Failure};
 use super::super::output::Output;
 use super::failed;
+use super::ledger::LedgerPlace;
 use super::propose::signed_part;
 use super::settings::Settings;
 use crate::client::{Client, ErrorKind};
@@ -16,8 +17,7 @@ use crate::jobs::mailing::{
     Progress, Report, Rules, Signed, Wanted, lists, read, write,
 };
 use crate::jobs::{Counters, JobError, Permit, Pinned};
-use crate::ledger::sqlite::SqliteLedger;
-use crate::ledger::{Fact, LedgerKey, State};
+use crate::ledger::{Fact, Ledger, LedgerKey, State};
 use crate::wire::{proto, time};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,8 +34,8 @@ const THREADS: usize = 1;
 
 /// A process that is about to send.
 pub(super) struct Sender<'s> {
-    pub(super) path: PathBuf,
-    pub(super) ledger: SqliteLedger,
+    pub(super) place: LedgerPlace,
+    pub(super) ledger: Box<dyn Ledger>,
     pub(super) key: LedgerKey,
     pub(super) settings: Settings,
     pub(super) signed: Signed,
@@ -119,7 +119,7 @@ impl Sender<'_> {
         runtime: &Runtime,
     ) -> Result<Exit, Failure> {
         self.check_files()?;
-        let began: Option<Began> = read(&self.ledger, Fact::Began).map_err(failed)?;
+        let began: Option<Began> = read(&*self.ledger, Fact::Began).map_err(failed)?;
         let (plan, output) = (self.signed.plan.clone(), self.output);
         let start = match (client, &began) {
             (None, _) => None,
@@ -133,12 +133,12 @@ impl Sender<'_> {
         let stop = Arc::new(AtomicBool::new(false));
         runtime.spawn(listen(Arc::clone(&stop)));
         if let Some(client) = client {
-            runtime.spawn(watch(client.clone(), self.signed.number, self.path.clone()));
+            runtime.spawn(watch(client.clone(), self.signed.number, self.place.clone()));
         }
         let is_cancelled = |order: &Option<Order>| {
             order.as_ref().is_some_and(|order| order.wanted == Wanted::Cancel)
         };
-        let order: Option<Order> = read(&self.ledger, Fact::Order).map_err(failed)?;
+        let order: Option<Order> = read(&*self.ledger, Fact::Order).map_err(failed)?;
         let permit = match (plan.kind, client) {
             (Kind::Offer, Some(client)) if !is_cancelled(&order) => {
                 let held = Permit::hold(client.clone(), &plan.name, Arc::new(SystemClock));
@@ -177,7 +177,7 @@ impl Sender<'_> {
             stop: &stop,
             watch: &|progress| teller.tell(progress),
         };
-        let ending = mailer.send(&mut self.ledger, &self.key).map_err(failed)?;
+        let ending = mailer.send(&mut *self.ledger, &self.key).map_err(failed)?;
         if let Some(permit) = permit {
             runtime.block_on(permit.leave());
         }
@@ -186,7 +186,7 @@ impl Sender<'_> {
 
     /// Tells what was done, and writes the lists beside the ledger.
     fn end(self, ending: Ending) -> Result<Exit, Failure> {
-        let report = Report::read(&self.ledger).map_err(failed)?;
+        let report = Report::read(&*self.ledger).map_err(failed)?;
         let output = self.output;
         let tally = &report.recipients;
         output.note(format_args!(
@@ -201,14 +201,13 @@ impl Sender<'_> {
             output.note(format_args!("leaked while the rules moved: {}", report.leaked));
         }
         if ending == Ending::Interrupted {
-            let ledger = self.path.display();
-            output
-                .note(format_args!("paused; go on with: offergate batch resume --ledger {ledger}"));
+            let ledger = self.place.arguments();
+            output.note(format_args!("paused; go on with: offergate batch resume {ledger}"));
             return Ok(Exit::Interrupted);
         }
         let (source, _) = self.settings.source()?;
-        let lists = lists(&source, &self.signed.plan, &self.ledger, &self.key).map_err(failed)?;
-        write_lists(&self.path, &lists, output)?;
+        let lists = lists(&source, &self.signed.plan, &*self.ledger, &self.key).map_err(failed)?;
+        write_lists(self.place.lists(), &lists, output)?;
         let doing = report.standing.as_ref().map_or(Doing::Finished, |standing| standing.doing);
         let why = report.standing.map(|standing| standing.why).unwrap_or_default();
         match doing {
@@ -281,7 +280,7 @@ async fn listen(stop: Arc<AtomicBool>) {
 }
 
 /// Cancels a mailing whose approval was taken back.
-async fn watch(client: Client, number: u64, ledger: PathBuf) {
+async fn watch(client: Client, number: u64, place: LedgerPlace) {
     loop {
         tokio::time::sleep(ASK).await;
         let by_number = proto::get_mailing_request::Mailing::Number(number);
@@ -293,9 +292,10 @@ async fn watch(client: Client, number: u64, ledger: PathBuf) {
         }
         let by = format!("change {number} was taken back by {}", found.stopped_by);
         let order = Order { wanted: Wanted::Cancel, by, at: SystemClock.wall() };
-        let given = SqliteLedger::look(&ledger)
+        let given = place
+            .look()
             .map_err(JobError::from)
-            .and_then(|mut ledger| write(&mut ledger, Fact::Order, &order));
+            .and_then(|mut ledger| write(&mut *ledger, Fact::Order, &order));
         if given.is_ok() {
             return;
         }

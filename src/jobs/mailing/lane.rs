@@ -1,6 +1,7 @@
 //! A thread that hands messages over, one after the other.
 //!
-//! Invariant: marketing is decided here once more, under a pass that is held until the hand-over is over.
+//! Invariants: marketing is decided here once more, under a pass that is held until the hand-over is over. Nothing
+//! is handed over once somebody else can have taken the ledger over.
 
 use crate::clock::Clock;
 use crate::jobs::mailing::audience::Recipient;
@@ -10,6 +11,7 @@ use crate::jobs::mailing::judge::{Denied, Judge};
 use crate::jobs::mailing::message::letter;
 use crate::jobs::mailing::plan::Kind;
 use crate::jobs::mailing::template::Template;
+use crate::ledger::StillOurs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
@@ -32,7 +34,7 @@ pub(super) enum Became {
     Denied(Denied),
     /// The message cannot be made.
     Unfit(&'static str),
-    /// Nobody knows whether the rules that are held are in force.
+    /// Nobody knows whether the rules that are held are in force, or whether the ledger is still ours.
     Shut,
 }
 
@@ -42,6 +44,8 @@ pub(super) struct Lane<'l> {
     pub(super) judge: &'l Judge<'l>,
     pub(super) gate: &'l dyn Gate,
     pub(super) clock: &'l dyn Clock,
+    /// Whether the ledger is still ours: who was begun in it may else be somebody else's.
+    pub(super) still_ours: StillOurs,
 }
 
 impl Lane<'_> {
@@ -85,6 +89,9 @@ impl Lane<'_> {
             return (Became::Handed(closed), 0, false);
         }
         let is_gated = self.judge.plan.kind == Kind::Offer && !recipient.is_proof();
+        if !(self.still_ours)() {
+            return (Became::Shut, 0, false);
+        }
         if !is_gated {
             let revision = self.gate.newest().map_or(0, |rules| rules.revision);
             return (Became::Handed(carrier.hand_over(&letter)), revision, false);
@@ -94,7 +101,7 @@ impl Lane<'_> {
         if let Err(denied) = self.judge.judge(recipient, &pass.rules, self.clock.wall()) {
             return (Became::Denied(denied), revision, false);
         }
-        if !pass.hold.still_holds() {
+        if !pass.hold.still_holds() || !(self.still_ours)() {
             return (Became::Shut, 0, false);
         }
         let handed = carrier.hand_over(&letter);

@@ -121,8 +121,13 @@ impl Mailer<'_> {
             Out::Smtp(..) => carriers.len(),
             Out::Folder(..) => GROUP,
         };
-        let lane =
-            Lane { template: self.template, judge: &judge, gate: self.gate, clock: self.clock };
+        let lane = Lane {
+            template: self.template,
+            judge: &judge,
+            gate: self.gate,
+            clock: self.clock,
+            still_ours: ledger.still_ours(),
+        };
         std::thread::scope(|scope| {
             let (work, taken) = sync_channel(window);
             let (done, became) = channel();
