@@ -7,7 +7,7 @@ use offergate::ledger::redis::{RedisLedger, RedisPlace};
 use offergate::ledger::{
     Fact, KeyError, Ledger, LedgerError, LedgerKey, Place, State, Step, Tag, What, Why,
 };
-use offergate::redis::{Access, Address, Login, Servers};
+use offergate::redis::{Access, Address, Login, Secret, Servers};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -89,11 +89,15 @@ fn a_group_whose_answer_is_lost_is_taken_once() {
     let port = server.port;
     let server = Arc::new(Mutex::new(server));
     let dies = Arc::clone(&server);
-    // It has the group on disk, and dies before it can say so.
+    // It has the group on disk, and dies before it can say so: the answer never passes.
     let way = way_with_a_stop(port, "THE_ANSWER_IS_LOST", move || {
         let mut server = dies.lock().unwrap();
         server.kill();
         server.restart();
+        drop(server);
+        loop {
+            std::thread::park();
+        }
     });
     let at = Servers::Single(Address { host: "127.0.0.1".into(), port: way });
     let place = reached_by(at);
@@ -230,4 +234,28 @@ fn a_recipient_takes_some_thirty_bytes() {
         assert_eq!(recipients, 4096);
         assert!(bytes <= 36 * recipients, "{flavour:?}: {bytes} bytes for {recipients}");
     }
+}
+
+#[test]
+fn the_rights_that_the_readme_lists_are_enough() {
+    let readme = std::fs::read_to_string(crate::server::in_repository("README.md")).unwrap();
+    let listed = &readme[readme.find("ACL SETUSER mailer").unwrap()..];
+    let listed = &listed[..listed.find("```").unwrap()];
+    let (server, folder) = (Server::start(Flavour::Redis), TempDir::new().unwrap());
+    assert_eq!(server.cli(&listed.split_whitespace().collect::<Vec<_>>()), "OK");
+    let login =
+        Login { user: Some("mailer".into()), password: Some(Secret::new("PASSWORD".into())) };
+    let servers = Servers::Single(server.address());
+    let access = Access { servers, login, tls: None, database: 0 };
+    let place = || RedisPlace::new(access.clone(), MAILING, "redis://test".to_owned()).unwrap();
+    let (mut ledger, _) = RedisLedger::create(place(), &key(&folder)).unwrap();
+    assert!(ledger.untold().is_empty(), "{:?}", ledger.untold());
+    ledger.write(&[step(1, What::Begin), step(2, What::Begin), leave(3, "X")]).unwrap();
+    ledger.write(&[step(1, What::Withdraw)]).unwrap();
+    ledger.set_fact(Fact::Order, "x").unwrap();
+    assert_eq!((ledger.doubt(1_700_000_001).unwrap(), ledger.retry_doubtful().unwrap()), (1, 1));
+    assert_eq!((ledger.block(0).unwrap().len(), ledger.totals().unwrap().len()), (1, 1));
+    drop(ledger);
+    assert!(!RedisLedger::has_sender(place()).unwrap());
+    assert!(RedisLedger::open(place(), &key(&folder)).is_ok());
 }

@@ -93,7 +93,7 @@ pub(super) enum LedgerPlace {
     File(PathBuf),
     /// In Redis.
     Redis {
-        place: RedisPlace,
+        place: Box<RedisPlace>,
         key: PathBuf,
         /// What the names of its lists begin with.
         lists: PathBuf,
@@ -161,7 +161,7 @@ impl LedgerArgs {
         (place.nodes, place.lease) = (nodes, Duration::from_secs(self.ledger_lease));
         let lists = PathBuf::from(format!("{mailing}.ledger"));
         let key = self.ledger_key.clone().unwrap_or_else(|| LedgerKey::path_of(&lists));
-        Ok(LedgerPlace::Redis { place, key, lists, arguments })
+        Ok(LedgerPlace::Redis { place: Box::new(place), key, lists, arguments })
     }
 }
 
@@ -176,7 +176,9 @@ impl LedgerPlace {
         };
         let made: Result<Opened, LedgerError> = match self {
             Self::File(path) => boxed(SqliteLedger::create(path)),
-            Self::Redis { place, key, .. } => told(RedisLedger::create(place.clone(), key), output),
+            Self::Redis { place, key, .. } => {
+                told(RedisLedger::create(RedisPlace::clone(place), key), output)
+            }
         };
         match made {
             Err(LedgerError::Exists(shown)) => {
@@ -194,7 +196,9 @@ impl LedgerPlace {
     pub(super) fn open(&self, output: &Output) -> Result<Opened, LedgerError> {
         match self {
             Self::File(path) => boxed(SqliteLedger::open(path)),
-            Self::Redis { place, key, .. } => told(RedisLedger::open(place.clone(), key), output),
+            Self::Redis { place, key, .. } => {
+                told(RedisLedger::open(RedisPlace::clone(place), key), output)
+            }
         }
     }
 
@@ -202,7 +206,7 @@ impl LedgerPlace {
     pub(super) fn look(&self) -> Result<Box<dyn Ledger>, LedgerError> {
         Ok(match self {
             Self::File(path) => Box::new(SqliteLedger::look(path)?),
-            Self::Redis { place, .. } => Box::new(RedisLedger::look(place.clone())?),
+            Self::Redis { place, .. } => Box::new(RedisLedger::look(RedisPlace::clone(place))?),
         })
     }
 
@@ -210,7 +214,7 @@ impl LedgerPlace {
     pub(super) fn hold(&self) -> Result<Box<dyn Ledger>, LedgerError> {
         match self {
             Self::File(_) => self.look(),
-            Self::Redis { place, .. } => Ok(Box::new(RedisLedger::hold(place.clone())?)),
+            Self::Redis { place, .. } => Ok(Box::new(RedisLedger::hold(RedisPlace::clone(place))?)),
         }
     }
 
@@ -218,7 +222,7 @@ impl LedgerPlace {
     pub(super) fn has_sender(&self) -> Result<bool, Failure> {
         let found = match self {
             Self::File(path) => SqliteLedger::has_sender(path),
-            Self::Redis { place, .. } => RedisLedger::has_sender(place.clone()),
+            Self::Redis { place, .. } => RedisLedger::has_sender(RedisPlace::clone(place)),
         };
         found.map_err(|error| failed(error.into()))
     }
@@ -228,7 +232,7 @@ impl LedgerPlace {
         match self {
             Self::File(_) => self.has_sender(),
             Self::Redis { place, .. } => {
-                RedisLedger::is_held(place.clone()).map_err(|error| failed(error.into()))
+                RedisLedger::is_held(RedisPlace::clone(place)).map_err(|error| failed(error.into()))
             }
         }
     }
