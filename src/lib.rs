@@ -8,6 +8,7 @@
 //! - [`decision`]: compiles a rule set to a snapshot, and decides. Pure.
 //! - [`rules`]: the YAML form of the rules and of their tests.
 //! - [`audit`]: the record of a change, and the chain that makes it tamper-evident.
+//! - [`redis`]: the way to a Redis or Valkey.
 //! - [`store`]: where rules and records live.
 //! - [`replica`]: the newest snapshot, and how fresh it is.
 //! - [`recorder`]: writes decisions down, without holding up a check.
@@ -36,6 +37,7 @@ pub mod identity;
 pub mod jobs;
 pub mod ledger;
 pub mod recorder;
+pub mod redis;
 pub mod replica;
 pub mod rules;
 pub mod service;

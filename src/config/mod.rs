@@ -28,7 +28,7 @@ pub use limits::{LoadSettings, is_reloadable};
 pub use load::load;
 pub use read::{default_decision_log, default_journal, demo_people, duration};
 pub use show::{ShowFormat, reference, show};
-pub use store_url::{RedisServers, RedisUrl};
+pub use store_url::{RedisServers, RedisUrl, redis_url, without_password};
 
 use std::fmt;
 use std::net::SocketAddr;

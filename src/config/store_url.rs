@@ -72,6 +72,16 @@ pub(super) fn is_scheme(scheme: &str) -> bool {
     FORMS.iter().any(|(known, ..)| *known == scheme)
 }
 
+/// Reads the URL of a Redis; nothing where the text is none.
+///
+/// # Errors
+/// What is wrong with it.
+#[must_use]
+pub fn redis_url(text: &str) -> Option<Result<RedisUrl, String>> {
+    let (scheme, rest) = text.split_once(':')?;
+    is_scheme(scheme).then(|| read(scheme, rest))
+}
+
 /// Reads what stands after the scheme and its colon.
 pub(super) fn read(scheme: &str, rest: &str) -> Result<RedisUrl, String> {
     let tls = FORMS.iter().any(|(known, tls, _)| *known == scheme && *tls);
@@ -204,7 +214,8 @@ fn decoded(text: &str) -> Result<String, &'static str> {
 }
 
 /// The URL with its password hidden; any other text as it is.
-pub(super) fn without_password(text: &str) -> String {
+#[must_use]
+pub fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     match rest.rsplit_once('@') {
         Some((login, rest)) => match login.split_once(':') {

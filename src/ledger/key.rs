@@ -1,4 +1,4 @@
-//! The key that recipients are named under: a file beside the ledger.
+//! The key that recipients are named under: a file beside the ledger, or beside whoever sends.
 //!
 //! A name is the first half of HMAC-SHA-256 over what it names. Whoever destroys the key has erased who the
 //! recipients were: what is left is how many of each block ended how.
@@ -33,6 +33,9 @@ pub enum KeyError {
     /// It is not 64 hexadecimal digits.
     #[error("{} holds no key of 64 hexadecimal digits", .0.display())]
     Malformed(PathBuf),
+    /// It is the key of another ledger.
+    #[error("{} is the key of another ledger: everybody would be written to again", .0.display())]
+    Other(PathBuf),
     /// The system refuses.
     #[error("the key {} cannot be used", .path.display())]
     Io {
@@ -50,7 +53,7 @@ impl fmt::Debug for LedgerKey {
 }
 
 impl LedgerKey {
-    /// Where the key of a ledger is.
+    /// Where the key of a ledger in a file is.
     #[must_use]
     pub fn path_of(ledger: &Path) -> PathBuf {
         let mut path = ledger.to_owned().into_os_string();
@@ -69,20 +72,29 @@ impl LedgerKey {
         Self { inner: padded(0x36), outer: padded(0x5c) }
     }
 
+    /// The key of a ledger that is about to be made. A key without a ledger has named nobody: whoever made it died
+    /// right after, and it is taken.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn open_or_create(path: &Path) -> Result<Self, KeyError> {
+        Self::open(path).or_else(|_| Self::create(path))
+    }
+
     /// Makes a key for a new ledger. It is on disk when this returns, and for its owner alone.
     ///
     /// # Errors
     /// When there is one already, or the system refuses.
-    pub fn create(ledger: &Path) -> Result<Self, KeyError> {
-        let path = Self::path_of(ledger);
-        let io = |source| KeyError::Io { path: path.clone(), source };
+    pub fn create(path: &Path) -> Result<Self, KeyError> {
+        let io = |source| KeyError::Io { path: path.to_owned(), source };
         let mut key = [0; 32];
         rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
             .map_err(|error| io(error.into()))?;
         let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let mut file: File = file.map_err(io)?;
         writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(io)?;
+        sync_folder(path).map_err(io)?;
         Ok(Self::new(&key))
     }
 
@@ -90,14 +102,13 @@ impl LedgerKey {
     ///
     /// # Errors
     /// When it was destroyed, or cannot be read.
-    pub fn open(ledger: &Path) -> Result<Self, KeyError> {
-        let path = Self::path_of(ledger);
-        let text = match fs::read_to_string(&path) {
+    pub fn open(path: &Path) -> Result<Self, KeyError> {
+        let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(KeyError::Destroyed(path));
+                return Err(KeyError::Destroyed(path.to_owned()));
             }
-            Err(source) => return Err(KeyError::Io { path, source }),
+            Err(source) => return Err(KeyError::Io { path: path.to_owned(), source }),
         };
         let mut key = [0; 32];
         let text = text.trim();
@@ -106,7 +117,7 @@ impl LedgerKey {
             let read = text.get(place..place + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
             match read {
                 Some(value) if digits => *byte = value,
-                _ => return Err(KeyError::Malformed(path)),
+                _ => return Err(KeyError::Malformed(path.to_owned())),
             }
         }
         Ok(Self::new(&key))
@@ -116,20 +127,18 @@ impl LedgerKey {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn destroy(ledger: &Path) -> Result<bool, KeyError> {
-        let path = Self::path_of(ledger);
-        let io = |source| KeyError::Io { path: path.clone(), source };
+    pub fn destroy(path: &Path) -> Result<bool, KeyError> {
+        let io = |source| KeyError::Io { path: path.to_owned(), source };
         // The bytes are written over first. Where a file system keeps old blocks, this is no proof.
-        match OpenOptions::new().write(true).open(&path) {
+        match OpenOptions::new().write(true).open(path) {
             Ok(mut file) => {
                 file.write_all(&[b'0'; 64]).and_then(|()| file.sync_all()).map_err(io)?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(io(error)),
         }
-        fs::remove_file(&path).map_err(io)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new("."))).and_then(|it| it.sync_all()).map_err(io)?;
+        fs::remove_file(path).map_err(io)?;
+        sync_folder(path).map_err(io)?;
         Ok(true)
     }
 
@@ -149,6 +158,12 @@ impl LedgerKey {
     }
 }
 
+/// Has it on disk that a file is there, or gone.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new("."))).and_then(|it| it.sync_all())
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
@@ -157,17 +172,17 @@ mod tests {
     #[test]
     fn names_differ_by_key_kind_and_parts_and_are_the_same_after_reading_the_key_again() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = folder.path().join("l.db");
-        let key = LedgerKey::create(&ledger).unwrap();
+        let path = folder.path().join("l.db.key");
+        let key = LedgerKey::create(&path).unwrap();
         let name = key.name(1, &[b"a", b"bc"]);
-        assert_eq!(LedgerKey::open(&ledger).unwrap().name(1, &[b"a", b"bc"]), name);
+        assert_eq!(LedgerKey::open(&path).unwrap().name(1, &[b"a", b"bc"]), name);
         for other in [key.name(1, &[b"ab", b"c"]), key.name(2, &[b"a", b"bc"])] {
             assert_ne!(other, name);
         }
         assert_ne!(LedgerKey::new(&[7; 32]).name(1, &[b"a", b"bc"]), name);
-        assert!(LedgerKey::create(&ledger).is_err(), "a key is never replaced");
-        assert!(LedgerKey::destroy(&ledger).unwrap());
-        assert!(!LedgerKey::destroy(&ledger).unwrap());
-        assert!(matches!(LedgerKey::open(&ledger), Err(KeyError::Destroyed(_))));
+        assert!(LedgerKey::create(&path).is_err(), "a key is never replaced");
+        assert!(LedgerKey::destroy(&path).unwrap());
+        assert!(!LedgerKey::destroy(&path).unwrap());
+        assert!(matches!(LedgerKey::open(&path), Err(KeyError::Destroyed(_))));
     }
 }

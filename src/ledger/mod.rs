@@ -1,7 +1,7 @@
 //! Who was written to: one outcome for each recipient of a mailing, written around the hand-over.
 //!
-//! The trait, its words and its errors are here; `sqlite` keeps a ledger in a file of its own, `key` names
-//! recipients. Not here: who is written to, and by which rules. That is the mailing's (`jobs/`).
+//! The trait, its words and its errors are here; `sqlite` keeps a ledger in a file of its own, `redis` on a server
+//! that several machines reach, `key` names recipients. Not here: who is written to, and by which rules. That is the mailing's (`jobs/`).
 //!
 //! A recipient is at first not in the ledger at all: it is pending. Before a hand-over begins, the intent is
 //! written durably; after it, what became of it. Whoever has an intent and no outcome when the next process
@@ -11,12 +11,13 @@
 //! that does not follow from what is written is refused, and nothing of its group is written.
 
 mod key;
+pub mod redis;
 pub mod sqlite;
 
 pub use key::{KeyError, LedgerKey};
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Names a recipient under a key that is kept elsewhere. Without the key it says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +147,9 @@ impl Fact {
     }
 }
 
+/// Whether a ledger is still this process's to send through, as far as it can know without asking.
+pub type StillOurs = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// Where outcomes are kept. Every implementation passes `tests/it/ledger_conformance.rs`.
 pub trait Ledger: Send {
     /// Takes all steps, durably and together, or none.
@@ -207,26 +211,65 @@ pub trait Ledger: Send {
         seen: Option<&str>,
         text: &str,
     ) -> Result<bool, LedgerError>;
+
+    /// To be asked right before each hand-over, where somebody else may take over from a process that stood still
+    /// for too long: who was begun then is in doubt, and is not handed over any more.
+    fn still_ours(&self) -> StillOurs {
+        Arc::new(|| true)
+    }
+}
+
+/// Who was in hand when a sender died, as the next one writes it.
+fn died(place: Place, at: i64) -> Step {
+    let why = Why { reason: "SENDER_DIED".to_owned(), revision: 0 };
+    Step { place, what: What::End(State::InDoubt, why), at }
+}
+
+/// That it cannot be read or written.
+fn failed<E>(doing: &'static str) -> impl Fn(E) -> LedgerError
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    move |source| LedgerError::Failed { doing, source: source.into() }
 }
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// There is none at this place.
-    #[error("there is no ledger at {}", .0.display())]
-    Missing(PathBuf),
+    #[error("there is no ledger at {0}")]
+    Missing(String),
 
     /// There is one already.
-    #[error("there is a ledger at {} already", .0.display())]
-    Exists(PathBuf),
+    #[error("there is a ledger at {0} already")]
+    Exists(String),
 
     /// Another process sends through it.
-    #[error("{} is in use by another sender (process {holder})", .path.display())]
+    #[error("{ledger} is in use by another sender (process {holder})")]
     InUse {
         /// Which ledger.
-        path: PathBuf,
+        ledger: String,
         /// The other process, as far as it is known.
         holder: String,
+    },
+
+    /// Another process has taken over. This one was silent for too long, and nothing of it was written since.
+    #[error("another sender has taken {0} over: this one was silent for too long")]
+    TakenOver(String),
+
+    /// Its server could forget who was written to.
+    #[error(
+        "{ledger} could forget who was written to: `{setting}` is `{found}`, and has to be `{wanted}`"
+    )]
+    Unfit {
+        /// Which ledger.
+        ledger: String,
+        /// Which setting of its server.
+        setting: String,
+        /// What it is.
+        found: String,
+        /// What it has to be.
+        wanted: String,
     },
 
     /// A step does not follow from what is written. A person must look: two senders, or a bug.
@@ -236,9 +279,9 @@ pub enum LedgerError {
         block: i64,
     },
 
-    /// It is a file of something else, or of another version.
-    #[error("{} is no ledger of this program's version", .0.display())]
-    Foreign(PathBuf),
+    /// It is something else, or of another version.
+    #[error("{0} is no ledger of this program's version")]
+    Foreign(String),
 
     /// It cannot be read or written.
     #[error("the ledger failed while {doing}")]

@@ -9,7 +9,8 @@
 //! and give orders. What [`Ledger::write`] has returned from is on disk.
 
 use super::{
-    Fact, Ledger, LedgerError, LedgerKey, PROOFS, Place, State, Step, Tag, Totals, What, Why,
+    Fact, Ledger, LedgerError, LedgerKey, PROOFS, Place, State, Step, Tag, Totals, What, Why, died,
+    failed,
 };
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
@@ -63,13 +64,9 @@ impl SqliteLedger {
     pub fn create(path: &Path) -> Result<(Self, LedgerKey), LedgerError> {
         let lock = lock(path)?;
         if path.exists() {
-            return Err(LedgerError::Exists(path.to_owned()));
+            return Err(LedgerError::Exists(shown(path)));
         }
-        // A key without a ledger has named nobody: whoever made it died right after.
-        let key = match LedgerKey::open(path) {
-            Ok(key) => key,
-            Err(_) => LedgerKey::create(path)?,
-        };
+        let key = LedgerKey::open_or_create(&LedgerKey::path_of(path))?;
         lay_out(path)?;
         let connection = connect(path)?;
         Ok((Self { connection, reasons: HashMap::new(), _lock: Some(lock) }, key))
@@ -81,10 +78,10 @@ impl SqliteLedger {
     /// When there is none, another process sends through it, or its key is gone.
     pub fn open(path: &Path) -> Result<(Self, LedgerKey), LedgerError> {
         if !path.exists() {
-            return Err(LedgerError::Missing(path.to_owned()));
+            return Err(LedgerError::Missing(shown(path)));
         }
         let lock = lock(path)?;
-        let key = LedgerKey::open(path)?;
+        let key = LedgerKey::open(&LedgerKey::path_of(path))?;
         Ok((Self::with(path, Some(lock))?, key))
     }
 
@@ -94,7 +91,7 @@ impl SqliteLedger {
     /// When there is none, or it is something else.
     pub fn look(path: &Path) -> Result<Self, LedgerError> {
         if !path.exists() {
-            return Err(LedgerError::Missing(path.to_owned()));
+            return Err(LedgerError::Missing(shown(path)));
         }
         Self::with(path, None)
     }
@@ -112,14 +109,14 @@ impl SqliteLedger {
     }
 
     fn with(path: &Path, lock: Option<File>) -> Result<Self, LedgerError> {
-        let foreign = |_| LedgerError::Foreign(path.to_owned());
+        let foreign = |_| LedgerError::Foreign(shown(path));
         let connection = connect(path)?;
         let pragma =
             |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
         let (application, version): (i32, i32) =
             (pragma("application_id").map_err(foreign)?, pragma("user_version").map_err(foreign)?);
         if (application, version) != (APPLICATION, VERSION) {
-            return Err(LedgerError::Foreign(path.to_owned()));
+            return Err(LedgerError::Foreign(shown(path)));
         }
         let reasons = {
             let doing = failed("reading reasons");
@@ -186,9 +183,7 @@ impl Ledger for SqliteLedger {
                 rows.query_map([], |row| Ok(Place { block: row.get(0)?, tag: Tag(row.get(1)?) }));
             rows.map_err(&doing)?.collect::<Result<Vec<_>, _>>().map_err(&doing)?
         };
-        let why = Why { reason: "SENDER_DIED".to_owned(), revision: 0 };
-        let step = |place| Step { place, what: What::End(State::InDoubt, why.clone()), at };
-        let steps: Vec<_> = places.into_iter().map(step).collect();
+        let steps: Vec<_> = places.into_iter().map(|place| died(place, at)).collect();
         self.write(&steps)?;
         Ok(steps.len() as u64)
     }
@@ -334,7 +329,7 @@ fn connect(path: &Path) -> Result<Connection, LedgerError> {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; \
              PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY;",
         )
-        .map_err(|_| LedgerError::Foreign(path.to_owned()))?;
+        .map_err(|_| LedgerError::Foreign(shown(path)))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -356,9 +351,8 @@ fn lay_out(path: &Path) -> Result<(), LedgerError> {
         ))
         .map_err(&doing)?;
     drop(connection);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     std::fs::rename(&other, path)
-        .and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all())
+        .and_then(|()| super::key::sync_folder(path))
         .map_err(failed("putting the ledger under its name"))
 }
 
@@ -388,14 +382,11 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
     }
     let mut holder = String::new();
     let _ = file.take(20).read_to_string(&mut holder);
-    Err(LedgerError::InUse { path: path.to_owned(), holder: holder.trim().to_owned() })
+    Err(LedgerError::InUse { ledger: shown(path), holder: holder.trim().to_owned() })
 }
 
-fn failed<E>(doing: &'static str) -> impl Fn(E) -> LedgerError
-where
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    move |source| LedgerError::Failed { doing, source: source.into() }
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 fn code(state: State) -> i64 {

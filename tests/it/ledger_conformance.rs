@@ -1,11 +1,15 @@
 //! One suite for every ledger: what each step may follow, what is counted, and what a sender that died
 //! leaves behind.
 
+use crate::redis_server::{Flavour, Server};
+use offergate::ledger::redis::{RedisLedger, RedisPlace};
 use offergate::ledger::sqlite::SqliteLedger;
 use offergate::ledger::{
     Fact, KeyError, Ledger, LedgerError, LedgerKey, PROOFS, Place, State, Step, Tag, What, Why,
 };
+use offergate::redis::{Access, Login, Servers};
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Makes an empty ledger, and opens it again as the next sender would.
@@ -26,12 +30,42 @@ impl Kind for Sqlite {
     }
 }
 
-/// Runs a test on every kind of ledger.
-fn each(test: impl Fn(&dyn Kind, &Path)) {
-    const KINDS: &[&dyn Kind] = &[&Sqlite];
-    for kind in KINDS {
+/// The ledger of a mailing that is called as the test's folder is.
+impl Kind for Server {
+    fn create(&self, folder: &Path) -> Box<dyn Ledger> {
+        Box::new(RedisLedger::create(named(self, folder), &folder.join("key")).unwrap().0)
+    }
+
+    fn again(&self, folder: &Path) -> Box<dyn Ledger> {
+        Box::new(RedisLedger::open(named(self, folder), &folder.join("key")).unwrap().0)
+    }
+}
+
+fn named(server: &Server, folder: &Path) -> RedisPlace {
+    let name = folder.file_name().unwrap().to_str().unwrap().replace('.', "t");
+    place_in(server, &name)
+}
+
+/// A ledger in a Redis, with a lease that a test can wait for.
+pub(crate) fn place_in(server: &Server, mailing: &str) -> RedisPlace {
+    let servers = Servers::Single(server.address());
+    let access = Access { servers, login: Login::default(), tls: None, database: 0 };
+    let mut place = RedisPlace::new(access, mailing, "redis://test".to_owned()).unwrap();
+    place.lease = Duration::from_secs(1);
+    place
+}
+
+/// Every kind of ledger.
+fn kinds() -> Vec<Box<dyn Kind>> {
+    let (redis, valkey) = (Server::start(Flavour::Redis), Server::start(Flavour::Valkey));
+    vec![Box::new(Sqlite), Box::new(redis), Box::new(valkey)]
+}
+
+/// Runs a test on each.
+fn each(kinds: &[Box<dyn Kind>], test: impl Fn(&dyn Kind, &Path)) {
+    for kind in kinds {
         let folder = TempDir::new().unwrap();
-        test(*kind, folder.path());
+        test(&**kind, folder.path());
     }
 }
 
@@ -57,7 +91,7 @@ fn end(block: i64, number: u8, state: State, reason: &str) -> Step {
 
 #[test]
 fn steps_that_follow_are_taken_and_counted() {
-    each(|kind, folder| {
+    each(&kinds(), |kind, folder| {
         let mut ledger = kind.create(folder);
         let begun = (1..=4).map(|number| step(0, number, What::Begin)).collect::<Vec<_>>();
         ledger.write(&begun).unwrap();
@@ -92,6 +126,7 @@ fn steps_that_follow_are_taken_and_counted() {
 
 #[test]
 fn a_step_that_does_not_follow_is_refused_with_its_whole_group() {
+    let kinds = kinds();
     for (before, wrong, why) in [
         (vec![step(0, 1, What::Begin)], step(0, 1, What::Begin), "begun twice"),
         (vec![leave(0, 1, "X")], step(0, 1, What::Begin), "begun after it was left"),
@@ -109,7 +144,7 @@ fn a_step_that_does_not_follow_is_refused_with_its_whole_group() {
             "ended twice",
         ),
     ] {
-        each(|kind, folder| {
+        each(&kinds, |kind, folder| {
             let mut ledger = kind.create(folder);
             before.iter().for_each(|step| ledger.write(std::slice::from_ref(step)).unwrap());
             let totals = ledger.totals().unwrap();
@@ -121,9 +156,55 @@ fn a_step_that_does_not_follow_is_refused_with_its_whole_group() {
     }
 }
 
+/// Sizes as mailings write them: several blocks, and recipients that take two steps in one group.
+#[test]
+fn a_large_group_is_taken_whole_and_counted() {
+    const MANY: u64 = 5_000;
+    let tag = |number: u64| {
+        // As good as random, and all different.
+        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        let mut tag = [0; 16];
+        tag[..8].copy_from_slice(&mixed);
+        Tag(tag)
+    };
+    let at = |number: u64| Place { block: i64::try_from(number / 4096).unwrap(), tag: tag(number) };
+    let step = |number, what| Step { place: at(number), what, at: 4_000_000_000 };
+    each(&kinds(), |kind, folder| {
+        let mut ledger = kind.create(folder);
+        let begun: Vec<_> = (0..MANY).map(|number| step(number, What::Begin)).collect();
+        ledger.write(&begun).unwrap();
+        assert_eq!(ledger.totals().unwrap(), [((State::Begun, why("", 0)), MANY)].into());
+        let ended = (0..MANY).flat_map(|number| match number % 10 {
+            0 => vec![step(number, What::Withdraw), step(number, What::Begin)],
+            1 => vec![step(number, What::Withdraw)],
+            2 => vec![step(number, What::End(State::InDoubt, why("SMTP_NO_ANSWER", 3)))],
+            _ => vec![step(number, What::End(State::Sent, why("", number % 3)))],
+        });
+        ledger.write(&ended.collect::<Vec<_>>()).unwrap();
+        let mut expected = offergate::ledger::Totals::new();
+        for number in 0..MANY {
+            let how = match number % 10 {
+                0 => (State::Begun, why("", 0)),
+                1 => continue,
+                2 => (State::InDoubt, why("SMTP_NO_ANSWER", 3)),
+                _ => (State::Sent, why("", number % 3)),
+            };
+            *expected.entry(how).or_default() += 1;
+        }
+        assert_eq!(ledger.totals().unwrap(), expected);
+        let listed: usize = (0..2).map(|block| ledger.block(block).unwrap().len()).sum();
+        assert_eq!(listed as u64, MANY * 9 / 10);
+        let mut doubtful: Vec<_> = (0..MANY).filter(|number| number % 10 == 2).map(at).collect();
+        doubtful.sort();
+        assert_eq!(ledger.doubtful().unwrap(), doubtful);
+        assert_eq!(ledger.doubt(1_700_000_001).unwrap(), MANY / 10);
+        assert_eq!(ledger.retry_doubtful().unwrap(), MANY / 5);
+    });
+}
+
 #[test]
 fn who_was_in_hand_when_a_sender_died_is_in_doubt_until_a_person_says_otherwise() {
-    each(|kind, folder| {
+    each(&kinds(), |kind, folder| {
         let mut ledger = kind.create(folder);
         let steps =
             [step(3, 1, What::Begin), step(0, 2, What::Begin), step(PROOFS, 3, What::Begin)];
@@ -148,7 +229,7 @@ fn who_was_in_hand_when_a_sender_died_is_in_doubt_until_a_person_says_otherwise(
 
 #[test]
 fn facts_are_the_last_that_were_set() {
-    each(|kind, folder| {
+    each(&kinds(), |kind, folder| {
         let mut ledger = kind.create(folder);
         assert_eq!(ledger.fact(Fact::Order).unwrap(), None);
         ledger.set_fact(Fact::Order, "one").unwrap();
@@ -163,7 +244,7 @@ fn facts_are_the_last_that_were_set() {
 
 #[test]
 fn a_fact_is_replaced_only_if_it_is_what_was_seen() {
-    each(|kind, folder| {
+    each(&kinds(), |kind, folder| {
         let mut ledger = kind.create(folder);
         for (seen, text, is_replaced) in [
             (Some("one"), "two", false),
@@ -216,7 +297,7 @@ fn a_ledger_is_made_once_and_of_no_use_without_its_key() {
         let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
-    assert!(LedgerKey::destroy(&path).unwrap());
+    assert!(LedgerKey::destroy(&LedgerKey::path_of(&path)).unwrap());
     let refused = SqliteLedger::open(&path).err().unwrap();
     assert!(matches!(refused, LedgerError::Key(KeyError::Destroyed(_))), "{refused}");
     assert!(SqliteLedger::look(&path).is_ok(), "what was counted can still be seen");

@@ -49,6 +49,7 @@ mod hot;
 mod identity;
 mod laws;
 mod ledger_conformance;
+mod ledger_redis;
 #[cfg(feature = "mail")]
 mod mailing;
 mod mailings;

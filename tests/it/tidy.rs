@@ -18,7 +18,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rules", &["domain"]),
     // A record's bytes hold the rules in their written form.
     ("audit", &["domain", "rules"]),
-    ("store", &["audit", "domain"]),
+    ("redis", &[]),
+    ("store", &["redis", "audit", "domain"]),
     ("recorder", &["audit", "clock", "domain"]),
     ("replica", &["decision", "store", "audit", "clock", "domain", "telemetry"]),
     (
@@ -40,7 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", &["clock", "domain", "telemetry"]),
     ("wire", &["domain"]),
     ("client", &["wire", "domain"]),
-    ("ledger", &[]),
+    ("ledger", &["redis", "clock"]),
     // The client's calls are in the words of the wire.
     (
         "jobs",
@@ -64,6 +65,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "recorder",
             "jobs",
             "ledger",
+            "redis",
             "replica",
             "rules",
             "service",

@@ -8,14 +8,13 @@
 use super::super::connection::failed as server_failed;
 use super::super::exit::{Exit, Failure};
 use super::failed;
+use super::ledger::LedgerPlace;
 use crate::client::Client;
 use crate::jobs::JobError;
 use crate::jobs::mailing::{read, write};
-use crate::ledger::Fact;
-use crate::ledger::sqlite::SqliteLedger;
+use crate::ledger::{Fact, Ledger};
 use crate::wire::proto;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -33,7 +32,7 @@ struct Name {
 pub(super) struct Binding {
     number: u64,
     author: String,
-    path: PathBuf,
+    place: LedgerPlace,
     client: Option<Client>,
     runtime: Handle,
     name: Mutex<Name>,
@@ -42,8 +41,8 @@ pub(super) struct Binding {
 impl Binding {
     /// Names the ledger, unless it has a name, and refuses to go on where the mailing is bound to another one.
     pub(super) fn of(
-        ledger: &mut SqliteLedger,
-        path: PathBuf,
+        ledger: &mut dyn Ledger,
+        place: LedgerPlace,
         number: u64,
         author: String,
         client: Option<&Client>,
@@ -67,7 +66,7 @@ impl Binding {
             }
         }
         let (client, name) = (client.cloned(), Mutex::new(name));
-        Ok(Self { number, author, path, client, runtime, name })
+        Ok(Self { number, author, place, client, runtime, name })
     }
 
     /// Sees to it that the mailing is bound to this ledger. Asked before each message, and costs nothing once it
@@ -87,9 +86,10 @@ impl Binding {
         let begun = self.runtime.block_on(client.begin_mailing(request));
         let begun = begun.map_err(|error| error.message)?;
         let bound = Name { bound_by: Some(begun.begin_revision), ..name.clone() };
-        SqliteLedger::look(&self.path)
+        self.place
+            .look()
             .map_err(JobError::from)
-            .and_then(|mut ledger| write(&mut ledger, Fact::Name, &bound))
+            .and_then(|mut ledger| write(&mut *ledger, Fact::Name, &bound))
             .map_err(|error| error.to_string())?;
         *name = bound;
         Ok(())

@@ -7,6 +7,8 @@ mod decide;
 #[cfg(feature = "mail")]
 mod files;
 mod interrupt;
+#[cfg(feature = "mail")]
+mod ledger;
 mod merge;
 mod progress;
 #[cfg(feature = "mail")]
@@ -44,17 +46,17 @@ enum BatchCommand {
     #[cfg(feature = "mail")]
     Send(Box<send::Args>),
     #[cfg(feature = "mail")]
-    Status(report::StatusArgs),
+    Status(Box<report::StatusArgs>),
     #[cfg(feature = "mail")]
-    Pause(report::PauseArgs),
+    Pause(Box<report::PauseArgs>),
     #[cfg(feature = "mail")]
     Resume(Box<send::ResumeArgs>),
     #[cfg(feature = "mail")]
     Cancel(Box<send::CancelArgs>),
     #[cfg(feature = "mail")]
-    Report(report::ReportArgs),
+    Report(Box<report::ReportArgs>),
     #[cfg(feature = "mail")]
-    Erase(report::EraseArgs),
+    Erase(Box<report::EraseArgs>),
     Sample(sample::Args),
 }
 
@@ -132,7 +134,9 @@ fn failed(error: JobError) -> Failure {
         JobError::NoFile(_) | JobError::OfferUnknown { .. } => Exit::NotFound,
         JobError::RulesMoved { .. }
         | JobError::Changed(_)
-        | JobError::Ledger(LedgerError::InUse { .. } | LedgerError::Exists(_)) => Exit::Conflict,
+        | JobError::Ledger(
+            LedgerError::InUse { .. } | LedgerError::Exists(_) | LedgerError::TakenOver(_),
+        ) => Exit::Conflict,
         JobError::Ledger(LedgerError::Missing(_)) => Exit::NotFound,
         JobError::Input { .. }
         | JobError::Io { .. }

@@ -5,44 +5,35 @@ use super::super::exit::{Exit, Failure};
 use super::super::output::{Answer, Output};
 use super::super::text::Text;
 use super::failed;
+use super::ledger::{BegunArgs, LedgerPlace};
 use super::propose::plan_fields;
 use super::send::{is_over, order};
 use super::sender::{remove_lists, write_lists};
 use super::settings::{Settings, unreadable};
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{Report, Standing, Tally, Wanted, lists};
-use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{Fact, Ledger, LedgerError, LedgerKey};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
-
-/// Which ledger.
-#[derive(Debug, clap::Args)]
-pub(super) struct LedgerArgs {
-    /// The mailing's ledger
-    #[arg(long, value_name = "FILE")]
-    ledger: PathBuf,
-}
 
 /// Tell where a mailing stands
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
-    of: LedgerArgs,
+    of: BegunArgs,
 }
 
 /// Let a mailing stand still, with nothing in anybody's hands
 #[derive(Debug, clap::Args)]
 pub(super) struct PauseArgs {
     #[command(flatten)]
-    of: LedgerArgs,
+    of: BegunArgs,
 }
 
 /// Tell what a mailing did, for a person to sign
 #[derive(Debug, clap::Args)]
 pub(super) struct ReportArgs {
     #[command(flatten)]
-    of: LedgerArgs,
+    of: BegunArgs,
 
     /// Write who is in doubt and which rows were rejected beside the ledger, too: reads the audience
     #[arg(long)]
@@ -53,7 +44,7 @@ pub(super) struct ReportArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct EraseArgs {
     #[command(flatten)]
-    of: LedgerArgs,
+    of: BegunArgs,
 
     /// Only when the time to keep it is over; else do nothing
     #[arg(long)]
@@ -82,14 +73,14 @@ struct Told {
     report_sha256: String,
 }
 
-fn look(path: &Path) -> Result<SqliteLedger, Failure> {
-    SqliteLedger::look(path).map_err(|error| failed(error.into()))
+fn look(place: &LedgerPlace) -> Result<Box<dyn Ledger>, Failure> {
+    place.look().map_err(|error| failed(error.into()))
 }
 
 pub(super) fn status(args: &StatusArgs, output: &Output) -> Result<Exit, Failure> {
-    let path = &args.of.ledger;
-    let report = Report::read(&look(path)?).map_err(failed)?;
-    let has_sender = SqliteLedger::has_sender(path).map_err(|error| failed(error.into()))?;
+    let place = args.of.place()?;
+    let report = Report::read(&*look(&place)?).map_err(failed)?;
+    let has_sender = place.seems_sent()?;
     output.answer(&Status {
         mailing: report.signed.plan.name,
         standing: report.standing,
@@ -100,20 +91,21 @@ pub(super) fn status(args: &StatusArgs, output: &Output) -> Result<Exit, Failure
 }
 
 pub(super) fn pause(args: &PauseArgs, output: &Output) -> Result<Exit, Failure> {
-    order(&args.of.ledger, Wanted::Pause)?;
+    order(&args.of.place()?, Wanted::Pause)?;
     output.note("it will stand still; `batch resume` lets it go on");
     Ok(Exit::Ok)
 }
 
 pub(super) fn report(args: &ReportArgs, output: &Output) -> Result<Exit, Failure> {
-    let path = &args.of.ledger;
-    let ledger = look(path)?;
-    let report = Report::read(&ledger).map_err(failed)?;
+    let place = args.of.place()?;
+    let ledger = look(&place)?;
+    let report = Report::read(&*ledger).map_err(failed)?;
     if args.lists {
-        let key = LedgerKey::open(path).map_err(|error| failed(LedgerError::from(error).into()))?;
-        let (source, _) = settings(&ledger)?.source()?;
-        let lists = lists(&source, &report.signed.plan, &ledger, &key).map_err(failed)?;
-        write_lists(path, &lists, output)?;
+        let key = LedgerKey::open(&place.key());
+        let key = key.map_err(|error| failed(LedgerError::from(error).into()))?;
+        let (source, _) = settings(&*ledger)?.source()?;
+        let lists = lists(&source, &report.signed.plan, &*ledger, &key).map_err(failed)?;
+        write_lists(place.lists(), &lists, output)?;
     }
     let report_sha256 = report.digest().map_err(failed)?;
     output.answer(&Told { report, report_sha256 })?;
@@ -121,22 +113,20 @@ pub(super) fn report(args: &ReportArgs, output: &Output) -> Result<Exit, Failure
 }
 
 pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> {
-    let path = &args.of.ledger;
+    let place = args.of.place()?;
     // Held to the end, so that nobody takes the mailing over meanwhile.
-    let mut ledger = match SqliteLedger::open(path) {
-        Ok((ledger, _)) => ledger,
+    let mut ledger = match place.hold() {
+        Ok(ledger) => ledger,
         Err(LedgerError::InUse { .. }) => {
             return Err(Failure::new(Exit::Conflict, "the mailing is being sent"));
         }
-        // Without its key nobody can.
-        Err(LedgerError::Key(_)) => look(path)?,
         Err(error) => return Err(failed(error.into())),
     };
-    let report = Report::read(&ledger).map_err(failed)?;
+    let report = Report::read(&*ledger).map_err(failed)?;
     let is_over = is_over(report.standing.as_ref());
     let now = SystemClock.wall();
     if args.if_due {
-        let days = i64::from(settings(&ledger)?.keep_days());
+        let days = i64::from(settings(&*ledger)?.keep_days());
         let kept = jiff::SignedDuration::from_hours(24 * days);
         let since = report.standing.as_ref().map_or(now, |standing| standing.since);
         let due = since.checked_add(kept).unwrap_or(crate::domain::Timestamp::MAX);
@@ -151,8 +141,8 @@ pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> 
         ));
     }
     let error = |error: LedgerError| failed(error.into());
-    remove_lists(path)?;
-    let was_there = LedgerKey::destroy(path).map_err(|it| error(it.into()))?;
+    remove_lists(place.lists())?;
+    let was_there = LedgerKey::destroy(&place.key()).map_err(|it| error(it.into()))?;
     if was_there {
         ledger.set_fact(Fact::Erased, &now.to_string()).map_err(error)?;
     }
@@ -163,7 +153,7 @@ pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> 
     Ok(Exit::Ok)
 }
 
-fn settings(ledger: &SqliteLedger) -> Result<Settings, Failure> {
+fn settings(ledger: &dyn Ledger) -> Result<Settings, Failure> {
     let text = ledger.fact(Fact::Settings).map_err(|error| failed(error.into()))?;
     serde_json::from_str(&text.unwrap_or_default()).map_err(unreadable)
 }

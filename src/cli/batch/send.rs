@@ -7,13 +7,13 @@ use super::super::output::Output;
 use super::super::request_args::read_text;
 use super::binding::refuse_another;
 use super::failed;
+use super::ledger::{BegunArgs, LedgerArgs, LedgerPlace};
 use super::sender::{Sender, connect, runtime, signature};
 use super::settings::{Settings, unreadable};
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{Doing, Kind, Order, Plan, Signed, Standing, Wanted, give, read, write};
-use crate::ledger::sqlite::SqliteLedger;
-use crate::ledger::{Fact, Ledger, LedgerError, LedgerKey};
-use std::path::{Path, PathBuf};
+use crate::ledger::Fact;
+use std::path::PathBuf;
 
 /// Largest frozen mailing.
 const MOST_BYTES: u64 = 1 << 20;
@@ -29,15 +29,16 @@ Examples:
   offergate batch send --mailing kis-notice.mailing.json --audience people.csv --template notice.yaml \\
       --ledger kis-notice.db --dry-run out/
   offergate batch send --mailing kis-notice.mailing.json --audience people.csv --template notice.yaml \\
-      --ledger kis-notice.db --smtp mail.example.com:587 --smtp-user offers --smtp-password-file pw")]
+      --ledger kis-notice.db --smtp mail.example.com:587 --smtp-user offers --smtp-password-file pw
+  offergate batch send --mailing kis-notice.mailing.json --audience people.csv --template notice.yaml \\
+      --ledger rediss://redis.example.com --smtp mail.example.com:587")]
 pub(super) struct Args {
     /// What `batch propose` wrote
     #[arg(long, value_name = "FILE")]
     mailing: PathBuf,
 
-    /// Where outcomes are kept: a new file; its key is put beside it
-    #[arg(long, value_name = "FILE")]
-    ledger: PathBuf,
+    #[command(flatten)]
+    ledger: LedgerArgs,
 
     #[command(flatten)]
     settings: Settings,
@@ -49,9 +50,8 @@ pub(super) struct Args {
 /// Let a paused mailing go on, or take over from a sender that died
 #[derive(Debug, clap::Args)]
 pub(super) struct ResumeArgs {
-    /// The mailing's ledger
-    #[arg(long, value_name = "FILE")]
-    ledger: PathBuf,
+    #[command(flatten)]
+    of: BegunArgs,
 
     /// Write again to those in doubt, some of whom have got it: your choice, never a default
     #[arg(long)]
@@ -64,9 +64,8 @@ pub(super) struct ResumeArgs {
 /// End a mailing: whoever was not written to yet is NOT_SENT
 #[derive(Debug, clap::Args)]
 pub(super) struct CancelArgs {
-    /// The mailing's ledger
-    #[arg(long, value_name = "FILE")]
-    ledger: PathBuf,
+    #[command(flatten)]
+    of: BegunArgs,
 
     #[command(flatten)]
     server: ServerArgs,
@@ -90,13 +89,13 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if !settings.is_dry_run() {
         runtime.block_on(refuse_another(&client, signed.number, ""))?;
     }
-    let (mut ledger, key) = new_ledger(&args.ledger)?;
+    let place = args.ledger.place(Some(&plan.name))?;
+    let (mut ledger, key) = place.begin(output)?;
     // The mailing comes last: a ledger that has it was begun.
-    write(&mut ledger, Fact::Settings, &settings).map_err(failed)?;
-    write(&mut ledger, Fact::Mailing, &signed).map_err(failed)?;
-    let (path, author) = (args.ledger.clone(), author(&args.server)?);
-    let server = &args.server;
-    let sender = Sender { path, ledger, key, settings, signed, author, server, output };
+    write(&mut *ledger, Fact::Settings, &settings).map_err(failed)?;
+    write(&mut *ledger, Fact::Mailing, &signed).map_err(failed)?;
+    let (author, server) = (author(&args.server)?, &args.server);
+    let sender = Sender { place, ledger, key, settings, signed, author, server, output };
     sender.run(Some(&client), &runtime)
 }
 
@@ -105,50 +104,37 @@ fn author(server: &ServerArgs) -> Result<String, Failure> {
     Ok(server.author()?.or_else(this_user).unwrap_or_default())
 }
 
-/// A ledger in which nothing was begun: a new one, or one whose maker died right after.
-fn new_ledger(path: &Path) -> Result<(SqliteLedger, LedgerKey), Failure> {
-    let begun = |error: LedgerError| {
-        failed(error.into()).help("`batch resume` goes on with a mailing that was begun")
-    };
-    if !path.exists() {
-        return SqliteLedger::create(path).map_err(begun);
-    }
-    let (ledger, key) = SqliteLedger::open(path).map_err(begun)?;
-    match ledger.fact(Fact::Mailing).map_err(begun)? {
-        None => Ok((ledger, key)),
-        Some(_) => Err(begun(LedgerError::Exists(path.to_owned()))),
-    }
-}
-
 pub(super) fn resume(args: &ResumeArgs, output: &Output) -> Result<Exit, Failure> {
-    order(&args.ledger, Wanted::Go)?;
-    if SqliteLedger::has_sender(&args.ledger).map_err(|error| failed(error.into()))? {
+    let place = args.of.place()?;
+    order(&place, Wanted::Go)?;
+    if place.has_sender()? {
         if args.retry_in_doubt {
             return Err(Failure::usage("--retry-in-doubt needs a mailing that nobody sends now"));
         }
         output.note("the sender goes on");
         return Ok(Exit::Ok);
     }
-    take_over(&args.ledger, args.retry_in_doubt, &args.server, output)
+    take_over(place, args.retry_in_doubt, &args.server, output)
 }
 
 pub(super) fn cancel(args: &CancelArgs, output: &Output) -> Result<Exit, Failure> {
-    order(&args.ledger, Wanted::Cancel)?;
-    if SqliteLedger::has_sender(&args.ledger).map_err(|error| failed(error.into()))? {
+    let place = args.of.place()?;
+    order(&place, Wanted::Cancel)?;
+    if place.has_sender()? {
         output.note("the sender ends it");
         return Ok(Exit::Ok);
     }
     // Who cancels has done what they wanted.
-    match take_over(&args.ledger, false, &args.server, output)? {
+    match take_over(place, false, &args.server, output)? {
         Exit::Conflict => Ok(Exit::Ok),
         other => Ok(other),
     }
 }
 
 /// Gives an order, unless all is over.
-pub(super) fn order(path: &Path, wanted: Wanted) -> Result<(), Failure> {
-    let mut ledger = SqliteLedger::look(path).map_err(|error| failed(error.into()))?;
-    let standing: Option<Standing> = read(&ledger, Fact::Standing).map_err(failed)?;
+pub(super) fn order(place: &LedgerPlace, wanted: Wanted) -> Result<(), Failure> {
+    let mut ledger = place.look().map_err(|error| failed(error.into()))?;
+    let standing: Option<Standing> = read(&*ledger, Fact::Standing).map_err(failed)?;
     if let Some(over) = standing.filter(|standing| standing.doing.is_over()) {
         let doing = format!("{:?}", over.doing).to_lowercase();
         return Err(Failure::new(
@@ -158,7 +144,7 @@ pub(super) fn order(path: &Path, wanted: Wanted) -> Result<(), Failure> {
     }
     let by = this_user().unwrap_or_default();
     let order = Order { wanted, by, at: SystemClock.wall() };
-    let holds = give(&mut ledger, order).map_err(failed)?;
+    let holds = give(&mut *ledger, order).map_err(failed)?;
     if holds.wanted != wanted {
         return Err(Failure::new(Exit::Conflict, "the mailing was cancelled, which is for good"));
     }
@@ -167,14 +153,14 @@ pub(super) fn order(path: &Path, wanted: Wanted) -> Result<(), Failure> {
 
 /// Becomes the sender of a mailing that was begun.
 fn take_over(
-    path: &Path,
+    place: LedgerPlace,
     retries_doubtful: bool,
     server: &ServerArgs,
     output: &Output,
 ) -> Result<Exit, Failure> {
-    let (mut ledger, key) = SqliteLedger::open(path).map_err(|error| failed(error.into()))?;
+    let (mut ledger, key) = place.open(output).map_err(|error| failed(error.into()))?;
     let nothing = || Failure::new(Exit::Failure, "no mailing was ever begun in this ledger");
-    let signed: Signed = read(&ledger, Fact::Mailing).map_err(failed)?.ok_or_else(nothing)?;
+    let signed: Signed = read(&*ledger, Fact::Mailing).map_err(failed)?.ok_or_else(nothing)?;
     let settings = ledger.fact(Fact::Settings).map_err(|error| failed(error.into()))?;
     let settings: Settings =
         serde_json::from_str(&settings.ok_or_else(nothing)?).map_err(unreadable)?;
@@ -187,7 +173,7 @@ fn take_over(
         let many = ledger.retry_doubtful().map_err(|error| failed(error.into()))?;
         output.note(format_args!("{many} in doubt are tried again"));
     }
-    let order: Option<Order> = read(&ledger, Fact::Order).map_err(failed)?;
+    let order: Option<Order> = read(&*ledger, Fact::Order).map_err(failed)?;
     let is_cancelled = order.is_some_and(|order| order.wanted == Wanted::Cancel);
     let runtime = runtime()?;
     let client = match connect(server, &runtime)? {
@@ -204,8 +190,8 @@ fn take_over(
         }
         Err(failure) => return Err(failure),
     };
-    let (path, author) = (path.to_owned(), author(server)?);
-    let sender = Sender { path, ledger, key, settings, signed, author, server, output };
+    let author = author(server)?;
+    let sender = Sender { place, ledger, key, settings, signed, author, server, output };
     sender.run(client.as_ref(), &runtime)
 }
 

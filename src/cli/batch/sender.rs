@@ -10,6 +10,7 @@ use super::super::output::Output;
 use super::approval::{Verdict, verdict};
 use super::binding::Binding;
 use super::failed;
+use super::ledger::LedgerPlace;
 use super::propose::signed_part;
 use super::settings::Settings;
 use crate::client::{Client, ErrorKind};
@@ -19,8 +20,7 @@ use crate::jobs::mailing::{
     Progress, Report, Rules, Signed, Wanted, give, lists, read,
 };
 use crate::jobs::{Counters, JobError, Permit, Pinned};
-use crate::ledger::sqlite::SqliteLedger;
-use crate::ledger::{Fact, LedgerKey, State};
+use crate::ledger::{Fact, Ledger, LedgerKey, State};
 use crate::wire::{proto, time};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,8 +37,8 @@ const THREADS: usize = 1;
 
 /// A process that is about to send.
 pub(super) struct Sender<'s> {
-    pub(super) path: PathBuf,
-    pub(super) ledger: SqliteLedger,
+    pub(super) place: LedgerPlace,
+    pub(super) ledger: Box<dyn Ledger>,
     pub(super) key: LedgerKey,
     pub(super) settings: Settings,
     pub(super) signed: Signed,
@@ -125,7 +125,7 @@ impl Sender<'_> {
         runtime: &Runtime,
     ) -> Result<Exit, Failure> {
         self.check_files()?;
-        let began: Option<Began> = read(&self.ledger, Fact::Began).map_err(failed)?;
+        let began: Option<Began> = read(&*self.ledger, Fact::Began).map_err(failed)?;
         let (plan, output) = (self.signed.plan.clone(), self.output);
         let start = match (client, &began) {
             (None, _) => None,
@@ -139,12 +139,12 @@ impl Sender<'_> {
         let stop = Arc::new(AtomicBool::new(false));
         runtime.spawn(listen(Arc::clone(&stop)));
         let signed = signed_part(&plan, &self.signed.plan_sha256);
-        let (number, path) = (self.signed.number, self.path.clone());
-        runtime.spawn(watch(self.server.clone(), client.cloned(), number, signed, path));
+        let (number, place) = (self.signed.number, self.place.clone());
+        runtime.spawn(watch(self.server.clone(), client.cloned(), number, signed, place));
         let is_cancelled = |order: &Option<Order>| {
             order.as_ref().is_some_and(|order| order.wanted == Wanted::Cancel)
         };
-        let order: Option<Order> = read(&self.ledger, Fact::Order).map_err(failed)?;
+        let order: Option<Order> = read(&*self.ledger, Fact::Order).map_err(failed)?;
         let permit = match (plan.kind, client) {
             (Kind::Offer, Some(client)) if !is_cancelled(&order) => {
                 let held = Permit::hold(client.clone(), &plan.name, Arc::new(SystemClock));
@@ -160,10 +160,10 @@ impl Sender<'_> {
         let out = self.settings.out()?;
         let binding = match &out {
             Out::Smtp(..) if !is_cancelled(&order) => {
-                let (path, author) = (self.path.clone(), self.author.clone());
+                let (place, author) = (self.place.clone(), self.author.clone());
                 let (number, runtime) = (self.signed.number, runtime.handle().clone());
-                let ledger = &mut self.ledger;
-                Some(Binding::of(ledger, path, number, author, client, runtime)?)
+                let ledger = &mut *self.ledger;
+                Some(Binding::of(ledger, place, number, author, client, runtime)?)
             }
             Out::Smtp(..) | Out::Folder(..) => None,
         };
@@ -193,7 +193,7 @@ impl Sender<'_> {
             stop: &stop,
             watch: &|progress| teller.tell(progress),
         };
-        let ending = mailer.send(&mut self.ledger, &self.key).map_err(failed)?;
+        let ending = mailer.send(&mut *self.ledger, &self.key).map_err(failed)?;
         if let Some(permit) = permit {
             runtime.block_on(permit.leave());
         }
@@ -202,7 +202,7 @@ impl Sender<'_> {
 
     /// Tells what was done, and writes the lists beside the ledger.
     fn end(self, ending: Ending) -> Result<Exit, Failure> {
-        let report = Report::read(&self.ledger).map_err(failed)?;
+        let report = Report::read(&*self.ledger).map_err(failed)?;
         let output = self.output;
         let tally = &report.recipients;
         output.note(format_args!(
@@ -217,14 +217,13 @@ impl Sender<'_> {
             output.note(format_args!("leaked while the rules moved: {}", report.leaks()));
         }
         if ending == Ending::Interrupted {
-            let ledger = self.path.display();
-            output
-                .note(format_args!("paused; go on with: offergate batch resume --ledger {ledger}"));
+            let ledger = self.place.arguments();
+            output.note(format_args!("paused; go on with: offergate batch resume {ledger}"));
             return Ok(Exit::Interrupted);
         }
         let (source, _) = self.settings.source()?;
-        let lists = lists(&source, &self.signed.plan, &self.ledger, &self.key).map_err(failed)?;
-        write_lists(&self.path, &lists, output)?;
+        let lists = lists(&source, &self.signed.plan, &*self.ledger, &self.key).map_err(failed)?;
+        write_lists(self.place.lists(), &lists, output)?;
         let doing = report.standing.as_ref().map_or(Doing::Finished, |standing| standing.doing);
         let why = report.standing.map(|standing| standing.why).unwrap_or_default();
         match doing {
@@ -321,7 +320,7 @@ async fn watch(
     mut known: Option<Client>,
     number: u64,
     signed: proto::Mailing,
-    ledger: PathBuf,
+    place: LedgerPlace,
 ) {
     let mut is_new = false;
     loop {
@@ -347,9 +346,10 @@ async fn watch(
         is_new = false;
         if let Some(order) = order {
             // What cannot be written now is tried again with the next answer.
-            let _ = SqliteLedger::look(&ledger)
+            let _ = place
+                .look()
                 .map_err(JobError::from)
-                .and_then(|mut ledger| give(&mut ledger, order));
+                .and_then(|mut ledger| give(&mut *ledger, order));
         }
     }
 }

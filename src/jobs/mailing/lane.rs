@@ -2,7 +2,7 @@
 //!
 //! Invariants: marketing is decided here once more, under a pass that is held until the hand-over is over. Getting
 //! ready may take minutes, and so may each step: nobody is written to whom the schedule or an order would keep back
-//! by then.
+//! by then, or once somebody else can have taken the ledger over.
 
 use crate::clock::Clock;
 use crate::jobs::mailing::audience::Recipient;
@@ -13,6 +13,7 @@ use crate::jobs::mailing::leaks::Under;
 use crate::jobs::mailing::message::letter;
 use crate::jobs::mailing::plan::Kind;
 use crate::jobs::mailing::template::Template;
+use crate::ledger::StillOurs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -37,7 +38,7 @@ pub(super) enum Became {
     /// The message cannot be made.
     Unfit(&'static str),
     /// It may not be begun now: by an order or the schedule, or since nobody knows whether the rules that are held
-    /// are in force.
+    /// are in force, or whether the ledger is still ours.
     Shut,
 }
 
@@ -50,6 +51,8 @@ pub(super) struct Lane<'l> {
     pub(super) bind: &'l (dyn Fn() -> Result<(), String> + Sync),
     /// Set while nobody is to be written to: by an order, or because the process is to end.
     pub(super) halt: &'l AtomicBool,
+    /// Whether the ledger is still ours: who was begun in it may else be somebody else's.
+    pub(super) still_ours: StillOurs,
 }
 
 impl Lane<'_> {
@@ -99,7 +102,9 @@ impl Lane<'_> {
             return (Became::Handed(closed), 0, None);
         }
         let is_due = || {
-            !self.halt.load(Ordering::Relaxed) && self.judge.plan.schedule.allows(self.clock.wall())
+            (self.still_ours)()
+                && !self.halt.load(Ordering::Relaxed)
+                && self.judge.plan.schedule.allows(self.clock.wall())
         };
         if !is_due() {
             return (Became::Shut, 0, None);
@@ -203,6 +208,7 @@ mod tests {
                     clock: &clock,
                     bind: &|| Ok(()),
                     halt: &halt,
+                    still_ours: Arc::new(|| true),
                 };
                 let meanwhile = || {
                     *clock.0.lock().unwrap() = at("2026-12-01T12:00:00Z");

@@ -133,7 +133,8 @@ impl Mailer<'_> {
         };
         let halt = &AtomicBool::new(false);
         let (template, gate, clock, bind) = (self.template, self.gate, self.clock, self.bind);
-        let lane = Lane { template, judge: &judge, gate, clock, bind, halt };
+        let still_ours = ledger.still_ours();
+        let lane = Lane { template, judge: &judge, gate, clock, bind, halt, still_ours };
         std::thread::scope(|scope| {
             let (work, taken) = sync_channel(window);
             let (done, became) = channel();

@@ -3,12 +3,12 @@
 //!
 //! Invariant: either copy is there whole and verified, or is refused by whoever opens it.
 
-use super::lane::Unanswered;
 use super::log::unclear;
 use super::scripts::FILL;
 use super::{Core, PATIENCE, RedisStore, new_lineage};
 use crate::audit::Chain;
 use crate::domain::{Lineage, Revision};
+use crate::redis::Unanswered;
 use crate::store::embedded::{FileJournal, backup_file};
 use crate::store::{BoxError, Head, Incarnation, Journal, RuleStore, StoreError};
 use std::ffi::OsString;

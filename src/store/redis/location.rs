@@ -1,10 +1,9 @@
-//! Where a Redis or Valkey is, how to log in there, and which namespace of it is ours.
+//! Where the store is, how to log in there, and which namespace of it is ours.
 //!
 //! Plain values. Whoever makes one has checked the texts; only what the store's correctness hangs on is
 //! checked here: a namespace that would break the one hash tag of all keys cannot exist.
 
-use std::fmt;
-use std::path::PathBuf;
+use crate::redis::{Access, Login, Servers, Tls};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +27,12 @@ pub struct Location {
 }
 
 impl Location {
+    /// The way there.
+    pub(super) fn access(&self) -> Access {
+        let Self { servers, login, tls, database, .. } = self.clone();
+        Access { servers, login, tls, database }
+    }
+
     /// The same, as scripts take it.
     pub(super) fn longest_lease(&self) -> String {
         milliseconds(self.staleness_limit)
@@ -37,80 +42,6 @@ impl Location {
 /// A span in whole milliseconds, rounded up, so that a lease is never longer than it was said to be.
 pub(super) fn milliseconds(span: Duration) -> String {
     span.as_nanos().div_ceil(1_000_000).max(1).to_string()
-}
-
-/// The address of one server.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address {
-    /// A name or an IP address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
-    }
-}
-
-/// How to find the server that takes writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Servers {
-    /// It is this one.
-    Single(Address),
-    /// These sentinels know.
-    Sentinel {
-        /// The sentinels.
-        sentinels: Vec<Address>,
-        /// What they call the primary.
-        master: String,
-    },
-    /// It is the one that has the slot of our keys; any of these knows which.
-    Cluster(Vec<Address>),
-}
-
-/// Who we are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Login {
-    /// The ACL user; `None` is the server's `default`.
-    pub user: Option<String>,
-    /// Its password.
-    pub password: Option<Secret>,
-}
-
-/// The files of TLS, in PEM. They are read anew for each connection, so that they can be renewed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// The authority that signed the servers' certificates; `None` is the machine's own list.
-    pub authority: Option<PathBuf>,
-    /// Our certificate and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
-}
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes the text.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
 }
 
 /// The name of a history among others in one database: 1 to 64 ASCII letters, digits, `-`, `_`, `.`.

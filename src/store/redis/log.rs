@@ -2,11 +2,10 @@
 //! does not follow from the one before. The newest state is kept and moved on; what cannot be moved on
 //! is read anew from the first record.
 
-use super::lane::{Lane, Unanswered};
-use super::reply::Reply;
 use super::scripts::{READ, REQUEST};
 use crate::audit::{Chain, Record, RequestId};
 use crate::domain::{ChainHash, Lineage, Revision};
+use crate::redis::{Lane, Reply, Unanswered};
 use crate::store::{BoxError, Head, Loaded, StoreError};
 use std::time::Duration;
 use tokio::sync::Mutex;

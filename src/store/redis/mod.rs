@@ -5,9 +5,10 @@
 //! moved on. Beside it lie the head, the list of replicas, and which request led where; all keys share
 //! one hash tag. Each change is one script, and so one atomic step.
 //!
-//! - `location`: where the servers are, and who we are there.
-//! - `finder`, `lane`: the way to the primary, and one connection for each kind of call.
-//! - `scripts`, `reply`, `trouble`: what is said there, and what the answers mean.
+//! The way there is [`crate::redis`]; here is what is said on it.
+//!
+//! - `location`: where the servers are, and which namespace is ours.
+//! - `scripts`, `reply`, `trouble`, `thread`: what is said there, and what the answers mean to the store.
 //! - `log`: reads records, and verifies whatever it reads; `copy`: backup, and filling from one.
 //! - `shared`: what replicas share; `settings`: what the servers' own settings take away.
 //!
@@ -16,8 +17,6 @@
 //! later. All I/O is on a thread of its own, so that load elsewhere delays no renewal.
 
 mod copy;
-mod finder;
-mod lane;
 mod location;
 mod log;
 mod reply;
@@ -27,21 +26,20 @@ mod shared;
 mod thread;
 mod trouble;
 
-pub use location::{Address, Location, Login, Namespace, Secret, Servers, Tls};
+pub use crate::redis::{Address, Login, Secret, Servers, Tls};
+pub use location::{Location, Namespace};
 pub use settings::forbidding;
 
 use super::{Applied, Head, Loaded, RuleStore, StoreError};
 use crate::audit::{Chain, ChangeKind, NewRecord, Record, RequestId};
 use crate::domain::{Lineage, Revision};
-use finder::Finder;
+use crate::redis::{Finder, Lane, Thread, Unanswered};
 use futures_util::future::BoxFuture;
-use lane::{Lane, Unanswered};
 use log::{Log, unclear};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use thread::Thread;
 
 /// How long a write may take. A disk that is asked to have it before the answer can be slow.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -77,7 +75,7 @@ impl RedisStore {
     /// # Errors
     /// When no thread can be started.
     pub fn open(location: Location) -> io::Result<Self> {
-        let finder = Arc::new(Finder::new(location.clone()));
+        let finder = Arc::new(Finder::new(location.access(), location.namespace.keys().into()));
         let core = Core {
             commits: Lane::new(&finder),
             waits: Lane::new(&finder),

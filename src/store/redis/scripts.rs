@@ -1,22 +1,6 @@
-//! The scripts: each is one atomic step on the server. What they do is told in their own files.
+//! The store's scripts. What they do is told in their own files.
 
-use std::sync::LazyLock;
-
-/// A script's text, and the name that the server knows it by.
-pub(super) struct Script {
-    pub(super) text: &'static str,
-    pub(super) hash: String,
-}
-
-macro_rules! scripts {
-    ($($(#[doc = $doc:literal])* $name:ident = [$($part:literal),+];)*) => {
-        $($(#[doc = $doc])*
-        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            let text = concat!($(include_str!(concat!("scripts/", $part, ".lua")), "\n",)+);
-            Script { text, hash: redis::Script::new(text).get_hash().to_owned() }
-        });)*
-    };
-}
+use crate::redis::scripts;
 
 scripts! {
     /// Begins a history.

@@ -3,16 +3,10 @@
 //! Invariant: what cannot be read counts as not set. With a shortfall in durability nothing is ever
 //! called durable.
 
-use super::lane::Session;
-use super::location::Address;
-use super::reply::text;
-use super::trouble::Trouble;
-use super::{Core, finder};
+use super::Core;
+use crate::redis::{Found, OLDEST_VERSION, Primary, Session, Trouble, UNREADABLE};
 use crate::store::{Shortfall, StoreError};
 use futures_util::future::join_all;
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Value};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -20,12 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long one follower may take to tell its settings.
 const ONE_FOLLOWER: Duration = Duration::from_millis(500);
-
-/// The oldest major version whose scripts say which error stopped them.
-const OLDEST_VERSION: u32 = 7;
-
-/// Settings that are read one by one, since an ACL may allow some of them.
-const READ: [&str; 3] = ["appendonly", "appendfsync", "maxmemory-policy"];
 
 /// The one shortfall that forbids to serve at all: a server that drops keys when memory is short would
 /// drop the rules.
@@ -36,70 +24,7 @@ pub fn forbidding(shortfalls: &[Shortfall]) -> Option<&Shortfall> {
     })
 }
 
-const UNREADABLE: &str = "cannot be read";
-
-/// One server's settings, as far as this user may read them.
-struct Found {
-    settings: BTreeMap<&'static str, Result<String, String>>,
-    info: String,
-}
-
-/// Somebody who can be asked for settings.
-trait Asked {
-    async fn ask(&mut self, command: &Cmd) -> Result<Value, Trouble>;
-}
-
-/// The primary, on a lane of ours.
-struct Primary<'a, 'b>(&'a mut Session<'b>, Instant);
-
-impl Asked for Primary<'_, '_> {
-    async fn ask(&mut self, command: &Cmd) -> Result<Value, Trouble> {
-        self.0.send(command, self.1).await
-    }
-}
-
-impl Asked for MultiplexedConnection {
-    async fn ask(&mut self, command: &Cmd) -> Result<Value, Trouble> {
-        finder::send(self, command).await
-    }
-}
-
 impl Found {
-    async fn read(server: &mut impl Asked) -> Result<Self, Trouble> {
-        let mut settings = BTreeMap::new();
-        for name in READ {
-            let mut get = redis::cmd("CONFIG");
-            get.arg("GET").arg(name);
-            let found = match server.ask(&get).await {
-                Ok(Value::Array(pair)) => match pair.into_iter().nth(1) {
-                    Some(value) => Ok(text(value)?),
-                    None => Err("the server does not know it".to_owned()),
-                },
-                Ok(_) => Err("the server's reply is none of ours".to_owned()),
-                Err(Trouble::Refused(_)) => Err("CONFIG GET is refused to this user".to_owned()),
-                Err(trouble) => return Err(trouble),
-            };
-            settings.insert(name, found);
-        }
-        let info = text(server.ask(&redis::cmd("INFO")).await?)?;
-        Ok(Self { settings, info })
-    }
-
-    /// The nodes that follow, where this server says that they are.
-    fn follower_addresses(&self) -> Vec<Address> {
-        let lines = self.info.lines().filter(|line| {
-            let rest = line.strip_prefix("slave").and_then(|rest| rest.split_once(':'));
-            rest.is_some_and(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()))
-        });
-        let addresses = lines.filter_map(|line| {
-            let part = |name| line.split([':', ',']).find_map(|part| part.strip_prefix(name));
-            // An IPv6 address holds colons of its own: it ends where the port begins.
-            let host = line.split_once("ip=")?.1.split_once(",port=")?.0;
-            Some(Address { host: host.to_owned(), port: part("port=")?.parse().ok()? })
-        });
-        addresses.collect()
-    }
-
     /// What this server lacks to have on disk what it has acknowledged.
     fn forgets(&self) -> Vec<Shortfall> {
         let restart = "a server that restarts forgets changes that were acknowledged";
@@ -109,32 +34,8 @@ impl Found {
         found.into_iter().flatten().collect()
     }
 
-    /// A line of `INFO`.
-    fn info(&self, name: &str) -> Option<&str> {
-        self.info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-    }
-
-    /// The setting, or why it cannot be read. `INFO` tells some of them too.
-    fn setting(&self, name: &str) -> Result<String, String> {
-        let told = match name {
-            "appendonly" => self.info("aof_enabled").map(|on| if on == "1" { "yes" } else { "no" }),
-            "maxmemory-policy" => self.info("maxmemory_policy"),
-            _ => None,
-        };
-        match (self.settings.get(name), told) {
-            (Some(Ok(value)), _) => Ok(value.clone()),
-            (_, Some(told)) => Ok(told.to_owned()),
-            (Some(Err(why)), None) => Err(format!("{UNREADABLE}: {why}")),
-            (None, None) => Err(format!("{UNREADABLE}: the server does not tell it")),
-        }
-    }
-
     fn shortfall(&self, name: &str, wanted: &str, cost: &str, durable: bool) -> Option<Shortfall> {
-        let found = match self.setting(name) {
-            Ok(value) if value == wanted => return None,
-            Ok(value) => value,
-            Err(why) => why,
-        };
+        let found = self.unlike(name, wanted)?;
         let (setting, wanted, cost) = (name.to_owned(), wanted.to_owned(), cost.to_owned());
         Some(Shortfall { setting, found, wanted, cost, durable })
     }
@@ -175,14 +76,9 @@ impl Found {
     }
 
     fn version(&self) -> Option<Shortfall> {
-        let found = self.info("valkey_version").or_else(|| self.info("redis_version"));
-        let major = found.and_then(|text| text.split('.').next()?.parse::<u32>().ok());
-        if major.is_some_and(|major| OLDEST_VERSION <= major) {
-            return None;
-        }
         Some(Shortfall {
             setting: "server version".to_owned(),
-            found: found.unwrap_or("").to_owned(),
+            found: self.too_old()?,
             wanted: format!("{OLDEST_VERSION} or later"),
             cost: "refusals of this server are not told apart, and no test runs on it".to_owned(),
             durable: true,

@@ -1,13 +1,11 @@
 //! What the replicas share: their reports, who they are, and how far a change has got among the servers.
 
-use super::lane::Unanswered;
 use super::location::milliseconds;
 use super::log::unclear;
-use super::reply::Reply;
 use super::scripts::{CONFIRM, FLEET, HEAD, LEAVE, RENEW};
-use super::trouble::Trouble;
 use super::{Core, RedisStore};
 use crate::domain::Revision;
+use crate::redis::{Reply, Trouble, Unanswered};
 use crate::store::{
     BoxError, Confirmation, Fleet, Head, Incarnation, Renewal, ReplicaName, Report, SharedStore,
     Shortfall, Sighting, Standing, StoreError,

@@ -1,82 +1,12 @@
-//! What can go wrong between us and a server, sorted by what may be done about it.
-//!
-//! Invariant: only [`Trouble::Lost`] leaves open whether something was written; all others say that
-//! nothing was.
+//! What trouble with a server means to whoever uses the store.
 
-use super::location::Address;
-use crate::store::{BoxError, StoreError};
-use redis::{ErrorKind, RedisError};
-
-/// Why a call has no reply that could be used.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// Nobody there, or nobody that takes writes: look for the primary again.
-    Away {
-        /// Where the server says it is instead.
-        instead: Option<Address>,
-        source: BoxError,
-    },
-    /// The server is there and cannot now: ask it again in a moment.
-    Busy(BoxError),
-    /// The server refuses, and will until somebody mends the cause.
-    Refused(BoxError),
-    /// It was sent, and no answer came, or none that makes sense.
-    Lost(BoxError),
-}
+use crate::redis::Trouble;
+use crate::store::StoreError;
 
 impl Trouble {
-    pub(super) fn away(source: impl Into<BoxError>) -> Self {
-        Self::Away { instead: None, source: source.into() }
-    }
-
-    /// What an error means that a server answered with, or that came up while waiting for its answer.
-    pub(super) fn of(error: RedisError) -> Self {
-        let Some(code) = error.code() else { return Self::Lost(error.into()) };
-        match code {
-            "MOVED" => {
-                let instead = error
-                    .redirect_node()
-                    .map(|(address, _)| address)
-                    .and_then(|address| address.rsplit_once(':'))
-                    .and_then(|(host, port)| {
-                        let host = host.trim_matches(['[', ']']).to_owned();
-                        Some(Address { host, port: port.parse().ok()? })
-                    })
-                    .filter(|address| !address.host.is_empty());
-                Self::Away { instead, source: error.into() }
-            }
-            "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" => Self::away(error),
-            "LOADING" | "BUSY" | "TRYAGAIN" | "ASK" => Self::Busy(error.into()),
-            // All else that a server says it says before it writes: no room, no right, no password.
-            _ => Self::Refused(error.into()),
-        }
-    }
-
-    /// What it means that no connection was made. Nothing of ours was sent on it.
-    pub(super) fn connecting(error: RedisError) -> Self {
-        match error.kind() {
-            ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
-                Self::Refused(error.into())
-            }
-            _ => match Self::of(error) {
-                Self::Lost(source) => Self::away(source),
-                other => other,
-            },
-        }
-    }
-
-    /// Whether asking again can help.
-    pub(super) fn passes(&self) -> bool {
-        matches!(self, Self::Away { .. } | Self::Busy(_))
-    }
-
     /// The same, to whoever wanted to read.
     pub(super) fn reading(self, doing: &'static str) -> StoreError {
-        let (Self::Away { source, .. }
-        | Self::Busy(source)
-        | Self::Refused(source)
-        | Self::Lost(source)) = self;
-        StoreError::Unavailable { doing, source }
+        StoreError::Unavailable { doing, source: self.source() }
     }
 
     /// The same, to whoever wanted to write.

@@ -1,9 +1,11 @@
 //! Mailings: through the library while rules move and people give orders (`engine`), to a real mail server
-//! (`smtp`), and by the program, which is killed (`program`).
+//! (`smtp`), and by the program, which is killed (`program`), ordered about and taken over (`orders`).
 
 mod engine;
 mod mail_server;
+mod orders;
 mod program;
+mod signed;
 mod smtp;
 
 use offergate::clock::{Clock, SystemClock};

@@ -4,7 +4,7 @@
 //! a primary. So an old answer costs a detour and nothing else. All are asked at once, so that those who
 //! are silent cost nothing either; and who misled is believed again only when nobody else answers.
 
-use super::location::{Address, Location, Servers, Tls};
+use super::access::{Access, Address, Servers, Tls};
 use super::reply::text;
 use super::trouble::Trouble;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -24,8 +24,9 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Knows where the primary was last.
-pub(super) struct Finder {
-    location: Location,
+pub(crate) struct Finder {
+    access: Access,
+    keys: Vec<String>, // INVARIANT: not empty; all in one slot.
     known: Mutex<Known>,
 }
 
@@ -45,12 +46,13 @@ struct Found {
 }
 
 impl Finder {
-    pub(super) fn new(location: Location) -> Self {
-        Self { location, known: Mutex::default() }
+    /// To whoever has `keys`, which are the first that every script gets.
+    pub(crate) fn new(access: Access, keys: Vec<String>) -> Self {
+        Self { access, keys, known: Mutex::default() }
     }
 
-    pub(super) fn location(&self) -> &Location {
-        &self.location
+    pub(super) fn keys(&self) -> &[String] {
+        &self.keys
     }
 
     /// A connection of its own to the primary, as far as anybody knows.
@@ -78,7 +80,7 @@ impl Finder {
         let mut known = self.known();
         let Some(found) = known.primary.take_if(|found| found.at == *address) else { return };
         known.misled.insert(found.says);
-        let instead = instead.filter(|_| matches!(self.location.servers, Servers::Cluster(_)));
+        let instead = instead.filter(|_| matches!(self.access.servers, Servers::Cluster(_)));
         known.primary = instead.map(|at| Found { at, says: address.clone() });
     }
 
@@ -87,7 +89,7 @@ impl Finder {
     }
 
     async fn find(&self) -> Result<Found, Trouble> {
-        let (asked, mut last) = match &self.location.servers {
+        let (asked, mut last) = match &self.access.servers {
             Servers::Single(at) => return Ok(Found { at: at.clone(), says: at.clone() }),
             Servers::Sentinel { sentinels, .. } => {
                 (sentinels, Trouble::away("no sentinel answers"))
@@ -127,7 +129,7 @@ impl Finder {
     /// `None` when no answer comes in time.
     async fn ask(&self, says: &Address) -> Option<Result<Found, Trouble>> {
         let asking = async {
-            match &self.location.servers {
+            match &self.access.servers {
                 Servers::Sentinel { master, .. } => self.ask_sentinel(says, master).await,
                 Servers::Single(_) | Servers::Cluster(_) => self.ask_node(says).await,
             }
@@ -160,7 +162,7 @@ impl Finder {
     async fn ask_node(&self, node: &Address) -> Result<Address, Trouble> {
         let mut connection = self.connect_to(node, true).await?;
         let mut keyslot = redis::cmd("CLUSTER");
-        keyslot.arg("KEYSLOT").arg(self.location.namespace.key("meta"));
+        keyslot.arg("KEYSLOT").arg(self.keys.first());
         let Value::Int(slot) = send(&mut connection, &keyslot).await? else {
             return Err(Trouble::away(format!("{node} is no node of a cluster")));
         };
@@ -186,14 +188,14 @@ impl Finder {
     }
 
     /// A connection of its own to this server, whatever it is.
-    pub(super) async fn connect_to(
+    pub(crate) async fn connect_to(
         &self,
         address: &Address,
         log_in: bool,
     ) -> Result<MultiplexedConnection, Trouble> {
-        let login = &self.location.login;
+        let login = &self.access.login;
         let database = match log_in {
-            true => i64::from(self.location.database),
+            true => i64::from(self.access.database),
             false => 0,
         };
         let mut settings = RedisConnectionInfo::default()
@@ -226,7 +228,7 @@ impl Finder {
 
     fn client(&self, address: &Address, settings: RedisConnectionInfo) -> Result<Client, Trouble> {
         let Address { host, port } = address.clone();
-        let files = self.location.tls.as_ref().map(read_files).transpose()?;
+        let files = self.access.tls.as_ref().map(read_files).transpose()?;
         let address = match files {
             Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
             None => ConnectionAddr::Tcp(host, port),
@@ -262,7 +264,7 @@ fn read_files(tls: &Tls) -> Result<TlsCertificates, Trouble> {
 }
 
 /// Sends one command that needs no primary.
-pub(super) async fn send(
+pub(crate) async fn send(
     connection: &mut MultiplexedConnection,
     ask: &redis::Cmd,
 ) -> Result<Value, Trouble> {

@@ -7,8 +7,8 @@
 //! Invariant: a call whose answer never came is sent again only where the caller said that this is
 //! harmless.
 
+use super::access::Address;
 use super::finder::Finder;
-use super::location::Address;
 use super::reply::Reply;
 use super::scripts::Script;
 use super::trouble::Trouble;
@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// What may be done when no answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unanswered {
+pub(crate) enum Unanswered {
     /// Sent again: twice is as good as once.
     Again,
     /// Told: it may have been done.
@@ -36,18 +36,18 @@ pub(super) enum Unanswered {
 }
 
 /// A connection of one's own.
-pub(super) struct Lane {
+pub(crate) struct Lane {
     finder: Arc<Finder>,
     connection: Mutex<Option<(Address, MultiplexedConnection)>>,
 }
 
 impl Lane {
-    pub(super) fn new(finder: &Arc<Finder>) -> Self {
+    pub(crate) fn new(finder: &Arc<Finder>) -> Self {
         Self { finder: Arc::clone(finder), connection: Mutex::new(None) }
     }
 
     /// Runs a script on the primary, as often as it takes within `patience` to get an answer.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         &self,
         script: &Script,
         arguments: &[&str],
@@ -88,30 +88,47 @@ impl Lane {
     }
 
     /// The connection, for as long as the value lives.
-    pub(super) async fn session(&self, end: Instant) -> Result<Session<'_>, Trouble> {
+    pub(crate) async fn session(&self, end: Instant) -> Result<Session<'_>, Trouble> {
         let connection = timeout_at(end, self.connection.lock()).await.map_err(Trouble::away)?;
         Ok(Session { finder: &self.finder, connection })
     }
 }
 
 /// A lane while one caller has it.
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     finder: &'a Finder,
     connection: MutexGuard<'a, Option<(Address, MultiplexedConnection)>>,
 }
 
 impl Session<'_> {
     /// Runs a script, which the server is taught if it does not know it.
-    pub(super) async fn script(
+    pub(crate) async fn script(
         &mut self,
         script: &Script,
         arguments: &[&str],
         end: Instant,
     ) -> Result<Reply, Trouble> {
-        let keys = self.finder.location().namespace.keys();
+        self.script_on(script, &[], arguments, end).await
+    }
+
+    /// The same, on more keys of the same slot than those that every script gets.
+    pub(crate) async fn script_on<A: redis::ToRedisArgs>(
+        &mut self,
+        script: &Script,
+        more_keys: &[String],
+        arguments: &[A],
+        end: Instant,
+    ) -> Result<Reply, Trouble> {
+        let keys = self.finder.keys();
         let call = |command: &str, script: &str| {
             let mut call = redis::cmd(command);
-            call.arg(script).arg(keys.len()).arg(&keys).arg(arguments);
+            call.arg(script).arg(keys.len() + more_keys.len()).arg(keys);
+            for key in more_keys {
+                call.arg(key);
+            }
+            for argument in arguments {
+                call.arg(argument);
+            }
             call
         };
         let known = self.attempt(&call("EVALSHA", &script.hash), end).await?;
@@ -128,7 +145,7 @@ impl Session<'_> {
     }
 
     /// Sends one command.
-    pub(super) async fn send(&mut self, command: &Cmd, end: Instant) -> Result<Value, Trouble> {
+    pub(crate) async fn send(&mut self, command: &Cmd, end: Instant) -> Result<Value, Trouble> {
         let answer = self.attempt(command, end).await?;
         self.judge(answer)
     }
