@@ -2,6 +2,7 @@
 
 #[cfg(feature = "mail")]
 mod approval;
+#[cfg(feature = "mail")]
 mod binding;
 mod decide;
 #[cfg(feature = "mail")]
