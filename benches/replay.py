@@ -13,11 +13,13 @@ import json
 import os
 import resource
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-import load
+sys.path.insert(0, str(Path(__file__).parent / "floor"))
+import load  # noqa: E402
 
 METHOD = "/offergate.v1.EligibilityService/BatchCheckEligibility"
 BATCH = 1_000
