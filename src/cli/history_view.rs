@@ -184,6 +184,9 @@ impl DeniedView {
     /// Why there may be more.
     fn why_more(&self) -> Vec<String> {
         let mut why = Vec::new();
+        if self.state != "COUNTED" {
+            return why;
+        }
         let mut add = |applies: bool, what: String| why.extend(applies.then_some(what));
         let instant = |at: &Option<String>| to_the_second(at.as_ref());
         add(self.sample < 1.0, format!("a share of {} is recorded", self.sample));

@@ -123,6 +123,7 @@ async fn a_change_is_on_disk_where_the_server_writes_before_it_answers_and_nowhe
     for (setting, value, wanted, good) in [
         ("appendfsync", "everysec", "always", "always"),
         ("appendonly", "no", "yes", "yes"),
+        ("no-appendfsync-on-rewrite", "yes", "no", "no"),
         ("maxmemory-policy", "allkeys-lru", "noeviction", "noeviction"),
     ] {
         server.cli(&["CONFIG", "SET", setting, value]);

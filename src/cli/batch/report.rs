@@ -160,7 +160,7 @@ fn settings(ledger: &dyn Ledger) -> Result<Settings, Failure> {
 
 fn standing(standing: Option<&Standing>, has_sender: Option<bool>) -> String {
     let Some(Standing { doing, why, since }) = standing else { return "not begun".to_owned() };
-    let mut text = format!("{doing:?}").to_lowercase();
+    let mut text = doing.words().to_owned();
     if !why.is_empty() {
         text += &format!(", {why}");
     }

@@ -136,7 +136,7 @@ pub(super) fn order(place: &LedgerPlace, wanted: Wanted) -> Result<(), Failure> 
     let mut ledger = place.look().map_err(|error| failed(error.into()))?;
     let standing: Option<Standing> = read(&*ledger, Fact::Standing).map_err(failed)?;
     if let Some(over) = standing.filter(|standing| standing.doing.is_over()) {
-        let doing = format!("{:?}", over.doing).to_lowercase();
+        let doing = over.doing.words();
         return Err(Failure::new(
             Exit::Conflict,
             format_args!("the mailing is over: {doing} since {}", over.since),

@@ -363,7 +363,7 @@ struct Teller<'t> {
 impl Teller<'_> {
     fn tell(&self, progress: &Progress) {
         let standing = &progress.standing;
-        let mut what = format!("{:?}", standing.doing).to_lowercase();
+        let mut what = standing.doing.words().to_owned();
         if !standing.why.is_empty() {
             what = format!("{what}: {}", standing.why);
         }

@@ -51,6 +51,19 @@ pub enum Doing {
 }
 
 impl Doing {
+    /// What it is called in a sentence.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Sending => "sending",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Finished => "finished",
+            Self::StoppedByRule => "stopped by a rule",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Whether everybody has an outcome.
     #[must_use]
     pub fn is_over(self) -> bool {

@@ -29,7 +29,11 @@ impl Found {
     fn forgets(&self) -> Vec<Shortfall> {
         let restart = "a server that restarts forgets changes that were acknowledged";
         let power = "a server that loses power forgets changes that were acknowledged";
-        let of_disk = [("appendonly", "yes", restart), ("appendfsync", "always", power)];
+        let of_disk = [
+            ("appendonly", "yes", restart),
+            ("appendfsync", "always", power),
+            ("no-appendfsync-on-rewrite", "no", power),
+        ];
         let found = of_disk.map(|(name, wanted, cost)| self.shortfall(name, wanted, cost, false));
         found.into_iter().flatten().collect()
     }

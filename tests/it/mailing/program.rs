@@ -214,20 +214,14 @@ fn one_approval_is_for_one_ledger_and_a_dry_run_uses_it_up_by_nothing() {
     let mail = MailServer::start(it.server.folder(), &[]);
     let nobody = format!("--smtp=localhost:{}", crate::redis_server::free_port());
     let way = format!("--smtp=localhost:{}", mail.port);
-    let other = |ledger: &'static str, out: &str| {
-        let mut arguments = it.sending(&[out, "--smtp-plaintext"]);
-        arguments[4] = ledger.to_owned();
-        it.batch(&arguments)
-    };
-    let mut dry = it.sending(&["--dry-run=out"]);
-    dry[4] = "--ledger=dry.db".to_owned();
-    assert!(it.batch(&dry).status.success());
-    // Nor does one that never reaches a mail server.
-    let mut running = it.start(&{
-        let mut arguments = it.sending(&[&nobody, "--smtp-plaintext"]);
-        arguments[4] = "--ledger=wrong.db".to_owned();
+    let sending = |ledger: &str, more: &[&str]| {
+        let mut arguments = it.sending(more);
+        *arguments.last_mut().unwrap() = format!("--ledger={ledger}");
         arguments
-    });
+    };
+    assert!(it.batch(&sending("dry.db", &["--dry-run=out"])).status.success());
+    // Nor does one that never reaches a mail server.
+    let mut running = it.start(&sending("wrong.db", &[&nobody, "--smtp-plaintext"]));
     until("it waits", || {
         let status = it.batch(&["status", "--ledger=wrong.db", "-o=json"]);
         String::from_utf8(status.stdout).unwrap().contains("WAITING")
@@ -237,7 +231,7 @@ fn one_approval_is_for_one_ledger_and_a_dry_run_uses_it_up_by_nothing() {
     let sent = it.send(&[&way, "--smtp-plaintext"]);
     assert!(sent.status.success(), "{}", stderr(&sent));
     assert_eq!(mail.received().len(), 5);
-    let again = other("--ledger=other.db", &way);
+    let again = it.batch(&sending("other.db", &[&way, "--smtp-plaintext"]));
     assert_eq!(again.status.code(), Some(4));
     let said = stderr(&again);
     assert!(said.contains("was begun through another ledger, by revision "), "{said}");
