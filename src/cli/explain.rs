@@ -114,7 +114,12 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let response = args.server.ask(output, async |client| {
         client.explain_eligibility(request).await.map_err(failed("the explanation"))
     })?;
-    output.answer(&Explanation::of(response)?)?;
+    let mut explanation = Explanation::of(response)?;
+    if let Some(recorded) = args.decision {
+        // What is explained is the decision that was made, and not its repetition.
+        explanation.decision.decision_id = recorded.to_string();
+    }
+    output.answer(&explanation)?;
     Ok(Exit::Ok)
 }
 

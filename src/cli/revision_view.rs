@@ -150,6 +150,11 @@ impl Answer for RevisionView {
     /// A line on its own, for changes that arrive one by one.
     fn text(&self, text: &mut Text) {
         let [number, when, what, who, ticket, why, touched] = self.row();
-        text.line(format_args!("{number}  {when}  {what}  {who}  {ticket}  {why}  ({touched})"));
+        let touched = match touched.is_empty() {
+            true => touched,
+            false => format!("({touched})"),
+        };
+        let cells = [number, when, what, who, ticket, why, touched];
+        text.line(cells.into_iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join("  "));
     }
 }

@@ -82,6 +82,10 @@ fn a_proposal_is_rejected_or_taken_back_and_the_history_of_the_suspension_tells_
     assert_eq!(acts, ["PROPOSE", "APPROVE", "PROPOSE", "REJECT", "PROPOSE", "WITHDRAW"]);
     assert_eq!(server.json(&["status"])["in_force"][0]["id"], "barclays-2017");
     assert_eq!(run(&server, &["history", "suspension", "gone"]).status.code(), Some(3));
+    let lift = server.json(&[&["lift", "barclays-2017"][..], &RECORD].concat());
+    let id = lift["proposal"]["id"].to_string();
+    let rejected = run(&server, &["reject", &id, "--author=zoe", "--reason=Not now"]);
+    assert_eq!(stdout(&rejected).lines().next_back().unwrap().split("  ").last(), Some("Not now"));
 }
 
 #[test]

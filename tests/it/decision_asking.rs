@@ -58,6 +58,7 @@ async fn a_server_decides_a_decision_of_its_log_again_and_says_why_it_was_made()
     }
     let explained =
         server.json(&["explain", "--decision", &decision_id, "--log", log.to_str().unwrap()]);
+    assert_eq!(explained["decision"]["decision_id"], decision_id.as_str());
     assert_eq!(explained["decision"]["outcome"], "INDETERMINATE");
     assert_eq!(explained["decision"]["reasons"][0]["attribute"], "holding");
     assert!(!explained["sentences"].as_array().unwrap().is_empty());
