@@ -28,6 +28,7 @@ const PRIVATE: [&str; 4] = [
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     name_build();
+    pack_relocations();
     let descriptors = protox::Compiler::new(["proto"])?
         .include_imports(true)
         .include_source_info(true)
@@ -73,6 +74,21 @@ fn name_build() {
     }
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
+    }
+}
+
+/// Packs the places that the loader moves at start: unpacked they are 2 MiB, which stay resident for as long as
+/// the server runs. The C library reads them since 2.36, and a program built with that one needs it anyway; what
+/// is built elsewhere, or for another machine, stays as it is.
+fn pack_relocations() {
+    let of = |name: &str| env::var(name).unwrap_or_default();
+    let is_for_itself = of("HOST") == of("TARGET") && of("TARGET").ends_with("-linux-gnu");
+    let told = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let told = told.map(|it| String::from_utf8_lossy(&it.stdout).into_owned()).unwrap_or_default();
+    let version = told.trim().strip_prefix("glibc ").and_then(|it| it.split_once('.'));
+    let version = version.map(|(major, minor)| (major.parse().ok(), minor.parse().ok()));
+    if is_for_itself && (Some(2_u32), Some(36_u32)) <= version.unwrap_or_default() {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
 }
 

@@ -62,9 +62,11 @@ impl Snapshot {
             products.insert(id, Arc::new(CompiledProduct { product, candidates }));
         }
         let mut offers = FxHashMap::default();
+        offers.reserve(rules.offers.len());
         for (id, offer) in &rules.offers {
             let candidates = candidates(found.on_offers.remove(id));
-            offers.insert(id.clone(), compile_offer(rules, offer, &products, candidates)?);
+            let compiled = compile_offer(rules, offer, &products, candidates)?;
+            offers.insert(id.clone(), Box::new(compiled));
         }
         Ok(Self { revision, terms: Arc::new(terms), offers: Arc::new(offers) })
     }

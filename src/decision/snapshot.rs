@@ -14,7 +14,8 @@ use std::sync::Arc;
 pub struct Snapshot {
     pub(super) revision: Revision,
     pub(super) terms: Arc<Terms>,
-    pub(super) offers: Arc<FxHashMap<OfferId, CompiledOffer>>,
+    /// Boxed, so that the free places of the map are small.
+    pub(super) offers: Arc<FxHashMap<OfferId, Box<CompiledOffer>>>,
 }
 
 #[derive(Debug)]
@@ -68,7 +69,7 @@ impl Snapshot {
     }
 
     pub(super) fn offer(&self, id: &str) -> Option<&CompiledOffer> {
-        self.offers.get(id)
+        self.offers.get(id).map(|offer| &**offer)
     }
 }
 
