@@ -20,8 +20,9 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-/// How long it rests when there was something to write, and when there was nothing.
-const SHORT_REST: Duration = Duration::from_millis(5);
+/// How long it rests when there was something to write, and when there was nothing. The shorter, the less it has
+/// to do at once, while which the checks of its core wait.
+const SHORT_REST: Duration = Duration::from_millis(1);
 const LONG_REST: Duration = Duration::from_millis(20);
 
 /// How long it waits before it tries a disk again that refused.
