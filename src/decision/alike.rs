@@ -7,7 +7,6 @@
 //! Invariant: the representative of a request is decided as the request itself, everything included. A test
 //! tries that on random rules. Where in doubt a value stands for itself alone.
 
-use super::criteria::birthday;
 use crate::domain::{
     Attribute, CheckRequest, CustomerId, Date, Holding, Offer, RuleSet, Scope, Timestamp,
 };
@@ -17,9 +16,8 @@ use jiff::tz::TimeZone;
 #[derive(Debug)]
 pub struct Alike {
     now: Timestamp,
-    today: Date,
-    /// The highest age in years that any of the offers asks for.
-    oldest: Option<i16>,
+    /// Who was born on this day or before has reached every age that any of the offers asks for.
+    grown: Option<Date>,
     /// The ids that some rule names, in order.
     named: Vec<CustomerId>,
     /// The instants before which some rule wants a product to be accepted, in order.
@@ -49,10 +47,10 @@ impl Alike {
         let clauses = suspensions.filter_map(|suspension| suspension.grandfather.as_deref());
         let mut accepted: Vec<_> = clauses.map(|clause| clause.accepted_before).collect();
         accepted.sort_unstable();
+        let today = TimeZone::UTC.to_datetime(now).date();
         Self {
             now,
-            today: TimeZone::UTC.to_datetime(now).date(),
-            oldest: ages.max(),
+            grown: born_by(today, ages.max().unwrap_or_default()),
             named,
             accepted,
             has_condition: offers.iter().any(|offer| offer.condition.is_some()),
@@ -66,6 +64,12 @@ impl Alike {
         (!self.has_condition && is_plain(id) && is_plain(ANYBODY)).then_some(ANYBODY)
     }
 
+    /// Whether every id is one of those whom no rule names.
+    #[must_use]
+    pub fn names_nobody(&self) -> bool {
+        self.named.is_empty() && !self.has_condition
+    }
+
     fn names(&self, id: &str) -> bool {
         self.named.binary_search_by(|named| named.as_str().cmp(id)).is_ok()
     }
@@ -74,9 +78,13 @@ impl Alike {
     #[must_use]
     pub fn date_of_birth(&self, born: Attribute<Date>) -> Option<Attribute<Date>> {
         let Attribute::Known(born) = born else { return Some(born) };
-        let is_of_age = |age: i16| birthday(born, age).is_some_and(|day| day <= self.today);
-        let is_settled = born <= self.today && self.oldest.is_none_or(is_of_age);
-        (is_settled && !self.has_condition).then_some(Attribute::Known(Date::MIN))
+        self.grown().is_some_and(|grown| born <= grown).then_some(Attribute::Known(Date::MIN))
+    }
+
+    /// The last of the days of birth that [`Alike::date_of_birth`] gives one that stands for all.
+    #[must_use]
+    pub fn grown(&self) -> Option<Date> {
+        self.grown.filter(|_| !self.has_condition)
     }
 
     /// The instant that stands for all at which a term ended that is over.
@@ -117,5 +125,33 @@ impl Alike {
     }
 }
 
+/// The last day on which somebody was born who is so many years old on a day. Who was born on 29 February has
+/// their birthday on 1 March of other years, so that the day before the last of February is never skipped.
+fn born_by(today: Date, age: i16) -> Option<Date> {
+    let year = today.year().checked_sub(age)?;
+    Date::new(year, today.month(), today.day()).or_else(|_| Date::new(year, 2, 28)).ok()
+}
+
 /// Stands for every customer whom no rule names.
 const ANYBODY: &str = "anybody";
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::decision::criteria::birthday;
+    use jiff::ToSpan as _;
+
+    #[test]
+    fn who_was_born_by_a_day_has_had_that_birthday_and_nobody_else_has() {
+        for today in Date::constant(2023, 12, 30).series(1.day()).take(900) {
+            for age in [0, 1, 4, 16, 18, 25, 123] {
+                let last = born_by(today, age).unwrap();
+                for born in last.checked_sub(3.days()).unwrap().series(1.day()).take(7) {
+                    let has_had_it = birthday(born, age).is_some_and(|day| day <= today);
+                    assert_eq!(has_had_it, born <= last, "{born} is {age} on {today}");
+                }
+            }
+        }
+    }
+}

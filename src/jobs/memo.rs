@@ -12,6 +12,7 @@ use super::row::{Cell, day, time};
 use crate::decision::Alike;
 use crate::domain::{Attribute, CustomerId, Date, Timestamp};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 /// The number of a value that stands for itself alone.
 pub(super) const ALONE: u32 = u32::MAX;
@@ -30,13 +31,18 @@ const MOST_KINDS: usize = 1 << 14;
 /// What was decided for which kinds of rows.
 #[derive(Debug, Default)]
 pub(super) struct Memo {
-    answers: FxHashMap<Box<[u32]>, u32>,
+    answers: FxHashMap<SmallVec<[u32; USUAL_COLUMNS]>, u32>,
+    /// The answer of every row, where no column is read.
+    of_all: Option<u32>,
 }
+
+/// Columns whose numbers stand in the map itself.
+const USUAL_COLUMNS: usize = 12;
 
 impl Memo {
     /// The answer of a kind of row, by its place.
     pub(super) fn answer(&self, kind: &[u32]) -> Option<u32> {
-        self.answers.get(kind).copied()
+        if kind.is_empty() { self.of_all } else { self.answers.get(kind).copied() }
     }
 
     /// Whether another kind may be remembered.
@@ -45,7 +51,11 @@ impl Memo {
     }
 
     pub(super) fn remember(&mut self, kind: &[u32], answer: u32) {
-        self.answers.insert(kind.into(), answer);
+        if kind.is_empty() {
+            self.of_all = Some(answer);
+        } else {
+            self.answers.insert(kind.into(), answer);
+        }
     }
 }
 
@@ -63,6 +73,10 @@ pub(super) struct Column<'q> {
     last: Option<(u128, u32)>,
     /// Where a date was accepted, as far as rules tell them apart.
     instants: Vec<Timestamp>,
+    /// The last day of birth that no rule can tell from earlier ones, as it is written.
+    grown: Option<[u8; 10]>,
+    /// Whether every id that can be one is as good as any other.
+    names_nobody: bool,
 }
 
 /// What a column's values are to the rules.
@@ -97,16 +111,29 @@ impl<'q> Column<'q> {
             | Field::Attribute(_)
             | Field::Group(_) => Reading::Exact,
         };
-        let (short, long) = (FxHashMap::default(), FxHashMap::default());
-        Self { place, reading, alike, short, long, next: FIRST, last: None, instants: Vec::new() }
+        let grown = alike.grown().and_then(|day| day.to_string().into_bytes().try_into().ok());
+        Self {
+            place,
+            reading,
+            alike,
+            short: FxHashMap::default(),
+            long: FxHashMap::default(),
+            next: FIRST,
+            last: None,
+            instants: Vec::new(),
+            grown,
+            names_nobody: alike.names_nobody(),
+        }
     }
 
     /// The number of a text, or of a number as it is spelled.
     pub(super) fn text(&mut self, text: &[u8]) -> u32 {
-        if self.reading == Reading::Id {
-            // One that is none is refused by whoever decides its row alone.
-            let id = str::from_utf8(text).ok().filter(|id| CustomerId::allows(id));
-            return if id.and_then(|id| self.alike.id(id)).is_some() { FIRST } else { ALONE };
+        match self.reading {
+            Reading::Id => return self.of_id(text),
+            Reading::Birth if self.grown.is_some_and(|grown| is_day_by(text, &grown)) => {
+                return FIRST;
+            }
+            Reading::Birth | Reading::TermEnd | Reading::AcceptedAt | Reading::Exact => {}
         }
         let Some(packed) = packed(text) else { return self.learned(text) };
         if let Some((last, number)) = self.last
@@ -118,6 +145,13 @@ impl<'q> Column<'q> {
         let number = known.unwrap_or_else(|| self.learned(text));
         self.last = Some((packed, number));
         number
+    }
+
+    fn of_id(&self, text: &[u8]) -> u32 {
+        // One that is none is refused by whoever decides its row alone.
+        let id = str::from_utf8(text).ok().filter(|id| CustomerId::allows(id));
+        let is_as_any = |id| self.names_nobody || self.alike.id(id).is_some();
+        if id.is_some_and(is_as_any) { FIRST } else { ALONE }
     }
 
     /// The number of a value that is not there.
@@ -209,11 +243,76 @@ impl<'q> Column<'q> {
     }
 }
 
+/// Whether a text is a day that is not after `last`, as far as that can be seen at once: not on the 29th of a
+/// month or later.
+fn is_day_by(text: &[u8], last: &[u8; 10]) -> bool {
+    let Ok([year @ .., b'-', m1, m2, b'-', d1, d2]) = <[u8; 10]>::try_from(text) else {
+        return false;
+    };
+    let has_month = matches!((m1, m2), (b'0', b'1'..=b'9') | (b'1', b'0'..=b'2'));
+    let has_day =
+        matches!((d1, d2), (b'0', b'1'..=b'9') | (b'1', b'0'..=b'9') | (b'2', b'0'..=b'8'));
+    let has_year = year.iter().all(u8::is_ascii_digit) && year != *b"0000";
+    has_month && has_day && has_year && text <= last.as_slice()
+}
+
 /// A short text and its length as one number, which is compared at once; most values are short.
+///
+/// Read in two words that overlap, so that no length needs a loop.
 fn packed(text: &[u8]) -> Option<u128> {
-    let mut bytes = [0; 16];
-    let [room @ .., length] = &mut bytes;
-    room.get_mut(..text.len())?.copy_from_slice(text);
-    *length = u8::try_from(text.len()).ok()?;
-    Some(u128::from_le_bytes(bytes))
+    let length = text.len();
+    let tag = (length as u128) << 120;
+    let joined = |first: u64, last: u64, width: usize| {
+        // What the first word has already goes.
+        let rest = u128::from(last) >> (8 * (2 * width - length));
+        u128::from(first) | rest << (8 * width)
+    };
+    let bytes = match length {
+        16.. => return None,
+        8.. => joined(
+            u64::from_le_bytes(*text.first_chunk()?),
+            u64::from_le_bytes(*text.last_chunk()?),
+            8,
+        ),
+        4.. => joined(
+            u32::from_le_bytes(*text.first_chunk()?).into(),
+            u32::from_le_bytes(*text.last_chunk()?).into(),
+            4,
+        ),
+        _ => text.iter().rev().fold(0, |all, byte| all << 8 | u128::from(*byte)),
+    };
+    Some(bytes | tag)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn short_texts_are_the_same_as_one_number_only_if_they_are_the_same() {
+        let long: Vec<u8> = (1..=20).collect();
+        for length in 0..=20 {
+            let text = &long[..length];
+            let mut bytes = [0; 16];
+            if length < 16 {
+                bytes[..length].copy_from_slice(text);
+                bytes[15] = length as u8;
+            }
+            assert_eq!(packed(text), (length < 16).then(|| u128::from_le_bytes(bytes)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_day_that_is_seen_at_once_is_read_as_a_day_that_is_not_later(
+            text in "[0-2][0-9]{3}-[0-3][0-9]-[0-3][0-9]|[-0-9]{10}|0000-01-01|[0-9-]{0,12}",
+        ) {
+            let last = b"1999-12-02";
+            let read = day(&text).filter(|day| day.to_string().as_bytes() <= last.as_slice());
+            let is_late = read.is_some_and(|day| 28 < day.day());
+            prop_assert_eq!(is_day_by(text.as_bytes(), last), read.is_some() && !is_late);
+        }
+    }
 }
