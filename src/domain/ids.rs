@@ -1,10 +1,9 @@
 //! Identifiers and vocabulary terms, one type a kind, so that no two kinds can be confused.
 
-use super::Vocabularies;
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why a text is no identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,12 +16,22 @@ fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// A vocabulary term's text; that of a usual one is shared. Thousands of rules state the same few
-/// terms, and are held for long.
+/// Most terms whose texts are shared; they are never forgotten.
+const MOST_SHARED: usize = 1_000;
+
+/// The text of a vocabulary's term or of a class, shared: thousands of rules state the same few, and are held for
+/// long.
 fn term(text: &str) -> Arc<str> {
-    static USUAL: LazyLock<BTreeSet<Arc<str>>> =
-        LazyLock::new(|| Vocabularies::usual_terms().map(Arc::from).collect());
-    USUAL.get(text).map_or_else(|| text.into(), Arc::clone)
+    static SHARED: Mutex<BTreeSet<Arc<str>>> = Mutex::new(BTreeSet::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = shared.get(text) {
+        return Arc::clone(known);
+    }
+    let text = Arc::from(text);
+    if shared.len() < MOST_SHARED {
+        shared.insert(Arc::clone(&text));
+    }
+    text
 }
 
 macro_rules! identifiers {

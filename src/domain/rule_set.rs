@@ -28,6 +28,22 @@ pub struct RuleSet {
     pub exemptions: BTreeMap<ExemptionId, Arc<Exemption>>,
 }
 
+impl RuleSet {
+    /// The same rules in maps that are full: those that grew one by one, in order, take nearly twice the memory.
+    #[must_use]
+    pub fn packed(self) -> Self {
+        Self {
+            vocabularies: self.vocabularies,
+            vendors: self.vendors.into_iter().collect(),
+            products: self.products.into_iter().collect(),
+            offers: self.offers.into_iter().collect(),
+            advisories: self.advisories.into_iter().collect(),
+            suspensions: self.suspensions.into_iter().collect(),
+            exemptions: self.exemptions.into_iter().collect(),
+        }
+    }
+}
+
 /// Closed lists of segments, devices and channels. A value outside them is invalid, not a value
 /// that nothing matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,11 +62,6 @@ impl Vocabularies {
 
     /// Channels on which the bank approaches the customer, by name, whatever else is in the list.
     pub const OUTBOUND: [&'static str; 3] = ["EMAIL", "SMS", "POST"];
-
-    /// The terms of rule sets that bring no lists of their own, whatever they are about.
-    pub(super) fn usual_terms() -> impl Iterator<Item = &'static str> {
-        SEGMENTS.into_iter().chain(DEVICES).chain(CHANNELS)
-    }
 }
 
 /// The terms of rule sets that bring no lists of their own.

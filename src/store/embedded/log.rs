@@ -48,7 +48,7 @@ pub(super) fn verify_all(connection: &Connection) -> Result<Loaded, StoreError> 
     if super::schema::has_origins(&snapshot).map_err(reading("the format"))? {
         super::origin::verify(&snapshot, &head)?;
     }
-    Ok(loaded)
+    Ok(Loaded { rules: loaded.rules.packed(), ..loaded })
 }
 
 /// The state after the records up to a revision, or to the end if that comes first.
