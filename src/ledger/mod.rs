@@ -212,6 +212,12 @@ pub trait Ledger: Send {
         text: &str,
     ) -> Result<bool, LedgerError>;
 
+    /// Whether this is the key that recipients are named under in here. Another one gives everybody another name.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    fn is_named_by(&self, key: &LedgerKey) -> Result<bool, LedgerError>;
+
     /// To be asked right before each hand-over, where somebody else may take over from a process that stood still
     /// for too long: who was begun then is in doubt, and is not handed over any more.
     fn still_ours(&self) -> StillOurs {

@@ -12,7 +12,7 @@ use super::sender::{remove_lists, write_lists};
 use super::settings::{Settings, unreadable};
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{Report, Standing, Tally, Wanted, lists};
-use crate::ledger::{Fact, Ledger, LedgerError, LedgerKey};
+use crate::ledger::{Fact, KeyError, Ledger, LedgerError, LedgerKey};
 use serde::Serialize;
 
 /// Tell where a mailing stands
@@ -101,8 +101,15 @@ pub(super) fn report(args: &ReportArgs, output: &Output) -> Result<Exit, Failure
     let ledger = look(&place)?;
     let report = Report::read(&*ledger).map_err(failed)?;
     if args.lists {
-        let key = LedgerKey::open(&place.key());
-        let key = key.map_err(|error| failed(LedgerError::from(error).into()))?;
+        let key = place.key();
+        let opened =
+            LedgerKey::open(&key).map_err(LedgerError::from).and_then(|opened| {
+                match ledger.is_named_by(&opened)? {
+                    true => Ok(opened),
+                    false => Err(KeyError::Other(key).into()),
+                }
+            });
+        let key = opened.map_err(|error| failed(error.into()))?;
         let (source, _) = settings(&*ledger)?.source()?;
         let lists = lists(&source, &report.signed.plan, &*ledger, &key).map_err(failed)?;
         write_lists(place.lists(), &lists, output)?;

@@ -155,7 +155,7 @@ pub fn give(ledger: &mut dyn Ledger, order: Order) -> Result<Order, JobError> {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::ledger::{LedgerError, Place, State, Step, Tag, Totals};
+    use crate::ledger::{LedgerError, LedgerKey, Place, State, Step, Tag, Totals};
     use std::cell::RefCell;
 
     /// A ledger of one fact, which somebody else replaces right after it was read.
@@ -205,6 +205,9 @@ mod tests {
                 self.set_fact(fact, text)?;
             }
             Ok(is_seen)
+        }
+        fn is_named_by(&self, _: &LedgerKey) -> Result<bool, LedgerError> {
+            Ok(true)
         }
     }
 

@@ -340,6 +340,13 @@ impl Ledger for RedisLedger {
         self.put_fact(fact, text, Some(seen.unwrap_or_default()))
     }
 
+    fn is_named_by(&self, key: &LedgerKey) -> Result<bool, LedgerError> {
+        const DOING: &str = "reading what its key makes of its id";
+        let mut reply = self.read(DOING, Vec::new(), &["PROOF"])?;
+        let mut text = || reply.text().map_err(failed(DOING));
+        Ok(key.proof(&text()?) == text()?)
+    }
+
     fn still_ours(&self) -> StillOurs {
         match &self.owner {
             None => Arc::new(|| false),
