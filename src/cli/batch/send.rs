@@ -179,7 +179,8 @@ fn take_over(
     let client = match connect(server, &runtime)? {
         Ok(client) => {
             if !is_cancelled {
-                runtime.block_on(signature(&client, &signed.plan))?;
+                let found = runtime.block_on(signature(&client, &signed.plan))?;
+                refuse_other_approval(&signed, &found)?;
             }
             Some(client)
         }
@@ -193,6 +194,23 @@ fn take_over(
     let author = author(server)?;
     let sender = Sender { place, ledger, key, settings, signed, author, server, output };
     sender.run(client.as_ref(), &runtime)
+}
+
+/// Refuses the approval of another change: a mailing that was taken back may be proposed again under its name, and
+/// was not approved for this ledger then.
+fn refuse_other_approval(signed: &Signed, found: &Signed) -> Result<(), Failure> {
+    if found.number == signed.number {
+        return Ok(());
+    }
+    let Signed { number, plan, .. } = signed;
+    let what = format_args!(
+        "mailing `{}` was approved anew as change {}, and this ledger was begun for change {number}",
+        plan.name, found.number
+    );
+    Err(Failure::new(Exit::Conflict, what).help(format_args!(
+        "go on with the ledger that change {} was begun in; this one ends with: batch cancel",
+        found.number
+    )))
 }
 
 /// Whether a mailing is over.

@@ -323,8 +323,11 @@ async fn watch(
     place: LedgerPlace,
 ) {
     let mut is_new = false;
+    // The first question is asked at once.
+    let mut pauses = tokio::time::interval(ASK);
+    pauses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(ASK).await;
+        pauses.tick().await;
         let Some(client) = &known else {
             // Who may ask may be told otherwise by now: a token is read anew.
             let Ok(credentials) = server.credentials() else { continue };

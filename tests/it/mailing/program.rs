@@ -194,6 +194,28 @@ fn who_takes_a_mailing_back_is_heard_by_a_sender_that_began_without_the_server()
 }
 
 #[test]
+fn a_ledger_is_not_gone_on_with_under_another_approval_of_the_same_mailing() {
+    let rate = ["--rate=100"];
+    let Proposed { it, change, .. } = Signed::proposed(3_000, "NOTIFY", &rate);
+    it.server.json(&["approve", &change.to_string(), "--author=zoe"]);
+    let mut running = it.start(&it.sending(&["--dry-run=out"]));
+    until("some are sent", || 3 <= it.recipients("sent"));
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(130));
+    it.server.json(&["reject", &change.to_string(), "--author=zoe", "--reason=lost"]);
+    let again = it.propose("NOTIFY", &rate)["change"].as_u64().unwrap();
+    it.server.json(&["approve", &again.to_string(), "--author=zoe"]);
+    let sent = received_in(&it.path("out"));
+    let output = it.batch(&it.begun("resume"));
+    let told = stderr(&output);
+    assert!(output.status.code() == Some(4) && told.contains("was approved anew"), "{told}");
+    assert_eq!(received_in(&it.path("out")), sent, "not one more");
+    // It can be ended.
+    assert!(it.batch(&it.begun("cancel")).status.success());
+    assert_eq!(it.status().unwrap()["standing"]["doing"], "CANCELLED");
+}
+
+#[test]
 fn one_person_stops_a_mailing_that_was_approved() {
     let Proposed { it, change, .. } = Signed::proposed(3_000, "NOTIFY", &["--rate=100"]);
     let change = change.to_string();
