@@ -57,7 +57,13 @@ impl Binding {
             }
         };
         match (client, name.bound_by) {
-            (Some(client), _) => runtime.block_on(refuse_another(client, number, &name.id))?,
+            (Some(client), bound_by) => {
+                match runtime.block_on(refuse_another(client, number, &name.id)) {
+                    // It was recorded: a server that does not answer has taken nothing back.
+                    Err(failure) if bound_by.is_some() && failure.exit() == Exit::Unreachable => {}
+                    answered => answered?,
+                }
+            }
             (None, Some(_)) => {}
             (None, None) => {
                 let what = "no server has recorded yet that this ledger is the mailing's";

@@ -10,10 +10,12 @@ use super::failed;
 use super::ledger::{BegunArgs, LedgerArgs, LedgerPlace};
 use super::sender::{Sender, connect, runtime, signature};
 use super::settings::{Settings, unreadable};
+use crate::client::Client;
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{Doing, Kind, Order, Plan, Signed, Standing, Wanted, give, read, write};
 use crate::ledger::Fact;
 use std::path::PathBuf;
+use tokio::runtime::Runtime;
 
 /// Largest frozen mailing.
 const MOST_BYTES: u64 = 1 << 20;
@@ -176,16 +178,13 @@ fn take_over(
     let order: Option<Order> = read(&*ledger, Fact::Order).map_err(failed)?;
     let is_cancelled = order.is_some_and(|order| order.wanted == Wanted::Cancel);
     let runtime = runtime()?;
-    let client = match connect(server, &runtime)? {
-        Ok(client) => {
-            if !is_cancelled {
-                let found = runtime.block_on(signature(&client, &signed.plan))?;
-                refuse_other_approval(&signed, &found)?;
-            }
-            Some(client)
-        }
+    let client = match approved(&signed, server, &runtime) {
+        Ok(client) => Some(client),
         // It was seen who signed it, and a service message goes on without rules (R10).
-        Err(_) if is_cancelled || signed.plan.kind == Kind::Notify => {
+        Err(failure)
+            if failure.exit() == Exit::Unreachable
+                && (is_cancelled || signed.plan.kind == Kind::Notify) =>
+        {
             output.note("no server answers: goes on without");
             None
         }
@@ -194,6 +193,14 @@ fn take_over(
     let author = author(server)?;
     let sender = Sender { place, ledger, key, settings, signed, author, server, output };
     sender.run(client.as_ref(), &runtime)
+}
+
+/// The server, which says that the mailing is still approved as it was begun.
+fn approved(signed: &Signed, server: &ServerArgs, runtime: &Runtime) -> Result<Client, Failure> {
+    let client = connect(server, runtime)??;
+    let found = runtime.block_on(signature(&client, &signed.plan))?;
+    refuse_other_approval(signed, &found)?;
+    Ok(client)
 }
 
 /// Refuses the approval of another change: a mailing that was taken back may be proposed again under its name, and

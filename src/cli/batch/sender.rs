@@ -132,8 +132,12 @@ impl Sender<'_> {
             (Some(_), Some(Began { revision: None, .. })) => None,
             (Some(client), began) => {
                 let revision = began.as_ref().and_then(|began| began.revision);
-                let pinned = runtime.block_on(Pinned::take(client, revision)).map_err(failed)?;
-                Some(Arc::new(Rules::of(&pinned)))
+                match runtime.block_on(Pinned::take(client, revision)) {
+                    Ok(pinned) => Some(Arc::new(Rules::of(&pinned))),
+                    // A service message needs none.
+                    Err(_) if plan.kind == Kind::Notify => None,
+                    Err(error) => return Err(failed(error)),
+                }
             }
         };
         let stop = Arc::new(AtomicBool::new(false));

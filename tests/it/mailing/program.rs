@@ -8,6 +8,8 @@ use super::signed::{Proposed, Signed, TEMPLATE, killed_at, stderr, until};
 use crate::server::Server;
 use offergate::ledger::sqlite::SqliteLedger;
 use std::fs;
+use std::io::Read as _;
+use std::net::TcpListener;
 
 #[test]
 fn what_two_people_signed_is_sent_once_and_reported() {
@@ -138,6 +140,35 @@ fn who_is_in_doubt_is_written_to_again_by_choice_alone() {
     assert_eq!((it.recipients("sent"), it.recipients("in_doubt")), (40, 0));
     let twice = mail.by_addressee().values().filter(|many| 1 < **many).count();
     assert!(mail.by_addressee().len() == 40 && (1..=4).contains(&twice), "{twice} got it twice");
+}
+
+/// A server that lets everybody in, and answers nobody.
+fn mute_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // The preface and the settings of HTTP/2 come first, and a question after them.
+            let _ = stream.unwrap().read(&mut [0; 1024]);
+        }
+    });
+    port
+}
+
+#[test]
+fn a_service_message_goes_on_while_a_server_is_there_that_does_not_answer() {
+    let it = Signed::new(40, "NOTIFY", &["--rate=1000000"]);
+    let mail = MailServer::start(it.server.folder(), &["--delay", "0.1"]);
+    let way = format!("--smtp=localhost:{}", mail.port);
+    let mut running = it.start(&it.sending(&[&way, "--smtp-plaintext", "--connections=2"]));
+    until("some are sent", || 4 <= mail.received().len());
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(130));
+    let server = format!("--server=http://127.0.0.1:{}", mute_server());
+    let output = it.batch(&["resume", "--ledger=l.db", &server]);
+    let told = stderr(&output);
+    assert!(output.status.success() && told.contains("goes on without"), "{told}");
+    assert_eq!((it.recipients("sent"), mail.received().len()), (40, 40));
 }
 
 #[test]
