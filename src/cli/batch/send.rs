@@ -8,7 +8,7 @@ use super::super::request_args::read_text;
 use super::binding::refuse_another;
 use super::failed;
 use super::ledger::{BegunArgs, LedgerArgs, LedgerPlace};
-use super::sender::{Sender, connect, runtime, signature};
+use super::sender::{Sender, connect, is_cancelled, runtime, signature};
 use super::settings::{Settings, unreadable};
 use crate::client::Client;
 use crate::clock::{Clock as _, SystemClock};
@@ -175,24 +175,32 @@ fn take_over(
         let many = ledger.retry_doubtful().map_err(|error| failed(error.into()))?;
         output.note(format_args!("{many} in doubt are tried again"));
     }
-    let order: Option<Order> = read(&*ledger, Fact::Order).map_err(failed)?;
-    let is_cancelled = order.is_some_and(|order| order.wanted == Wanted::Cancel);
     let runtime = runtime()?;
-    let client = match approved(&signed, server, &runtime) {
-        Ok(client) => Some(client),
-        // It was seen who signed it, and a service message goes on without rules (R10).
-        Err(failure)
-            if failure.exit() == Exit::Unreachable
-                && (is_cancelled || signed.plan.kind == Kind::Notify) =>
-        {
-            output.note("no server answers: goes on without");
-            None
-        }
-        Err(failure) => return Err(failure),
+    // Nobody's leave is needed to write to nobody.
+    let (client, author) = match is_cancelled(&*ledger)? {
+        true => (None, String::new()),
+        false => (server_of(&signed, server, &runtime, output)?, author(server)?),
     };
-    let author = author(server)?;
     let sender = Sender { place, ledger, key, settings, signed, author, server, output };
     sender.run(client.as_ref(), &runtime)
+}
+
+/// The server; nothing where none answers, and none is needed.
+fn server_of(
+    signed: &Signed,
+    server: &ServerArgs,
+    runtime: &Runtime,
+    output: &Output,
+) -> Result<Option<Client>, Failure> {
+    match approved(signed, server, runtime) {
+        Ok(client) => Ok(Some(client)),
+        // It was seen who signed it, and a service message goes on without rules (R10).
+        Err(failure) if failure.exit() == Exit::Unreachable && signed.plan.kind == Kind::Notify => {
+            output.note("no server answers: goes on without");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The server, which says that the mailing is still approved as it was begun.

@@ -233,7 +233,7 @@ impl Case {
             plan: &self.plan,
             source: &self.source,
             proofs: self.proofs.as_ref(),
-            template: &self.template,
+            template: Some(&self.template),
             suppressions: &self.suppressions,
             gate: &self.gate,
             start,

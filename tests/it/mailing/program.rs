@@ -172,6 +172,27 @@ fn a_service_message_goes_on_while_a_server_is_there_that_does_not_answer() {
 }
 
 #[test]
+fn a_mailing_that_nobody_sends_is_cancelled_without_a_server_and_the_files_of_sending() {
+    let it = Signed::new(2_000, "OFFER", &["--rate=100"]);
+    fs::write(it.path("in.bounced"), "").unwrap();
+    let mut running = it.start(&it.sending(&["--dry-run=out", "--bounced=in.bounced"]));
+    until("some are sent", || 3 <= it.recipients("sent"));
+    running.kill();
+    fs::remove_file(it.path("in.t.yaml")).unwrap();
+    fs::remove_file(it.path("in.bounced")).unwrap();
+    let server = format!("--server=http://127.0.0.1:{}", mute_server());
+    let token = "--token-file=nowhere";
+    let output = it.batch(&["cancel", "--ledger=l.db", &server, token]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let status = it.status().unwrap();
+    assert_eq!(status["standing"]["doing"], "CANCELLED");
+    let count = |what: &str| status["recipients"][what].as_u64().unwrap();
+    assert_eq!(count("sent") + count("not_sent") + count("failed") + count("in_doubt"), 2_000);
+    let (least, most) = (count("sent"), count("sent") + count("in_doubt"));
+    assert!((least..=most).contains(&(received_in(&it.path("out")).len() as u64)));
+}
+
+#[test]
 fn a_second_sender_is_refused_and_orders_come_from_other_processes() {
     ordered(&Signed::new(2_000, "OFFER", &["--rate=100"]));
 }
