@@ -307,6 +307,31 @@ fn people_pause_let_go_on_and_cancel_from_another_process() {
 }
 
 #[test]
+fn nobody_who_was_put_off_keeps_an_ended_mailing_waiting() {
+    // One domain, a message a second: 2,000 of them wait for their slots, and the rest are not even read.
+    let row = |n: usize| format!("c-{n},GB,NONE,N{n},n{n}@x.example,\n");
+    let rows: String = (0..2_500).map(row).collect();
+    for (is_cancelled, reason) in [(true, "CANCELLED"), (false, "SCHEDULE_ENDED")] {
+        let mut case = Case::new(&rows, Kind::Notify);
+        case.plan.schedule.per_domain = Some(1);
+        case.plan.schedule.until = Some("2026-12-01T13:00:00Z".parse().unwrap());
+        let ending = case.send_while(|case| {
+            case.until("one is sent", |case| 1 <= case.count(State::Sent));
+            match is_cancelled {
+                true => case.order(Wanted::Cancel),
+                false => {
+                    *case.clock.0.lock().unwrap() = "2026-12-01T13:00:00Z".parse().unwrap();
+                }
+            }
+            case.until("it is over", |case| case.standing().is_some_and(|it| it.doing.is_over()));
+        });
+        assert_eq!(ending, Ending::Over);
+        let left = case.reasons().get(&format!("NOT_SENT {reason}")).copied().unwrap_or_default();
+        assert_eq!(left + case.count(State::Sent), 2_500);
+    }
+}
+
+#[test]
 fn a_process_that_is_told_to_end_leaves_the_rest_to_the_next_one() {
     let mut case = Case::many(300, Kind::Offer);
     case.plan.schedule.per_second = Some(300);
