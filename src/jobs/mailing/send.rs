@@ -57,7 +57,7 @@ pub struct Retries {
     pub first: Duration,
 }
 
-/// How many failures in a row make a mailing pause. Something is wrong then that is nobody's address.
+/// How many failures in a row, those in doubt included, make a mailing pause. Something is wrong then that is nobody's address.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience(pub u32);
 
