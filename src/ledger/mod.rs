@@ -201,7 +201,7 @@ pub trait Ledger: Send {
     /// When it cannot be written.
     fn set_fact(&mut self, fact: Fact, text: &str) -> Result<(), LedgerError>;
 
-    /// Sets a fact, durably, if it still is what was seen of it. Tells whether it was.
+    /// Sets a fact, durably, if it still is what was seen of it, or is so already. Tells whether it is so now.
     ///
     /// # Errors
     /// When it cannot be written.

@@ -250,11 +250,12 @@ impl Ledger for SqliteLedger {
         // One statement each, so that nobody comes between.
         let replaced = match seen {
             None => self.connection.execute(
-                "INSERT INTO fact (name, text) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+                "INSERT INTO fact (name, text) VALUES (?1, ?2) \
+                 ON CONFLICT (name) DO UPDATE SET text = ?2 WHERE text = ?2",
                 [fact.name(), text],
             ),
             Some(seen) => self.connection.execute(
-                "UPDATE fact SET text = ?2 WHERE name = ?1 AND text = ?3",
+                "UPDATE fact SET text = ?2 WHERE name = ?1 AND text IN (?2, ?3)",
                 [fact.name(), text, seen],
             ),
         };

@@ -252,6 +252,8 @@ fn a_fact_is_replaced_only_if_it_is_what_was_seen() {
             (None, "two", false),
             (Some("two"), "three", false),
             (Some("one"), "two", true),
+            (Some("one"), "two", true),
+            (None, "two", true),
         ] {
             let before = ledger.fact(Fact::Order).unwrap();
             assert_eq!(

@@ -3,6 +3,7 @@
 
 use crate::ledger_conformance::place_in;
 use crate::redis_server::{Flavour, Server, eventually, free_port, way_with_a_stop};
+use offergate::jobs::mailing::{Order, Wanted, give};
 use offergate::ledger::redis::{RedisLedger, RedisPlace};
 use offergate::ledger::{
     Fact, KeyError, Ledger, LedgerError, LedgerKey, Place, State, Step, Tag, What, Why,
@@ -187,6 +188,33 @@ fn a_server_that_could_forget_is_refused() {
     });
     let told = refusal(RedisLedger::open(both(), &key(&folder))).to_string();
     assert!(told.contains("`connected replicas` is `0`, and has to be `1`"), "{told}");
+}
+
+#[test]
+fn an_order_is_given_once_all_nodes_have_it_and_not_before() {
+    let (server, folder) = (Server::start(Flavour::Redis), TempDir::new().unwrap());
+    let primary = server.port.to_string();
+    let options = ["--replicaof", "127.0.0.1", &primary];
+    let follower = Server::start_with(Flavour::Redis, &options, &[]);
+    eventually("it follows", || {
+        server.cli(&["INFO", "replication"]).contains("state=online").then_some(())
+    });
+    let mut place = place_in(&server, MAILING);
+    place.nodes = 2;
+    drop(RedisLedger::create(place.clone(), &key(&folder)).unwrap());
+    let cancel = || {
+        let (by, at) = ("ann".to_owned(), "2026-12-01T12:00:00Z".parse().unwrap());
+        let order = Order { wanted: Wanted::Cancel, by, at };
+        give(&mut RedisLedger::look(place.clone()).unwrap(), order)
+    };
+    follower.freeze();
+    for again in 0..2 {
+        assert!(cancel().is_err(), "{again}: it could be lost");
+    }
+    follower.thaw();
+    assert_eq!(cancel().unwrap().wanted, Wanted::Cancel);
+    let kept = follower.cli(&["HGET", "{offergate-ledger:m}:facts", "order"]);
+    assert!(kept.contains("CANCEL"), "{kept}");
 }
 
 #[test]

@@ -142,11 +142,14 @@ pub fn give(ledger: &mut dyn Ledger, order: Order) -> Result<Order, JobError> {
     loop {
         let seen = ledger.fact(fact)?;
         let before: Option<Order> = seen.as_ref().map(|seen| parsed(fact, seen)).transpose()?;
-        if let Some(cancelled) = before.filter(|before| before.wanted == Wanted::Cancel) {
-            return Ok(cancelled);
-        }
-        if ledger.replace_fact(fact, seen.as_deref(), &text)? {
-            return Ok(order);
+        let cancelled = before.filter(|before| before.wanted == Wanted::Cancel);
+        // What holds already is written again: whoever gave it may not have heard that it is safe.
+        let holds = match (&cancelled, &seen) {
+            (Some(_), Some(seen)) => seen,
+            _ => &text,
+        };
+        if ledger.replace_fact(fact, seen.as_deref(), holds)? {
+            return Ok(cancelled.unwrap_or(order));
         }
     }
 }

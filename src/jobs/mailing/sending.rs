@@ -192,7 +192,10 @@ impl<'s> Sending<'s> {
             return Ok(());
         }
         self.looked = Some(now);
-        if let Some(order) = control::read(self.ledger, Fact::Order)? {
+        // Being cancelled is for good, whatever a ledger should say later.
+        if self.order.wanted != Wanted::Cancel
+            && let Some(order) = control::read(self.ledger, Fact::Order)?
+        {
             self.order = order;
         }
         self.tell_lanes();

@@ -335,8 +335,7 @@ impl Ledger for RedisLedger {
         seen: Option<&str>,
         text: &str,
     ) -> Result<bool, LedgerError> {
-        // No fact is empty, so that nothing can be told from any. One that was set already by a call whose answer
-        // was lost reads as another's, and is seen by who asks again.
+        // No fact is empty, so that nothing can be told from any.
         self.put_fact(fact, text, Some(seen.unwrap_or_default()))
     }
 
