@@ -128,6 +128,8 @@ pub enum Fact {
     Order,
     /// What the sender counted beside the recipients.
     Counted,
+    /// Where its senders kept the key and the lists.
+    Kept,
     /// That the key was destroyed, and when.
     Erased,
 }
@@ -142,6 +144,7 @@ impl Fact {
             Self::Standing => "standing",
             Self::Order => "order",
             Self::Counted => "counted",
+            Self::Kept => "kept",
             Self::Erased => "erased",
         }
     }

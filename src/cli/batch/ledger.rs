@@ -219,7 +219,9 @@ impl LedgerPlace {
                 Err(LedgerError::Key(error)) if !matches!(error, KeyError::Other(_)) => self.look(),
                 Err(error) => Err(error),
             },
-            Self::Redis { place, .. } => Ok(Box::new(RedisLedger::hold(RedisPlace::clone(place))?)),
+            Self::Redis { place, key, .. } => {
+                Ok(Box::new(RedisLedger::hold(RedisPlace::clone(place), key)?))
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use super::super::output::Output;
 use super::super::request_args::read_text;
 use super::binding::refuse_another;
 use super::failed;
+use super::kept::remember;
 use super::ledger::{BegunArgs, LedgerArgs, LedgerPlace};
 use super::sender::{Sender, connect, is_cancelled, runtime, signature};
 use super::settings::{Settings, unreadable};
@@ -93,6 +94,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     let place = args.ledger.place(Some(&plan.name))?;
     let (mut ledger, key) = place.begin(output)?;
+    remember(&mut *ledger, &place)?;
     // The mailing comes last: a ledger that has it was begun.
     write(&mut *ledger, Fact::Settings, &settings).map_err(failed)?;
     write(&mut *ledger, Fact::Mailing, &signed).map_err(failed)?;
@@ -166,6 +168,7 @@ fn take_over(
     let settings = ledger.fact(Fact::Settings).map_err(|error| failed(error.into()))?;
     let settings: Settings =
         serde_json::from_str(&settings.ok_or_else(nothing)?).map_err(unreadable)?;
+    remember(&mut *ledger, &place)?;
     let now = SystemClock.wall().as_second();
     let doubtful = ledger.doubt(now).map_err(|error| failed(error.into()))?;
     if doubtful != 0 {

@@ -264,9 +264,14 @@ fn list_path(ledger: &Path, name: &str) -> PathBuf {
     path.into()
 }
 
+/// Where the lists are.
+pub(super) fn list_paths(ledger: &Path) -> [PathBuf; 2] {
+    LISTS.map(|name| list_path(ledger, name))
+}
+
 /// Removes the lists.
 pub(super) fn remove_lists(ledger: &Path) -> Result<(), Failure> {
-    for path in LISTS.map(|name| list_path(ledger, name)) {
+    for path in list_paths(ledger) {
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 let what = format_args!("{} cannot be removed", path.display());

@@ -80,13 +80,14 @@ impl RedisLedger {
         Ok((ledger, key))
     }
 
-    /// Keeps everybody else from sending, without a key, and sends nothing.
+    /// Keeps everybody else from sending, and sends nothing. The key may be gone.
     ///
     /// # Errors
-    /// When there is none, or a process sends through it.
-    pub fn hold(place: RedisPlace) -> Result<Self, LedgerError> {
+    /// When there is none, a process sends through it, or the key is another one.
+    pub fn hold(place: RedisPlace, key: &Path) -> Result<Self, LedgerError> {
         let mut ledger = Self::start(place)?;
-        ledger.take_over(None)?;
+        let opened = LedgerKey::open(key).ok();
+        ledger.take_over(opened.as_ref().map(|opened| (opened, key)))?;
         Ok(ledger)
     }
 

@@ -46,6 +46,45 @@ fn a_ledger_in_redis_takes_the_same_orders() {
 }
 
 #[test]
+fn what_is_erased_is_where_the_sender_kept_it_and_nothing_is_said_to_be_otherwise() {
+    let it = Signed::in_redis(400, "NOTIFY", &["--rate=100"]);
+    let mut running = it.start(&it.sending(&["--dry-run=out"]));
+    until("some are sent", || 3 <= it.recipients("sent"));
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(130));
+    // Somebody else takes over, with a copy of the key.
+    fs::copy(it.beside("key"), it.path("copy.key")).unwrap();
+    let with_copy =
+        |command: &str| [it.begun(command), vec!["--ledger-key=copy.key".into()]].concat();
+    assert!(it.batch(&with_copy("cancel")).status.success());
+    let lists = it.beside("rejects.csv");
+    fs::write(&lists, "line,reason\n2,x\n").unwrap();
+    let mut elsewhere = it.server.offergate();
+    elsewhere.current_dir("/").arg("batch").args(it.begun("erase"));
+    let output = elsewhere.output().unwrap();
+    let told = stderr(&output);
+    assert!(output.status.code() == Some(1) && told.contains("there is no key at /m-1"), "{told}");
+    assert!(told.contains("m-1.ledger.key") && told.contains("copy.key"), "{told}");
+    assert!(it.beside("key").exists() && lists.exists());
+    assert!(it.json(&it.begun("report"))["erased"].is_null());
+    // Another ledger's key is not this one's to destroy.
+    let other = it.path("other.key");
+    offergate::ledger::LedgerKey::create(&other).unwrap();
+    let output = it.batch(&[it.begun("erase"), vec!["--ledger-key=other.key".into()]].concat());
+    assert!(output.status.code() == Some(1) && other.exists(), "{}", stderr(&output));
+    for (arguments, expected) in [
+        (it.begun("erase"), "copy.key"),
+        (it.begun("erase"), "gone already"),
+        (with_copy("erase"), "cannot be told any more"),
+    ] {
+        let output = it.batch(&arguments);
+        let told = stderr(&output);
+        assert!(output.status.success() && told.contains(expected), "{expected}: {told}");
+    }
+    assert!(!it.beside("key").exists() && !it.path("copy.key").exists() && !lists.exists());
+}
+
+#[test]
 fn over_redis_a_killed_sender_writes_to_nobody_twice_and_misses_nobody() {
     killed_at(4, &Signed::in_redis(600, "OFFER", &["--rate=1000000"]));
 }

@@ -52,6 +52,24 @@ fn what_two_people_signed_is_sent_once_and_reported() {
 }
 
 #[test]
+fn an_erasure_that_was_broken_off_is_finished() {
+    let it = Signed::new(3, "NOTIFY", &["--rate=1000000"]);
+    assert!(it.send(&["--dry-run=out"]).status.success());
+    // Whoever erased it died after the key was gone, and before that was written down.
+    fs::remove_file(it.beside("key")).unwrap();
+    let output = it.batch(&it.begun("erase"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(it.json(&it.begun("report"))["erased"].is_string());
+    // A ledger that was brought elsewhere without its key is another matter.
+    let it = Signed::new(3, "NOTIFY", &["--rate=1000000"]);
+    assert!(it.send(&["--dry-run=out"]).status.success());
+    fs::copy(it.path("l.db"), it.path("other.db")).unwrap();
+    let output = it.batch(&["erase", "--ledger=other.db"]);
+    let told = stderr(&output);
+    assert!(output.status.code() == Some(1) && told.contains("there is no key at"), "{told}");
+}
+
+#[test]
 fn nothing_is_sent_that_is_not_what_two_people_signed() {
     let Proposed { it, change, told } = Signed::proposed(3, "OFFER", &[]);
     assert_eq!(told["mailing"]["audience"]["rows"], 3);
