@@ -103,7 +103,7 @@ impl Sender<'_> {
     /// mailing that was cancelled nobody needs the template.
     fn signed_files(&self, is_cancelled: bool) -> Result<(Source, Option<Template>), Failure> {
         let plan = &self.signed.plan;
-        let (source, mapping_sha256) = self.settings.source()?;
+        let (mut source, mapping_sha256) = self.settings.source()?;
         let template = (!is_cancelled).then(|| self.settings.template()).transpose()?;
         let audience = source.freeze(&Arc::<Counters>::default()).map_err(failed)?;
         let mapping = |hash: &Option<String>| hash.clone().unwrap_or_else(|| "none".to_owned());

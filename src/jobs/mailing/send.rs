@@ -168,7 +168,9 @@ impl Mailer<'_> {
                 let source = std::io::Error::other("a thread died");
                 Err(JobError::Io { doing: "reading the audience".to_owned(), source })
             });
-            let (ending, read) = (ending?, read?);
+            // Why not everybody was read says more than that the books are not even.
+            let read = read?;
+            let ending = ending?;
             match read {
                 Some(audience) if audience != self.plan.audience => Err(JobError::Changed(
                     format!("{} changed while the mailing was sent", self.source.path.display()),

@@ -1,7 +1,7 @@
 //! Who is written to, who is not and why, while rules move, hours pass and people give orders. The way out is
 //! a folder.
 
-use super::{Case, HEADER, TEMPLATE, TestGate};
+use super::{Case, HEADER, StopOnPanic, TEMPLATE, TestGate};
 use offergate::jobs::mailing::{
     Audience, Doing, Ending, Gate as _, Kind, Once, Quiet, Source, Suppressions, Template, Wanted,
 };
@@ -356,7 +356,7 @@ fn proofs_come_first_and_are_no_customers() {
     let path = case.folder.path().join("proofs.csv");
     // One of them has an address of the audience's, which gets its own message all the same.
     fs::write(&path, format!("{HEADER}p-1,GB,NONE,Proof,n1@d1.example,\n")).unwrap();
-    case.proofs = Some(Source { path, format: Format::Csv, mapping: Mapping::default() });
+    case.proofs = Some(Source::new(path, Format::Csv, Mapping::default()));
     case.plan.schedule.waves = vec![1];
     case.send_while(|case| {
         case.until("the wave is out", |case| case.is(Doing::Paused, "wave 1"));
@@ -374,7 +374,7 @@ fn proofs_are_few_and_held_by_rules_and_suppressions_like_everybody() {
         let mut case = Case::many(2, kind);
         let path = case.folder.path().join("proofs.csv");
         fs::write(&path, format!("{HEADER}{rows}")).unwrap();
-        case.proofs = Some(Source { path, format: Format::Csv, mapping: Mapping::default() });
+        case.proofs = Some(Source::new(path, Format::Csv, Mapping::default()));
         let left = case.folder.path().join("left");
         fs::write(&left, "left@bank.example\n").unwrap();
         case.suppressions = Suppressions::read(&[], &[left]).unwrap();
@@ -406,4 +406,27 @@ fn an_audience_that_is_not_what_was_signed_ends_badly_and_loses_nobody() {
     case.plan.audience = Audience { rows: 6, ..case.plan.audience };
     let told = case.try_send(None).unwrap_err().to_string();
     assert!(told.contains("an outcome for 5 recipients, and the audience 6"), "{told}");
+}
+
+#[test]
+fn nobody_is_written_to_who_was_put_into_the_audience_while_it_was_sent() {
+    // More than is read ahead, and of one length, so that each row may be another's.
+    let row = |n: usize, name: &str| {
+        format!("c-{n:06},GB,NONE,{},{name}{n:06}@x.example,\n", "N".repeat(200))
+    };
+    let many = 30_000;
+    let mut case = Case::new(&(0..many).map(|n| row(n, "ann")).collect::<String>(), Kind::Notify);
+    case.plan.schedule.waves = vec![10];
+    let told = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| case.try_send(None));
+        let _stop = StopOnPanic(&case.stop);
+        case.until("the wave is out", |case| case.is(Doing::Paused, "wave 1"));
+        let others: String = (0..many).map(|n| row(n, "eve")).collect();
+        fs::write(&case.source.path, format!("{HEADER}{others}")).unwrap();
+        case.order(Wanted::Go);
+        sending.join().unwrap().unwrap_err().to_string()
+    });
+    assert!(told.contains("changed after it was compared with what was signed"), "{told}");
+    let received = case.received();
+    assert!(10 <= received.len() && received.iter().all(|to| to.starts_with("ann")));
 }

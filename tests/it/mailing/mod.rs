@@ -173,7 +173,7 @@ impl Case {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("people.csv");
         fs::write(&path, format!("{HEADER}{rows}")).unwrap();
-        let source = Source { path, format: Format::Csv, mapping: Mapping::default() };
+        let mut source = Source::new(path, Format::Csv, Mapping::default());
         let template = Template::read("t.yaml", TEMPLATE.as_bytes()).unwrap();
         let plan = Plan {
             name: "m".to_owned(),

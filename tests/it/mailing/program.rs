@@ -10,6 +10,7 @@ use offergate::ledger::sqlite::SqliteLedger;
 use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
+use std::process::Command;
 
 #[test]
 fn what_two_people_signed_is_sent_once_and_reported() {
@@ -101,6 +102,30 @@ fn nothing_is_sent_that_is_not_what_two_people_signed() {
     refused("is not what was signed", 4);
     fs::write(it.path("m-1.mailing.json"), plan.replace("m-1", "m-2")).unwrap();
     refused("m-2", 3);
+}
+
+#[test]
+fn a_template_is_sent_as_it_was_when_it_was_compared() {
+    let it = Signed::new(3, "NOTIFY", &["--rate=1000000"]);
+    let path = it.path("in.t.yaml");
+    let signed = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // Whoever reads it once more than to check and to compare it gets another one.
+    std::thread::spawn(move || {
+        for text in [&signed, &signed, &signed.replace("Dear", "Hello")] {
+            if fs::write(&path, text).is_err() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+    });
+    let output = it.send(&["--dry-run=out"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let shards = fs::read_dir(it.path("out")).unwrap().flatten();
+    let files = shards.flat_map(|shard| fs::read_dir(shard.path()).unwrap().flatten());
+    let texts: Vec<_> = files.map(|file| fs::read_to_string(file.path()).unwrap()).collect();
+    assert!(texts.len() == 3 && texts.iter().all(|text| text.contains("Dear")), "{texts:?}");
 }
 
 #[test]
