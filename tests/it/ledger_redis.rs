@@ -2,7 +2,10 @@
 //! forget, keys of other ledgers, and how little room it takes.
 
 use crate::ledger_conformance::place_in;
-use crate::redis_server::{Flavour, Server, eventually, free_port, way_with_a_stop};
+use crate::redis_failover::follower_of;
+use crate::redis_server::{
+    Flavour, Server, eventually, free_port, server_that_says, way_with_a_stop,
+};
 use offergate::jobs::mailing::{Order, Wanted, give};
 use offergate::ledger::redis::{RedisLedger, RedisPlace};
 use offergate::ledger::{
@@ -215,6 +218,37 @@ fn an_order_is_given_once_all_nodes_have_it_and_not_before() {
     assert_eq!(cancel().unwrap().wanted, Wanted::Cancel);
     let kept = follower.cli(&["HGET", "{offergate-ledger:m}:facts", "order"]);
     assert!(kept.contains("CANCEL"), "{kept}");
+}
+
+/// A sentinel that always names this server.
+fn sentinel_that_names(port: u16) -> Address {
+    let length = port.to_string().len();
+    let said = format!("*2\r\n$9\r\n127.0.0.1\r\n${length}\r\n{port}\r\n");
+    let port = server_that_says(Box::leak(said.into_bytes().into_boxed_slice()));
+    Address { host: "127.0.0.1".into(), port }
+}
+
+#[test]
+fn a_primary_that_is_replaced_while_a_step_is_written_is_left_for_the_new_one() {
+    for is_demoted in [false, true] {
+        let first = Arc::new(Server::start(Flavour::Redis));
+        let second = Arc::new(follower_of(&first));
+        let _third = follower_of(&second);
+        let (old, new) = (Arc::clone(&first), Arc::clone(&second));
+        let way = way_with_a_stop(first.port, "THE_NEW_ONE_HAS_IT", move || {
+            new.cli(&["REPLICAOF", "NO", "ONE"]);
+            if is_demoted {
+                old.cli(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]);
+            }
+        });
+        let sentinels = vec![sentinel_that_names(way), sentinel_that_names(second.port)];
+        let mut place = reached_by(Servers::Sentinel { sentinels, master: "main".into() });
+        place.nodes = 2;
+        let folder = TempDir::new().unwrap();
+        let (mut ledger, _) = RedisLedger::create(place, &key(&folder)).unwrap();
+        ledger.write(&[leave(1, "THE_NEW_ONE_HAS_IT")]).unwrap();
+        assert_eq!(second.cli(&["HGET", "{offergate-ledger:m}:head", "seq"]), "1", "{is_demoted}");
+    }
 }
 
 #[test]

@@ -159,14 +159,20 @@ impl Core {
         // Of this connection's own writes; a script that is asked again writes too, so that this counts for it.
         let mut wait = redis::cmd("WAIT");
         wait.arg(others).arg(ONE_WAIT.as_millis().to_string());
-        match session.send(&wait, limit + ONE_WAIT).await? {
-            Value::Int(have) if i64::from(others) <= have => Ok(reply),
-            Value::Int(have) => {
+        let trouble = match session.send(&wait, limit + ONE_WAIT).await {
+            Ok(Value::Int(have)) if i64::from(others) <= have => return Ok(reply),
+            Ok(Value::Int(have)) => {
                 let why = format!("{have} of {others} other nodes have what was written");
-                Err(Trouble::Busy(why.into()))
+                Trouble::Busy(why.into())
             }
-            _ => Err(Trouble::Lost("the server did not answer with a number".into())),
-        }
+            Ok(_) => Trouble::Lost("the server did not answer with a number".into()),
+            // It took the write, and is a follower by now.
+            Err(Trouble::Refused(source)) => Trouble::Lost(source),
+            Err(other) => other,
+        };
+        // One that was deposed has no followers: somebody else may be the primary.
+        session.leave(None);
+        Err(trouble)
     }
 
     /// Keeps the lock, for as long as this is ours.
