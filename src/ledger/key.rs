@@ -76,12 +76,21 @@ impl LedgerKey {
     }
 
     /// The key of a ledger that is about to be made. A key without a ledger has named nobody: whoever made it died
-    /// right after, and it is taken.
+    /// right after, and it is taken. So is the place of an empty one, whose maker died even before.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system refuses, or something else is there.
     pub fn open_or_create(path: &Path) -> Result<Self, KeyError> {
-        Self::open(path).or_else(|_| Self::create(path))
+        let is_empty = || fs::metadata(path).is_ok_and(|it| it.is_file() && it.len() == 0);
+        match Self::open(path) {
+            Err(KeyError::Destroyed(_)) => Self::create(path),
+            Err(KeyError::Malformed(_)) if is_empty() => {
+                fs::remove_file(path)
+                    .map_err(|source| KeyError::Io { path: path.to_owned(), source })?;
+                Self::create(path)
+            }
+            opened => opened,
+        }
     }
 
     /// Makes a key for a new ledger. It is on disk when this returns, and for its owner alone.
@@ -195,6 +204,19 @@ mod tests {
         assert!(LedgerKey::destroy(&path).unwrap());
         assert!(!LedgerKey::destroy(&path).unwrap());
         assert!(matches!(LedgerKey::open(&path), Err(KeyError::Destroyed(_))));
+    }
+
+    #[test]
+    fn a_key_whose_maker_died_is_taken_or_made_anew_and_nothing_else_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db.key");
+        fs::write(&path, "").unwrap();
+        let key = LedgerKey::open_or_create(&path).unwrap();
+        let name = |key: &LedgerKey| key.name(1, &[b"a"]);
+        assert_eq!(name(&LedgerKey::open_or_create(&path).unwrap()), name(&key));
+        fs::write(&path, "something else\n").unwrap();
+        assert!(matches!(LedgerKey::open_or_create(&path), Err(KeyError::Malformed(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "something else\n");
     }
 
     #[test]
