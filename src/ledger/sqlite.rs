@@ -13,7 +13,8 @@ use super::{
     Why, died, failed,
 };
 use rusqlite::{
-    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior,
+    params,
 };
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -352,7 +353,10 @@ fn connect(path: &Path) -> Result<Connection, LedgerError> {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; \
              PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY;",
         )
-        .map_err(|_| LedgerError::Foreign(shown(path)))?;
+        .map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => LedgerError::Foreign(shown(path)),
+            _ => doing(error),
+        })?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }

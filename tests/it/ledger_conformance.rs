@@ -309,6 +309,20 @@ fn a_ledger_is_made_once_and_of_no_use_without_its_key() {
 }
 
 #[test]
+fn a_ledger_that_somebody_holds_is_a_ledger_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("l.db");
+    drop(SqliteLedger::create(&path).unwrap());
+    // Nobody has it open, and somebody copies it in this moment.
+    let holder = rusqlite::Connection::open(&path).unwrap();
+    holder.execute_batch("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE").unwrap();
+    let refused = SqliteLedger::look(&path).err().unwrap();
+    assert!(matches!(refused, LedgerError::Failed { .. }), "{refused}");
+    holder.execute_batch("COMMIT").unwrap();
+    assert!(SqliteLedger::look(&path).is_ok());
+}
+
+#[test]
 fn a_ledger_knows_its_own_key() {
     each(&kinds(), |kind, folder| {
         let ledger = kind.create(folder);
