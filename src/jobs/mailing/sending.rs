@@ -373,9 +373,10 @@ impl<'s> Sending<'s> {
             let why =
                 format!("wave {} of {wave} is out: look, then resume", self.counted.waves + 1);
             self.held = Some(recipient);
+            // The pause comes first: whoever dies in between pauses once more, and passes no wave unseen.
+            self.pause(why)?;
             self.counted.waves += 1;
             control::write(self.ledger, Fact::Counted, &self.counted)?;
-            self.pause(why)?;
             return Ok(false);
         }
         if !self.later.has_slot(&recipient) {
