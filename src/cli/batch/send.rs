@@ -110,11 +110,11 @@ fn author(server: &ServerArgs) -> Result<String, Failure> {
 
 pub(super) fn resume(args: &ResumeArgs, output: &Output) -> Result<Exit, Failure> {
     let place = args.of.place()?;
+    if args.retry_in_doubt && place.has_sender()? {
+        return Err(Failure::usage("--retry-in-doubt needs a mailing that nobody sends now"));
+    }
     order(&place, Wanted::Go)?;
     if place.has_sender()? {
-        if args.retry_in_doubt {
-            return Err(Failure::usage("--retry-in-doubt needs a mailing that nobody sends now"));
-        }
         output.note("the sender goes on");
         return Ok(Exit::Ok);
     }

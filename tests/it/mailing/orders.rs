@@ -5,6 +5,7 @@ use super::mail_server::MailServer;
 use super::received_in;
 use super::signed::{Signed, killed_at, stderr, until};
 use std::fs;
+use std::time::Duration;
 
 /// Meets it with a second sender, and gives it every order there is.
 pub(super) fn ordered(it: &Signed) {
@@ -17,6 +18,10 @@ pub(super) fn ordered(it: &Signed) {
     assert!(it.batch(&it.begun("pause")).status.success());
     until("it pauses", || it.status().is_some_and(|it| it["standing"]["doing"] == "PAUSED"));
     let sent = it.recipients("sent");
+    // What is refused changes nothing.
+    let output = it.batch(&[it.begun("resume"), vec!["--retry-in-doubt".into()]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    std::thread::sleep(Duration::from_millis(300));
     assert_eq!(it.recipients("sent"), sent);
     assert!(it.batch(&it.begun("resume")).status.success());
     until("it goes on", || sent < it.recipients("sent"));
