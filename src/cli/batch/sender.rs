@@ -181,7 +181,8 @@ impl Sender<'_> {
                 let (place, author) = (self.place.clone(), self.author.clone());
                 let (number, runtime) = (self.signed.number, runtime.handle().clone());
                 let ledger = &mut *self.ledger;
-                Some(Binding::of(ledger, place, number, author, client, runtime)?)
+                let stop = Arc::clone(&stop);
+                Some(Binding::of(ledger, place, number, author, client, runtime, stop)?)
             }
             Out::Folder(..) | Out::Nobody => None,
         };
@@ -212,6 +213,7 @@ impl Sender<'_> {
         if let Some(permit) = permit {
             runtime.block_on(permit.leave());
         }
+        binding.as_ref().map_or(Ok(()), Binding::is_held)?;
         self.end(ending)
     }
 

@@ -357,3 +357,25 @@ fn one_approval_is_for_one_ledger_and_a_dry_run_uses_it_up_by_nothing() {
     assert_eq!(resumed.status.code(), Some(4), "{}", stderr(&resumed));
     assert_eq!(mail.received().len(), 5);
 }
+
+#[test]
+fn of_two_that_begin_one_mailing_at_once_one_ends() {
+    let it = Signed::new(5, "NOTIFY", &[]);
+    let port = crate::redis_server::free_port();
+    let (late, folder) = (format!("--smtp=localhost:{port}"), it.path("late"));
+    let mut arguments = it.sending(&[&late, "--smtp-plaintext"]);
+    *arguments.last_mut().unwrap() = "--ledger=late.db".to_owned();
+    // Neither was refused when it began.
+    let mut running = it.start(&arguments);
+    until("it waits", || {
+        let status = it.batch(&["status", "--ledger=late.db", "-o=json"]);
+        String::from_utf8(status.stdout).unwrap().contains("WAITING")
+    });
+    let mail = MailServer::start(it.server.folder(), &[]);
+    let sent = it.send(&[&format!("--smtp=localhost:{}", mail.port), "--smtp-plaintext"]);
+    assert!(sent.status.success(), "{}", stderr(&sent));
+    fs::create_dir(&folder).unwrap();
+    let other = MailServer::start(&folder, &["--port", &port.to_string()]);
+    assert_eq!(running.code(), Some(4));
+    assert_eq!((mail.received().len(), other.received().len()), (5, 0));
+}
