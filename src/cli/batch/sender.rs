@@ -371,11 +371,14 @@ async fn watch(
         };
         is_new = false;
         if let Some(order) = order {
-            // What cannot be written now is tried again with the next answer.
-            let _ = place
-                .look()
-                .map_err(JobError::from)
-                .and_then(|mut ledger| give(&mut *ledger, order));
+            // What cannot be written now is tried again with the next answer. A ledger that is away may take long
+            // to say so, and signals and the permit do not wait for it.
+            let place = place.clone();
+            let giving = tokio::task::spawn_blocking(move || {
+                let looked = place.look().map_err(JobError::from);
+                looked.and_then(|mut ledger| give(&mut *ledger, order))
+            });
+            let _ = giving.await;
         }
     }
 }
