@@ -252,6 +252,26 @@ fn a_primary_that_is_replaced_while_a_step_is_written_is_left_for_the_new_one() 
 }
 
 #[test]
+fn a_server_that_could_forget_from_now_on_is_written_to_no_more() {
+    type Change = fn(&Server) -> Option<Server>;
+    let more: Change = |server| Some(follower_of(server));
+    let lazy: Change = |server| {
+        server.cli(&["CONFIG", "SET", "appendfsync", "everysec"]);
+        None
+    };
+    for (change, expected) in [(more, "connected replicas"), (lazy, "appendfsync")] {
+        let (server, folder) = (Server::start(Flavour::Redis), TempDir::new().unwrap());
+        let mut ledger = create(&server, &folder);
+        ledger.write(&[step(1, What::Begin)]).unwrap();
+        let _other = change(&server);
+        let refused = eventually("it is found out", || ledger.fact(Fact::Order).err());
+        assert!(matches!(refused, LedgerError::Unfit { .. }), "{refused}");
+        assert!(refused.to_string().contains(expected), "{expected}: {refused}");
+        assert!(ledger.write(&[step(2, What::Begin)]).is_err());
+    }
+}
+
+#[test]
 fn a_mailing_is_in_one_slot_of_a_cluster() {
     let node = Server::start_with(Flavour::Redis, &["--cluster-enabled", "yes"], &[]);
     node.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);

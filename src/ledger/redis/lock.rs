@@ -138,6 +138,7 @@ impl RedisLedger {
         hold.extend(asked, self.core.place.lease);
         let owner = Owner { token, fence, hold };
         self.thread.spawn(Arc::clone(&self.core).keep(owner.clone()));
+        self.thread.spawn(Arc::clone(&self.core).stay_fit(owner.clone()));
         self.owner = Some(owner);
         Ok(())
     }

@@ -23,6 +23,7 @@ mod steps;
 pub use place::RedisPlace;
 
 use self::core::{Core, GLANCE, Owner, PATIENCE, trouble};
+use self::fitness::When;
 use self::place::member;
 use self::scripts::{FACT, WRITE};
 use self::steps::{Group, Move, read_how};
@@ -118,7 +119,8 @@ impl RedisLedger {
     /// The same, on servers that keep what they are told.
     fn prepared(place: RedisPlace) -> Result<Self, LedgerError> {
         let mut ledger = Self::start(place)?;
-        ledger.untold = ledger.ask(|core| async move { core.fitness().await })??;
+        let looked = ledger.ask(|core| async move { core.fitness(When::Opening).await })??;
+        ledger.untold = looked.map_err(|unfit| unfit.of(ledger.shown()))?;
         Ok(ledger)
     }
 
@@ -169,7 +171,10 @@ impl RedisLedger {
         match &self.owner {
             None => Ok((String::new(), String::new())),
             Some(owner) if owner.hold.is_lost() => Err(LedgerError::TakenOver(self.shown())),
-            Some(owner) => Ok((owner.token.clone(), owner.fence.clone())),
+            Some(owner) => match owner.hold.unfit() {
+                Some(unfit) => Err(unfit.of(self.shown())),
+                None => Ok((owner.token.clone(), owner.fence.clone())),
+            },
         }
     }
 
