@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 /// The block of SHA-256, which HMAC pads its key to.
 const BLOCK: usize = 64;
 
+/// Marks what a key makes of a ledger's id, beside what it makes of recipients.
+const LEDGER: u8 = 255;
+
 /// The key, ready to name.
 #[derive(Clone)]
 pub struct LedgerKey {
@@ -30,7 +33,7 @@ pub enum KeyError {
     /// It is gone: nobody can tell any more who the recipients were.
     #[error("{} is gone: who the recipients were cannot be told, and nobody can be written to", .0.display())]
     Destroyed(PathBuf),
-    /// It is not 64 hexadecimal digits.
+    /// It is not 64 hexadecimal digits, or is being destroyed.
     #[error("{} holds no key of 64 hexadecimal digits", .0.display())]
     Malformed(PathBuf),
     /// It is the key of another ledger.
@@ -73,12 +76,21 @@ impl LedgerKey {
     }
 
     /// The key of a ledger that is about to be made. A key without a ledger has named nobody: whoever made it died
-    /// right after, and it is taken.
+    /// right after, and it is taken. So is the place of an empty one, whose maker died even before.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system refuses, or something else is there.
     pub fn open_or_create(path: &Path) -> Result<Self, KeyError> {
-        Self::open(path).or_else(|_| Self::create(path))
+        let is_empty = || fs::metadata(path).is_ok_and(|it| it.is_file() && it.len() == 0);
+        match Self::open(path) {
+            Err(KeyError::Destroyed(_)) => Self::create(path),
+            Err(KeyError::Malformed(_)) if is_empty() => {
+                fs::remove_file(path)
+                    .map_err(|source| KeyError::Io { path: path.to_owned(), source })?;
+                Self::create(path)
+            }
+            opened => opened,
+        }
     }
 
     /// Makes a key for a new ledger. It is on disk when this returns, and for its owner alone.
@@ -113,6 +125,8 @@ impl LedgerKey {
         let mut key = [0; 32];
         let text = text.trim();
         let digits = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        // Of zeros alone is what earlier versions wrote over a key that they were destroying.
+        let digits = digits && text.bytes().any(|byte| byte != b'0');
         for (byte, place) in key.iter_mut().zip((0..64).step_by(2)) {
             let read = text.get(place..place + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
             match read {
@@ -129,10 +143,11 @@ impl LedgerKey {
     /// When the system refuses.
     pub fn destroy(path: &Path) -> Result<bool, KeyError> {
         let io = |source| KeyError::Io { path: path.to_owned(), source };
-        // The bytes are written over first. Where a file system keeps old blocks, this is no proof.
+        // The bytes are written over first, by what is no key: whoever dies before the file is gone must not leave
+        // one that gives everybody another name. Where a file system keeps old blocks, this is no proof.
         match OpenOptions::new().write(true).open(path) {
             Ok(mut file) => {
-                file.write_all(&[b'0'; 64]).and_then(|()| file.sync_all()).map_err(io)?;
+                file.write_all(&[b'-'; 64]).and_then(|()| file.sync_all()).map_err(io)?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(io(error)),
@@ -140,6 +155,11 @@ impl LedgerKey {
         fs::remove_file(path).map_err(io)?;
         sync_folder(path).map_err(io)?;
         Ok(true)
+    }
+
+    /// What this key makes of a ledger's id: kept in the ledger, it tells this key from all others.
+    pub(super) fn proof(&self, id: &str) -> String {
+        self.name(LEDGER, &[id.as_bytes()]).to_string()
     }
 
     /// The name of something: what kind of thing it is, and its parts. Parts cannot run into each other.
@@ -184,5 +204,32 @@ mod tests {
         assert!(LedgerKey::destroy(&path).unwrap());
         assert!(!LedgerKey::destroy(&path).unwrap());
         assert!(matches!(LedgerKey::open(&path), Err(KeyError::Destroyed(_))));
+    }
+
+    #[test]
+    fn a_key_whose_maker_died_is_taken_or_made_anew_and_nothing_else_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db.key");
+        fs::write(&path, "").unwrap();
+        let key = LedgerKey::open_or_create(&path).unwrap();
+        let name = |key: &LedgerKey| key.name(1, &[b"a"]);
+        assert_eq!(name(&LedgerKey::open_or_create(&path).unwrap()), name(&key));
+        fs::write(&path, "something else\n").unwrap();
+        assert!(matches!(LedgerKey::open_or_create(&path), Err(KeyError::Malformed(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "something else\n");
+    }
+
+    #[test]
+    fn a_key_that_was_half_destroyed_is_no_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, kept) = (folder.path().join("l.db.key"), folder.path().join("kept"));
+        LedgerKey::create(&path).unwrap();
+        // What is in the file right before its name is gone.
+        fs::hard_link(&path, &kept).unwrap();
+        LedgerKey::destroy(&path).unwrap();
+        assert!(matches!(LedgerKey::open(&kept), Err(KeyError::Malformed(_))));
+        fs::write(&kept, format!("{}\n", "0".repeat(64))).unwrap();
+        assert!(matches!(LedgerKey::open(&kept), Err(KeyError::Malformed(_))));
+        assert!(LedgerKey::destroy(&kept).unwrap(), "it can be finished");
     }
 }

@@ -128,6 +128,8 @@ pub enum Fact {
     Order,
     /// What the sender counted beside the recipients.
     Counted,
+    /// Where its senders kept the key and the lists.
+    Kept,
     /// That the key was destroyed, and when.
     Erased,
 }
@@ -142,6 +144,7 @@ impl Fact {
             Self::Standing => "standing",
             Self::Order => "order",
             Self::Counted => "counted",
+            Self::Kept => "kept",
             Self::Erased => "erased",
         }
     }
@@ -201,7 +204,7 @@ pub trait Ledger: Send {
     /// When it cannot be written.
     fn set_fact(&mut self, fact: Fact, text: &str) -> Result<(), LedgerError>;
 
-    /// Sets a fact, durably, if it still is what was seen of it. Tells whether it was.
+    /// Sets a fact, durably, if it still is what was seen of it, or is so already. Tells whether it is so now.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -211,6 +214,12 @@ pub trait Ledger: Send {
         seen: Option<&str>,
         text: &str,
     ) -> Result<bool, LedgerError>;
+
+    /// Whether this is the key that recipients are named under in here. Another one gives everybody another name.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    fn is_named_by(&self, key: &LedgerKey) -> Result<bool, LedgerError>;
 
     /// To be asked right before each hand-over, where somebody else may take over from a process that stood still
     /// for too long: who was begun then is in doubt, and is not handed over any more.

@@ -9,11 +9,12 @@
 //! and give orders. What [`Ledger::write`] has returned from is on disk.
 
 use super::{
-    Fact, Ledger, LedgerError, LedgerKey, PROOFS, Place, State, Step, Tag, Totals, What, Why, died,
-    failed,
+    Fact, KeyError, Ledger, LedgerError, LedgerKey, PROOFS, Place, State, Step, Tag, Totals, What,
+    Why, died, failed,
 };
 use rusqlite::{
-    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior,
+    params,
 };
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -27,6 +28,10 @@ const APPLICATION: i32 = 0x4f47_4c47;
 
 /// The layout below.
 const VERSION: i32 = 1;
+
+/// The fact that tells the ledger's own key from others: an id, and what the key makes of it. Earlier programs of this
+/// version wrote none, and read ledgers that have one.
+const PROOF: &str = "proof";
 
 /// How long a writer waits for another process: who gives an order holds the file for an instant.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,7 +72,7 @@ impl SqliteLedger {
             return Err(LedgerError::Exists(shown(path)));
         }
         let key = LedgerKey::open_or_create(&LedgerKey::path_of(path))?;
-        lay_out(path)?;
+        lay_out(path, &key)?;
         let connection = connect(path)?;
         Ok((Self { connection, reasons: HashMap::new(), _lock: Some(lock) }, key))
     }
@@ -75,14 +80,23 @@ impl SqliteLedger {
     /// Opens a ledger to send through. No other process can while this value lives.
     ///
     /// # Errors
-    /// When there is none, another process sends through it, or its key is gone.
+    /// When there is none, another process sends through it, or its key is gone or another one.
     pub fn open(path: &Path) -> Result<(Self, LedgerKey), LedgerError> {
         if !path.exists() {
             return Err(LedgerError::Missing(shown(path)));
         }
         let lock = lock(path)?;
-        let key = LedgerKey::open(&LedgerKey::path_of(path))?;
-        Ok((Self::with(path, Some(lock))?, key))
+        let key_path = LedgerKey::path_of(path);
+        let key = LedgerKey::open(&key_path)?;
+        let ledger = Self::with(path, Some(lock))?;
+        if !ledger.is_named_by(&key)? {
+            return Err(KeyError::Other(key_path).into());
+        }
+        // One of an earlier version has no proof: its key is believed once.
+        let sql = "INSERT INTO fact (name, text) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
+        let written = ledger.connection.execute(sql, [PROOF, &new_proof(&key)]);
+        written.map_err(failed("writing what its key makes of its id"))?;
+        Ok((ledger, key))
     }
 
     /// Opens a ledger to look at it and to give orders.
@@ -106,6 +120,12 @@ impl SqliteLedger {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(failed("trying its lock")(error)),
         }
+    }
+
+    fn text(&self, fact: &str) -> Result<Option<String>, LedgerError> {
+        let sql = "SELECT text FROM fact WHERE name = ?1";
+        let mut row = self.connection.prepare_cached(sql).map_err(failed("reading a fact"))?;
+        row.query_row([fact], |row| row.get(0)).optional().map_err(failed("reading a fact"))
     }
 
     fn with(path: &Path, lock: Option<File>) -> Result<Self, LedgerError> {
@@ -212,9 +232,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn fact(&self, fact: Fact) -> Result<Option<String>, LedgerError> {
-        let sql = "SELECT text FROM fact WHERE name = ?1";
-        let mut row = self.connection.prepare_cached(sql).map_err(failed("reading a fact"))?;
-        row.query_row([fact.name()], |row| row.get(0)).optional().map_err(failed("reading a fact"))
+        self.text(fact.name())
     }
 
     fn set_fact(&mut self, fact: Fact, text: &str) -> Result<(), LedgerError> {
@@ -233,15 +251,21 @@ impl Ledger for SqliteLedger {
         // One statement each, so that nobody comes between.
         let replaced = match seen {
             None => self.connection.execute(
-                "INSERT INTO fact (name, text) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+                "INSERT INTO fact (name, text) VALUES (?1, ?2) \
+                 ON CONFLICT (name) DO UPDATE SET text = ?2 WHERE text = ?2",
                 [fact.name(), text],
             ),
             Some(seen) => self.connection.execute(
-                "UPDATE fact SET text = ?2 WHERE name = ?1 AND text = ?3",
+                "UPDATE fact SET text = ?2 WHERE name = ?1 AND text IN (?2, ?3)",
                 [fact.name(), text, seen],
             ),
         };
         replaced.map(|many| many == 1).map_err(failed("replacing a fact"))
+    }
+
+    fn is_named_by(&self, key: &LedgerKey) -> Result<bool, LedgerError> {
+        let Some(kept) = self.text(PROOF)? else { return Ok(true) };
+        Ok(kept.split_once(' ').is_some_and(|(id, proof)| key.proof(id) == proof))
     }
 }
 
@@ -329,13 +353,16 @@ fn connect(path: &Path) -> Result<Connection, LedgerError> {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; \
              PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY;",
         )
-        .map_err(|_| LedgerError::Foreign(shown(path)))?;
+        .map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => LedgerError::Foreign(shown(path)),
+            _ => doing(error),
+        })?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
 
 /// Makes a ledger that stands under its name whole, or not at all.
-fn lay_out(path: &Path) -> Result<(), LedgerError> {
+fn lay_out(path: &Path, key: &LedgerKey) -> Result<(), LedgerError> {
     let mut other = path.to_owned().into_os_string();
     other.push(".new");
     let other = PathBuf::from(other);
@@ -343,17 +370,26 @@ fn lay_out(path: &Path) -> Result<(), LedgerError> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&other);
     made.map_err(failed("making the file"))?;
     let doing = failed("making the ledger");
+    let proof = new_proof(key);
     let connection = Connection::open(&other).map_err(&doing)?;
     connection
         .execute_batch(&format!(
             "BEGIN IMMEDIATE; {LAYOUT} PRAGMA application_id = {APPLICATION}; \
-             PRAGMA user_version = {VERSION}; COMMIT;"
+             PRAGMA user_version = {VERSION}; \
+             INSERT INTO fact (name, text) VALUES ('{PROOF}', '{proof}'); COMMIT;"
         ))
         .map_err(&doing)?;
     drop(connection);
     std::fs::rename(&other, path)
         .and_then(|()| super::key::sync_folder(path))
         .map_err(failed("putting the ledger under its name"))
+}
+
+/// A new id, and what the key makes of it.
+fn new_proof(key: &LedgerKey) -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let proof = key.proof(&id);
+    format!("{id} {proof}")
 }
 
 /// The lock of a ledger: `LEDGER.lock`, a file of its own, since closing the database would drop SQLite's.

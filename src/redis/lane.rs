@@ -201,14 +201,18 @@ impl Session<'_> {
 
     /// Gives up the connection if the trouble was with it or with who is at its other end.
     fn note(&mut self, trouble: Trouble) -> Trouble {
-        let instead = match &trouble {
-            Trouble::Busy(_) | Trouble::Refused(_) => return trouble,
-            Trouble::Away { instead, .. } => instead.clone(),
-            Trouble::Lost(_) => None,
-        };
+        match &trouble {
+            Trouble::Busy(_) | Trouble::Refused(_) => {}
+            Trouble::Away { instead, .. } => self.leave(instead.clone()),
+            Trouble::Lost(_) => self.leave(None),
+        }
+        trouble
+    }
+
+    /// Gives up the connection: whoever is at its other end may be the primary no longer.
+    pub(crate) fn leave(&mut self, instead: Option<Address>) {
         if let Some((address, _)) = self.connection.take() {
             self.finder.is_not_at(&address, instead);
         }
-        trouble
     }
 }

@@ -48,7 +48,9 @@ impl Trouble {
                 Self::Away { instead, source: error.into() }
             }
             "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" => Self::away(error),
-            "LOADING" | "BUSY" | "TRYAGAIN" | "ASK" => Self::Busy(error.into()),
+            "LOADING" | "BUSY" | "TRYAGAIN" | "ASK" | "NOREPLICAS" => Self::Busy(error.into()),
+            // It is the primary no longer, and was while it waited for others.
+            "UNBLOCKED" => Self::Lost(error.into()),
             // All else that a server says it says before it writes: no room, no right, no password.
             _ => Self::Refused(error.into()),
         }
@@ -79,5 +81,34 @@ impl Trouble {
         | Self::Refused(source)
         | Self::Lost(source)) = self;
         source
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_answers_tells_whether_to_ask_again() {
+        for (said, expected) in [
+            ("-NOREPLICAS Not enough good replicas to write.\r\n", "busy"),
+            ("-LOADING Redis is loading the dataset in memory\r\n", "busy"),
+            ("-READONLY You can't write against a read only replica.\r\n", "away"),
+            ("-UNBLOCKED force unblock from blocking operation\r\n", "lost"),
+            ("-OOM command not allowed when used memory > 'maxmemory'.\r\n", "refused"),
+            ("-NOPERM this user has no permissions\r\n", "refused"),
+        ] {
+            let error = redis::parse_redis_value(said.as_bytes())
+                .and_then(redis::Value::extract_error)
+                .unwrap_err();
+            let found = match Trouble::of(error) {
+                Trouble::Away { .. } => "away",
+                Trouble::Busy(_) => "busy",
+                Trouble::Refused(_) => "refused",
+                Trouble::Lost(_) => "lost",
+            };
+            assert_eq!(found, expected, "{said}");
+        }
     }
 }

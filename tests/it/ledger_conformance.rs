@@ -252,6 +252,8 @@ fn a_fact_is_replaced_only_if_it_is_what_was_seen() {
             (None, "two", false),
             (Some("two"), "three", false),
             (Some("one"), "two", true),
+            (Some("one"), "two", true),
+            (None, "two", true),
         ] {
             let before = ledger.fact(Fact::Order).unwrap();
             assert_eq!(
@@ -304,4 +306,59 @@ fn a_ledger_is_made_once_and_of_no_use_without_its_key() {
     let other = folder.path().join("other.db");
     std::fs::write(&other, b"SQLite format 3, or not").unwrap();
     assert!(matches!(SqliteLedger::look(&other), Err(LedgerError::Foreign(_))));
+}
+
+#[test]
+fn a_ledger_that_somebody_holds_is_a_ledger_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("l.db");
+    drop(SqliteLedger::create(&path).unwrap());
+    // Nobody has it open, and somebody copies it in this moment.
+    let holder = rusqlite::Connection::open(&path).unwrap();
+    holder.execute_batch("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE").unwrap();
+    let refused = SqliteLedger::look(&path).err().unwrap();
+    assert!(matches!(refused, LedgerError::Failed { .. }), "{refused}");
+    holder.execute_batch("COMMIT").unwrap();
+    assert!(SqliteLedger::look(&path).is_ok());
+}
+
+#[test]
+fn a_ledger_knows_its_own_key() {
+    each(&kinds(), |kind, folder| {
+        let ledger = kind.create(folder);
+        let key =
+            ["key", "l.db.key"].map(|name| folder.join(name)).into_iter().find(|it| it.exists());
+        assert!(ledger.is_named_by(&LedgerKey::open(&key.unwrap()).unwrap()).unwrap());
+        assert!(!ledger.is_named_by(&LedgerKey::new(&[7; 32])).unwrap());
+    });
+}
+
+#[test]
+fn a_ledger_in_a_file_is_sent_through_with_its_own_key_alone() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("l.db");
+    let key = LedgerKey::path_of(&path);
+    drop(SqliteLedger::create(&path).unwrap());
+    let kept = std::fs::read(&key).unwrap();
+    let swap = || {
+        std::fs::remove_file(&key).unwrap();
+        LedgerKey::create(&key).unwrap();
+    };
+    let is_refused = || {
+        let refused = SqliteLedger::open(&path).err();
+        matches!(refused, Some(LedgerError::Key(KeyError::Other(_))))
+    };
+    swap();
+    assert!(is_refused());
+    std::fs::write(&key, &kept).unwrap();
+    assert!(SqliteLedger::open(&path).is_ok());
+    // One that an earlier version made has no proof. Whoever opens it first is believed, and nobody after.
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    assert_eq!(connection.execute("DELETE FROM fact WHERE name = 'proof'", []).unwrap(), 1);
+    drop(connection);
+    assert!(SqliteLedger::open(&path).is_ok());
+    swap();
+    assert!(is_refused());
+    std::fs::write(&key, &kept).unwrap();
+    assert!(SqliteLedger::open(&path).is_ok());
 }

@@ -2,7 +2,11 @@
 //! forget, keys of other ledgers, and how little room it takes.
 
 use crate::ledger_conformance::place_in;
-use crate::redis_server::{Flavour, Server, eventually, free_port, way_with_a_stop};
+use crate::redis_failover::follower_of;
+use crate::redis_server::{
+    Flavour, Server, eventually, free_port, server_that_says, way_with_a_stop,
+};
+use offergate::jobs::mailing::{Order, Wanted, give};
 use offergate::ledger::redis::{RedisLedger, RedisPlace};
 use offergate::ledger::{
     Fact, KeyError, Ledger, LedgerError, LedgerKey, Place, State, Step, Tag, What, Why,
@@ -187,6 +191,84 @@ fn a_server_that_could_forget_is_refused() {
     });
     let told = refusal(RedisLedger::open(both(), &key(&folder))).to_string();
     assert!(told.contains("`connected replicas` is `0`, and has to be `1`"), "{told}");
+}
+
+#[test]
+fn an_order_is_given_once_all_nodes_have_it_and_not_before() {
+    let (server, folder) = (Server::start(Flavour::Redis), TempDir::new().unwrap());
+    let primary = server.port.to_string();
+    let options = ["--replicaof", "127.0.0.1", &primary];
+    let follower = Server::start_with(Flavour::Redis, &options, &[]);
+    eventually("it follows", || {
+        server.cli(&["INFO", "replication"]).contains("state=online").then_some(())
+    });
+    let mut place = place_in(&server, MAILING);
+    place.nodes = 2;
+    drop(RedisLedger::create(place.clone(), &key(&folder)).unwrap());
+    let cancel = || {
+        let (by, at) = ("ann".to_owned(), "2026-12-01T12:00:00Z".parse().unwrap());
+        let order = Order { wanted: Wanted::Cancel, by, at };
+        give(&mut RedisLedger::look(place.clone()).unwrap(), order)
+    };
+    follower.freeze();
+    for again in 0..2 {
+        assert!(cancel().is_err(), "{again}: it could be lost");
+    }
+    follower.thaw();
+    assert_eq!(cancel().unwrap().wanted, Wanted::Cancel);
+    let kept = follower.cli(&["HGET", "{offergate-ledger:m}:facts", "order"]);
+    assert!(kept.contains("CANCEL"), "{kept}");
+}
+
+/// A sentinel that always names this server.
+fn sentinel_that_names(port: u16) -> Address {
+    let length = port.to_string().len();
+    let said = format!("*2\r\n$9\r\n127.0.0.1\r\n${length}\r\n{port}\r\n");
+    let port = server_that_says(Box::leak(said.into_bytes().into_boxed_slice()));
+    Address { host: "127.0.0.1".into(), port }
+}
+
+#[test]
+fn a_primary_that_is_replaced_while_a_step_is_written_is_left_for_the_new_one() {
+    for is_demoted in [false, true] {
+        let first = Arc::new(Server::start(Flavour::Redis));
+        let second = Arc::new(follower_of(&first));
+        let _third = follower_of(&second);
+        let (old, new) = (Arc::clone(&first), Arc::clone(&second));
+        let way = way_with_a_stop(first.port, "THE_NEW_ONE_HAS_IT", move || {
+            new.cli(&["REPLICAOF", "NO", "ONE"]);
+            if is_demoted {
+                old.cli(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]);
+            }
+        });
+        let sentinels = vec![sentinel_that_names(way), sentinel_that_names(second.port)];
+        let mut place = reached_by(Servers::Sentinel { sentinels, master: "main".into() });
+        place.nodes = 2;
+        let folder = TempDir::new().unwrap();
+        let (mut ledger, _) = RedisLedger::create(place, &key(&folder)).unwrap();
+        ledger.write(&[leave(1, "THE_NEW_ONE_HAS_IT")]).unwrap();
+        assert_eq!(second.cli(&["HGET", "{offergate-ledger:m}:head", "seq"]), "1", "{is_demoted}");
+    }
+}
+
+#[test]
+fn a_server_that_could_forget_from_now_on_is_written_to_no_more() {
+    type Change = fn(&Server) -> Option<Server>;
+    let more: Change = |server| Some(follower_of(server));
+    let lazy: Change = |server| {
+        server.cli(&["CONFIG", "SET", "appendfsync", "everysec"]);
+        None
+    };
+    for (change, expected) in [(more, "connected replicas"), (lazy, "appendfsync")] {
+        let (server, folder) = (Server::start(Flavour::Redis), TempDir::new().unwrap());
+        let mut ledger = create(&server, &folder);
+        ledger.write(&[step(1, What::Begin)]).unwrap();
+        let _other = change(&server);
+        let refused = eventually("it is found out", || ledger.fact(Fact::Order).err());
+        assert!(matches!(refused, LedgerError::Unfit { .. }), "{refused}");
+        assert!(refused.to_string().contains(expected), "{expected}: {refused}");
+        assert!(ledger.write(&[step(2, What::Begin)]).is_err());
+    }
 }
 
 #[test]

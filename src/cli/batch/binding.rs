@@ -15,7 +15,8 @@ use crate::jobs::mailing::{read, write};
 use crate::ledger::{Fact, Ledger};
 use crate::wire::proto;
 use serde::{Deserialize, Serialize};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -36,6 +37,10 @@ pub(super) struct Binding {
     client: Option<Client>,
     runtime: Handle,
     name: Mutex<Name>,
+    /// Ends the sending.
+    stop: Arc<AtomicBool>,
+    /// Why it may never be sent through this ledger.
+    refused: Mutex<Option<String>>,
 }
 
 impl Binding {
@@ -47,6 +52,7 @@ impl Binding {
         author: String,
         client: Option<&Client>,
         runtime: Handle,
+        stop: Arc<AtomicBool>,
     ) -> Result<Self, Failure> {
         let name = match read(ledger, Fact::Name).map_err(failed)? {
             Some(name) => name,
@@ -57,7 +63,13 @@ impl Binding {
             }
         };
         match (client, name.bound_by) {
-            (Some(client), _) => runtime.block_on(refuse_another(client, number, &name.id))?,
+            (Some(client), bound_by) => {
+                match runtime.block_on(refuse_another(client, number, &name.id)) {
+                    // It was recorded: a server that does not answer has taken nothing back.
+                    Err(failure) if bound_by.is_some() && failure.exit() == Exit::Unreachable => {}
+                    answered => answered?,
+                }
+            }
             (None, Some(_)) => {}
             (None, None) => {
                 let what = "no server has recorded yet that this ledger is the mailing's";
@@ -66,7 +78,16 @@ impl Binding {
             }
         }
         let (client, name) = (client.cloned(), Mutex::new(name));
-        Ok(Self { number, author, place, client, runtime, name })
+        let refused = Mutex::default();
+        Ok(Self { number, author, place, client, runtime, name, stop, refused })
+    }
+
+    /// Refuses to have sent through this ledger, where somebody else was faster.
+    pub(super) fn is_held(&self) -> Result<(), Failure> {
+        match self.refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(what) => Err(begun_elsewhere(self.number, what)),
+            None => Ok(()),
+        }
     }
 
     /// Sees to it that the mailing is bound to this ledger. Asked before each message, and costs nothing once it
@@ -84,7 +105,15 @@ impl Binding {
             author: self.author.clone(),
         };
         let begun = self.runtime.block_on(client.begin_mailing(request));
-        let begun = begun.map_err(|error| error.message)?;
+        let begun = begun.map_err(|error| {
+            if error.reason.as_deref() == Some("MAILING_BEGUN") {
+                // For good: nobody waits for that.
+                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                *refused = Some(error.message.clone());
+                self.stop.store(true, Ordering::Relaxed);
+            }
+            error.message
+        })?;
         let bound = Name { bound_by: Some(begun.begin_revision), ..name.clone() };
         self.place
             .look()
@@ -107,8 +136,12 @@ pub(super) async fn refuse_another(client: &Client, number: u64, own: &str) -> R
     }
     let by = found.begin_revision;
     let what = format!("mailing {number} was begun through another ledger, by revision {by}");
-    Err(Failure::new(Exit::Conflict, what).help(format_args!(
+    Err(begun_elsewhere(number, what))
+}
+
+fn begun_elsewhere(number: u64, what: String) -> Failure {
+    Failure::new(Exit::Conflict, what).help(format_args!(
         "go on with that one: batch resume --ledger FILE. If it is lost, nobody knows who was written to: stop the \
          mailing (offergate reject {number}), and have another one approved"
-    )))
+    ))
 }

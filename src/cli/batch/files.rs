@@ -42,5 +42,5 @@ pub(super) fn source(
         None => Mapping::default(),
     };
     let hash = text.map(|text| sha256(text.as_bytes()));
-    Ok((Source { path: path.to_owned(), format, mapping }, hash))
+    Ok((Source::new(path.to_owned(), format, mapping), hash))
 }

@@ -9,7 +9,7 @@ use super::failed;
 use crate::config::{self, RedisServers};
 use crate::ledger::redis::{RedisLedger, RedisPlace};
 use crate::ledger::sqlite::SqliteLedger;
-use crate::ledger::{Fact, Ledger, LedgerError, LedgerKey};
+use crate::ledger::{Fact, KeyError, Ledger, LedgerError, LedgerKey};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -215,11 +215,13 @@ impl LedgerPlace {
         match self {
             Self::File(path) => match SqliteLedger::open(path) {
                 Ok((ledger, _)) => Ok(Box::new(ledger)),
-                // Without its key nobody can.
-                Err(LedgerError::Key(_)) => self.look(),
+                // Without its key nobody can. Another ledger's is not this one's to destroy.
+                Err(LedgerError::Key(error)) if !matches!(error, KeyError::Other(_)) => self.look(),
                 Err(error) => Err(error),
             },
-            Self::Redis { place, .. } => Ok(Box::new(RedisLedger::hold(RedisPlace::clone(place))?)),
+            Self::Redis { place, key, .. } => {
+                Ok(Box::new(RedisLedger::hold(RedisPlace::clone(place), key)?))
+            }
         }
     }
 

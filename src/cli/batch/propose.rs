@@ -156,7 +156,7 @@ struct Proposed {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let change = args.change.complete(&args.server)?;
-    let (source, mapping_sha256) =
+    let (mut source, mapping_sha256) =
         source(&args.audience, args.audience_format, args.map.as_deref())?;
     let template = template(&args.template)?;
     let read = |flag, text: &String| args.zone.read(flag, text);

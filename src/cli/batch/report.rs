@@ -5,6 +5,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::output::{Answer, Output};
 use super::super::text::Text;
 use super::failed;
+use super::kept::{Kept, kept};
 use super::ledger::{BegunArgs, LedgerPlace};
 use super::propose::plan_fields;
 use super::send::{is_over, order};
@@ -12,7 +13,7 @@ use super::sender::{remove_lists, write_lists};
 use super::settings::{Settings, unreadable};
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{Report, Standing, Tally, Wanted, lists};
-use crate::ledger::{Fact, Ledger, LedgerError, LedgerKey};
+use crate::ledger::{Fact, KeyError, Ledger, LedgerError, LedgerKey};
 use serde::Serialize;
 
 /// Tell where a mailing stands
@@ -101,8 +102,15 @@ pub(super) fn report(args: &ReportArgs, output: &Output) -> Result<Exit, Failure
     let ledger = look(&place)?;
     let report = Report::read(&*ledger).map_err(failed)?;
     if args.lists {
-        let key = LedgerKey::open(&place.key());
-        let key = key.map_err(|error| failed(LedgerError::from(error).into()))?;
+        let key = place.key();
+        let opened =
+            LedgerKey::open(&key).map_err(LedgerError::from).and_then(|opened| {
+                match ledger.is_named_by(&opened)? {
+                    true => Ok(opened),
+                    false => Err(KeyError::Other(key).into()),
+                }
+            });
+        let key = opened.map_err(|error| failed(error.into()))?;
         let (source, _) = settings(&*ledger)?.source()?;
         let lists = lists(&source, &report.signed.plan, &*ledger, &key).map_err(failed)?;
         write_lists(place.lists(), &lists, output)?;
@@ -141,16 +149,43 @@ pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> 
         ));
     }
     let error = |error: LedgerError| failed(error.into());
+    let (here, kept) = (Kept::here(&place), kept(&*ledger)?);
+    let was_here = report.erased.is_some() || kept.iter().any(|it| it.is_key_of(&here));
+    let key = place.key();
+    if !was_here && !key.exists() {
+        return Err(no_key(&here, &kept));
+    }
     remove_lists(place.lists())?;
-    let was_there = LedgerKey::destroy(&place.key()).map_err(|it| error(it.into()))?;
-    if was_there {
+    let was_there = LedgerKey::destroy(&key).map_err(|it| error(it.into()))?;
+    // Whoever destroyed it may have died before this.
+    if report.erased.is_none() {
         ledger.set_fact(Fact::Erased, &now.to_string()).map_err(error)?;
     }
-    output.note(match was_there {
-        true => "the key is destroyed: who the recipients were cannot be told any more",
-        false => "the key was gone already",
+    let mut is_all = true;
+    for left in kept.iter().filter(|it| **it != here && it.is_left()) {
+        output.note(format_args!("another sender had {left}: erase it there, too"));
+        is_all = false;
+    }
+    output.note(match (was_there, is_all) {
+        (true, true) => "the key is destroyed: who the recipients were cannot be told any more",
+        (true, false) => "the key here is destroyed: whoever has another copy can still tell",
+        (false, _) => "the key was gone already",
     });
     Ok(Exit::Ok)
+}
+
+/// There is nothing to erase here, and something elsewhere.
+fn no_key(here: &Kept, kept: &[Kept]) -> Failure {
+    let what = format_args!("there is no key at {}: nothing was erased", here.key());
+    let elsewhere: Vec<_> = kept.iter().map(|it| format!("\n  {it}")).collect();
+    let failure = Failure::new(Exit::Failure, what);
+    match elsewhere.is_empty() {
+        true => failure.help("it is beside the ledger, or where --ledger-key says"),
+        false => failure.help(format_args!(
+            "name it with --ledger-key, from the folder with the lists; its senders had:{}",
+            elsewhere.concat()
+        )),
+    }
 }
 
 fn settings(ledger: &dyn Ledger) -> Result<Settings, Failure> {

@@ -7,13 +7,16 @@ use super::super::output::Output;
 use super::super::request_args::read_text;
 use super::binding::refuse_another;
 use super::failed;
+use super::kept::remember;
 use super::ledger::{BegunArgs, LedgerArgs, LedgerPlace};
-use super::sender::{Sender, connect, runtime, signature};
+use super::sender::{Sender, connect, is_cancelled, runtime, signature};
 use super::settings::{Settings, unreadable};
+use crate::client::Client;
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{Doing, Kind, Order, Plan, Signed, Standing, Wanted, give, read, write};
 use crate::ledger::Fact;
 use std::path::PathBuf;
+use tokio::runtime::Runtime;
 
 /// Largest frozen mailing.
 const MOST_BYTES: u64 = 1 << 20;
@@ -91,6 +94,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     let place = args.ledger.place(Some(&plan.name))?;
     let (mut ledger, key) = place.begin(output)?;
+    remember(&mut *ledger, &place)?;
     // The mailing comes last: a ledger that has it was begun.
     write(&mut *ledger, Fact::Settings, &settings).map_err(failed)?;
     write(&mut *ledger, Fact::Mailing, &signed).map_err(failed)?;
@@ -106,11 +110,11 @@ fn author(server: &ServerArgs) -> Result<String, Failure> {
 
 pub(super) fn resume(args: &ResumeArgs, output: &Output) -> Result<Exit, Failure> {
     let place = args.of.place()?;
+    if args.retry_in_doubt && place.has_sender()? {
+        return Err(Failure::usage("--retry-in-doubt needs a mailing that nobody sends now"));
+    }
     order(&place, Wanted::Go)?;
     if place.has_sender()? {
-        if args.retry_in_doubt {
-            return Err(Failure::usage("--retry-in-doubt needs a mailing that nobody sends now"));
-        }
         output.note("the sender goes on");
         return Ok(Exit::Ok);
     }
@@ -164,6 +168,7 @@ fn take_over(
     let settings = ledger.fact(Fact::Settings).map_err(|error| failed(error.into()))?;
     let settings: Settings =
         serde_json::from_str(&settings.ok_or_else(nothing)?).map_err(unreadable)?;
+    remember(&mut *ledger, &place)?;
     let now = SystemClock.wall().as_second();
     let doubtful = ledger.doubt(now).map_err(|error| failed(error.into()))?;
     if doubtful != 0 {
@@ -173,26 +178,57 @@ fn take_over(
         let many = ledger.retry_doubtful().map_err(|error| failed(error.into()))?;
         output.note(format_args!("{many} in doubt are tried again"));
     }
-    let order: Option<Order> = read(&*ledger, Fact::Order).map_err(failed)?;
-    let is_cancelled = order.is_some_and(|order| order.wanted == Wanted::Cancel);
     let runtime = runtime()?;
-    let client = match connect(server, &runtime)? {
-        Ok(client) => {
-            if !is_cancelled {
-                runtime.block_on(signature(&client, &signed.plan))?;
-            }
-            Some(client)
-        }
-        // It was seen who signed it, and a service message goes on without rules (R10).
-        Err(_) if is_cancelled || signed.plan.kind == Kind::Notify => {
-            output.note("no server answers: goes on without");
-            None
-        }
-        Err(failure) => return Err(failure),
+    // Nobody's leave is needed to write to nobody.
+    let (client, author) = match is_cancelled(&*ledger)? {
+        true => (None, String::new()),
+        false => (server_of(&signed, server, &runtime, output)?, author(server)?),
     };
-    let author = author(server)?;
     let sender = Sender { place, ledger, key, settings, signed, author, server, output };
     sender.run(client.as_ref(), &runtime)
+}
+
+/// The server; nothing where none answers, and none is needed.
+fn server_of(
+    signed: &Signed,
+    server: &ServerArgs,
+    runtime: &Runtime,
+    output: &Output,
+) -> Result<Option<Client>, Failure> {
+    match approved(signed, server, runtime) {
+        Ok(client) => Ok(Some(client)),
+        // It was seen who signed it, and a service message goes on without rules (R10).
+        Err(failure) if failure.exit() == Exit::Unreachable && signed.plan.kind == Kind::Notify => {
+            output.note("no server answers: goes on without");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The server, which says that the mailing is still approved as it was begun.
+fn approved(signed: &Signed, server: &ServerArgs, runtime: &Runtime) -> Result<Client, Failure> {
+    let client = connect(server, runtime)??;
+    let found = runtime.block_on(signature(&client, &signed.plan))?;
+    refuse_other_approval(signed, &found)?;
+    Ok(client)
+}
+
+/// Refuses the approval of another change: a mailing that was taken back may be proposed again under its name, and
+/// was not approved for this ledger then.
+fn refuse_other_approval(signed: &Signed, found: &Signed) -> Result<(), Failure> {
+    if found.number == signed.number {
+        return Ok(());
+    }
+    let Signed { number, plan, .. } = signed;
+    let what = format_args!(
+        "mailing `{}` was approved anew as change {}, and this ledger was begun for change {number}",
+        plan.name, found.number
+    );
+    Err(Failure::new(Exit::Conflict, what).help(format_args!(
+        "go on with the ledger that change {} was begun in; this one ends with: batch cancel",
+        found.number
+    )))
 }
 
 /// Whether a mailing is over.

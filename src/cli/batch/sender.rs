@@ -17,7 +17,7 @@ use crate::client::{Client, ErrorKind};
 use crate::clock::{Clock as _, SystemClock};
 use crate::jobs::mailing::{
     Began, Doing, Ending, Gate, Kind, Lists, Mailer, OpenGate, Order, Out, PermitGate, Plan,
-    Progress, Report, Rules, Signed, Wanted, give, lists, read,
+    Progress, Report, Rules, Signed, Source, Suppressions, Template, Wanted, give, lists, read,
 };
 use crate::jobs::{Counters, JobError, Permit, Pinned};
 use crate::ledger::{Fact, Ledger, LedgerKey, State};
@@ -46,6 +46,12 @@ pub(super) struct Sender<'s> {
     pub(super) author: String,
     pub(super) server: &'s ServerArgs,
     pub(super) output: &'s Output,
+}
+
+/// Whether people have ended it: whoever is left is written to by nobody.
+pub(super) fn is_cancelled(ledger: &dyn Ledger) -> Result<bool, Failure> {
+    let order: Option<Order> = read(ledger, Fact::Order).map_err(failed)?;
+    Ok(order.is_some_and(|order| order.wanted == Wanted::Cancel))
 }
 
 /// A runtime for what goes on beside the sending.
@@ -93,19 +99,24 @@ pub(super) async fn signature(client: &Client, plan: &Plan) -> Result<Signed, Fa
 }
 
 impl Sender<'_> {
-    /// Refuses files that are not those that were signed.
-    fn check_files(&self) -> Result<(), Failure> {
+    /// The files that were signed. What is sent is what was hashed here; no file is read again by its name. Of a
+    /// mailing that was cancelled nobody needs the template.
+    fn signed_files(&self, is_cancelled: bool) -> Result<(Source, Option<Template>), Failure> {
         let plan = &self.signed.plan;
-        let (source, mapping_sha256) = self.settings.source()?;
-        let template = self.settings.template()?;
+        let (mut source, mapping_sha256) = self.settings.source()?;
+        let template = (!is_cancelled).then(|| self.settings.template()).transpose()?;
         let audience = source.freeze(&Arc::<Counters>::default()).map_err(failed)?;
         let mapping = |hash: &Option<String>| hash.clone().unwrap_or_else(|| "none".to_owned());
         for (what, signed, given) in [
-            ("audience", plan.audience.sha256.clone(), audience.sha256.clone()),
-            ("template", plan.template_sha256.clone(), template.sha256.clone()),
-            ("mapping file", mapping(&plan.mapping_sha256), mapping(&mapping_sha256)),
+            ("audience", plan.audience.sha256.clone(), Some(audience.sha256)),
+            (
+                "template",
+                plan.template_sha256.clone(),
+                template.as_ref().map(|template| template.sha256.clone()),
+            ),
+            ("mapping file", mapping(&plan.mapping_sha256), Some(mapping(&mapping_sha256))),
         ] {
-            if signed != given {
+            if let Some(given) = given.filter(|given| *given != signed) {
                 return Err(Failure::new(
                     Exit::Conflict,
                     format_args!(
@@ -115,7 +126,7 @@ impl Sender<'_> {
                 .help("find the file that was signed, or propose a new mailing"));
             }
         }
-        Ok(())
+        Ok((source, template))
     }
 
     /// Sends until it is over, or the process is to end.
@@ -124,7 +135,9 @@ impl Sender<'_> {
         client: Option<&Client>,
         runtime: &Runtime,
     ) -> Result<Exit, Failure> {
-        self.check_files()?;
+        let is_cancelled = is_cancelled(&*self.ledger)?;
+        let client = client.filter(|_| !is_cancelled);
+        let (source, template) = self.signed_files(is_cancelled)?;
         let began: Option<Began> = read(&*self.ledger, Fact::Began).map_err(failed)?;
         let (plan, output) = (self.signed.plan.clone(), self.output);
         let start = match (client, &began) {
@@ -132,21 +145,23 @@ impl Sender<'_> {
             (Some(_), Some(Began { revision: None, .. })) => None,
             (Some(client), began) => {
                 let revision = began.as_ref().and_then(|began| began.revision);
-                let pinned = runtime.block_on(Pinned::take(client, revision)).map_err(failed)?;
-                Some(Arc::new(Rules::of(&pinned)))
+                match runtime.block_on(Pinned::take(client, revision)) {
+                    Ok(pinned) => Some(Arc::new(Rules::of(&pinned))),
+                    // A service message needs none.
+                    Err(_) if plan.kind == Kind::Notify => None,
+                    Err(error) => return Err(failed(error)),
+                }
             }
         };
         let stop = Arc::new(AtomicBool::new(false));
         runtime.spawn(listen(Arc::clone(&stop)));
         let signed = signed_part(&plan, &self.signed.plan_sha256);
         let (number, place) = (self.signed.number, self.place.clone());
-        runtime.spawn(watch(self.server.clone(), client.cloned(), number, signed, place));
-        let is_cancelled = |order: &Option<Order>| {
-            order.as_ref().is_some_and(|order| order.wanted == Wanted::Cancel)
-        };
-        let order: Option<Order> = read(&*self.ledger, Fact::Order).map_err(failed)?;
+        if !is_cancelled {
+            runtime.spawn(watch(self.server.clone(), client.cloned(), number, signed, place));
+        }
         let permit = match (plan.kind, client) {
-            (Kind::Offer, Some(client)) if !is_cancelled(&order) => {
+            (Kind::Offer, Some(client)) => {
                 let held = Permit::hold(client.clone(), &plan.name, Arc::new(SystemClock));
                 Some(PermitGate::new(runtime.block_on(held).map_err(failed)?))
             }
@@ -157,22 +172,23 @@ impl Sender<'_> {
             Some(permit) => permit,
             None => &open,
         };
-        let out = self.settings.out()?;
+        let (out, proofs, suppressions) = match is_cancelled {
+            true => (Out::Nobody, None, Suppressions::default()),
+            false => (self.settings.out()?, self.settings.proofs()?, self.settings.suppressions()?),
+        };
         let binding = match &out {
-            Out::Smtp(..) if !is_cancelled(&order) => {
+            Out::Smtp(..) => {
                 let (place, author) = (self.place.clone(), self.author.clone());
                 let (number, runtime) = (self.signed.number, runtime.handle().clone());
                 let ledger = &mut *self.ledger;
-                Some(Binding::of(ledger, place, number, author, client, runtime)?)
+                let stop = Arc::clone(&stop);
+                Some(Binding::of(ledger, place, number, author, client, runtime, stop)?)
             }
-            Out::Smtp(..) | Out::Folder(..) => None,
+            Out::Folder(..) | Out::Nobody => None,
         };
-        if plan.kind == Kind::Offer {
+        if plan.kind == Kind::Offer && !is_cancelled {
             output.note(leak_bound(&plan, gate.reach(), &out));
         }
-        let (source, _) = self.settings.source()?;
-        let (template, proofs) = (self.settings.template()?, self.settings.proofs()?);
-        let suppressions = self.settings.suppressions()?;
         for (path, sha256, named) in &suppressions.files {
             output.note(format_args!("{named} are kept from it by {} ({sha256})", path.display()));
         }
@@ -181,7 +197,7 @@ impl Sender<'_> {
             plan: &plan,
             source: &source,
             proofs: proofs.as_ref(),
-            template: &template,
+            template: template.as_ref(),
             suppressions: &suppressions,
             gate,
             start,
@@ -197,6 +213,7 @@ impl Sender<'_> {
         if let Some(permit) = permit {
             runtime.block_on(permit.leave());
         }
+        binding.as_ref().map_or(Ok(()), Binding::is_held)?;
         self.end(ending)
     }
 
@@ -249,9 +266,14 @@ fn list_path(ledger: &Path, name: &str) -> PathBuf {
     path.into()
 }
 
+/// Where the lists are.
+pub(super) fn list_paths(ledger: &Path) -> [PathBuf; 2] {
+    LISTS.map(|name| list_path(ledger, name))
+}
+
 /// Removes the lists.
 pub(super) fn remove_lists(ledger: &Path) -> Result<(), Failure> {
-    for path in LISTS.map(|name| list_path(ledger, name)) {
+    for path in list_paths(ledger) {
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 let what = format_args!("{} cannot be removed", path.display());
@@ -286,6 +308,7 @@ fn leak_bound(plan: &Plan, reach: Duration, out: &Out) -> String {
     let queue = match out {
         Out::Smtp(_, connections) => u64::from(*connections),
         Out::Folder(_, threads) => u64::from(*threads),
+        Out::Nobody => 0,
     };
     let rate = u64::from(plan.schedule.per_second.unwrap_or(u32::MAX));
     let seconds = reach.as_secs() + u64::from(reach.subsec_nanos() != 0);
@@ -323,8 +346,11 @@ async fn watch(
     place: LedgerPlace,
 ) {
     let mut is_new = false;
+    // The first question is asked at once.
+    let mut pauses = tokio::time::interval(ASK);
+    pauses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(ASK).await;
+        pauses.tick().await;
         let Some(client) = &known else {
             // Who may ask may be told otherwise by now: a token is read anew.
             let Ok(credentials) = server.credentials() else { continue };
@@ -345,11 +371,14 @@ async fn watch(
         };
         is_new = false;
         if let Some(order) = order {
-            // What cannot be written now is tried again with the next answer.
-            let _ = place
-                .look()
-                .map_err(JobError::from)
-                .and_then(|mut ledger| give(&mut *ledger, order));
+            // What cannot be written now is tried again with the next answer. A ledger that is away may take long
+            // to say so, and signals and the permit do not wait for it.
+            let place = place.clone();
+            let giving = tokio::task::spawn_blocking(move || {
+                let looked = place.look().map_err(JobError::from);
+                looked.and_then(|mut ledger| give(&mut *ledger, order))
+            });
+            let _ = giving.await;
         }
     }
 }

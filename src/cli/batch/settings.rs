@@ -94,7 +94,7 @@ pub(super) struct Settings {
     )]
     connections: u16,
 
-    /// Seconds that the mail server may take for each step
+    /// Seconds that the mail server may take for each step; for its answer to the content at least 600
     #[arg(
         long,
         value_name = "SECONDS",
@@ -112,7 +112,7 @@ pub(super) struct Settings {
     #[arg(long, value_name = "SECONDS", help_heading = "Way out", default_value_t = 60)]
     retry_after: u64,
 
-    /// Pause when so many in a row are refused for good; 0 never does
+    /// Pause when so many in a row are refused for good or in doubt; 0 never does
     #[arg(long, value_name = "N", help_heading = "Way out", default_value_t = 25)]
     pause_after_failures: u32,
 

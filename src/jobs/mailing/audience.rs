@@ -18,6 +18,7 @@ use crate::jobs::question::row;
 use crate::jobs::row::{Cell, Row};
 use crate::ledger::{LedgerKey, PROOFS, Place, Tag};
 use lettre::Address;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -40,6 +41,29 @@ pub struct Source {
     pub format: Format,
     /// Which column is which field.
     pub mapping: Mapping,
+    /// What the file was like when it was hashed.
+    frozen: Option<Likeness>,
+}
+
+/// What a file is known by without reading it. Whoever writes to it changes one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Likeness {
+    inode: (u64, u64),
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Likeness {
+    fn of(path: &Path) -> Result<Self, JobError> {
+        let it = std::fs::metadata(path).map_err(|error| JobError::io("reading", path, error))?;
+        Ok(Self {
+            inode: (it.dev(), it.ino()),
+            bytes: it.len(),
+            modified: (it.mtime(), it.mtime_nsec()),
+            changed: (it.ctime(), it.ctime_nsec()),
+        })
+    }
 }
 
 /// One row's values, by the names of their columns.
@@ -123,6 +147,12 @@ impl Recipient {
 }
 
 impl Source {
+    /// A file that nobody has read yet.
+    #[must_use]
+    pub fn new(path: PathBuf, format: Format, mapping: Mapping) -> Self {
+        Self { path, format, mapping, frozen: None }
+    }
+
     /// The columns of the file; of JSON lines those of the first row.
     ///
     /// # Errors
@@ -134,18 +164,31 @@ impl Source {
         Ok(columns)
     }
 
-    /// Hash, length and rows of the file, after reading all of it.
+    /// Hash, length and rows of the file, after reading all of it. It may not change from then on.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn freeze(&self, counters: &Arc<Counters>) -> Result<Audience, JobError> {
+    /// When it cannot be read, or changes meanwhile.
+    pub fn freeze(&mut self, counters: &Arc<Counters>) -> Result<Audience, JobError> {
         if crate::jobs::format::is_standard(&self.path) {
             return Err(JobError::Usage("an audience is a file, which is read again".to_owned()));
         }
+        self.frozen = Some(Likeness::of(&self.path)?);
         let mut input = Input::open(&self.path, self.format, false, Size::OF_TEXT, counters)?;
         while input.next()?.is_some() {}
         let facts = input.facts()?;
+        self.is_as_frozen()?;
         Ok(Audience { sha256: facts.sha256, bytes: facts.bytes, rows: facts.rows })
+    }
+
+    /// Refuses to go on with a file that is not as it was when it was hashed.
+    fn is_as_frozen(&self) -> Result<(), JobError> {
+        match self.frozen {
+            Some(frozen) if Likeness::of(&self.path)? != frozen => Err(JobError::Changed(format!(
+                "{} changed after it was compared with what was signed: nobody else in it is written to",
+                self.path.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Reads recipients into a channel, some rows at a time, until all are read or nobody wants more. Tells
@@ -159,6 +202,8 @@ impl Source {
             Input::open(&self.path, self.format, false, Size::OF_TEXT, &Arc::default())?;
         let columns: Arc<[String]> = input.columns.clone().into();
         while let Some(chunk) = input.next()? {
+            // After it was read: what comes later changes nothing of it.
+            self.is_as_frozen()?;
             if to.send(naming.recipients(chunk, &columns)).is_err() {
                 return Ok(None);
             }

@@ -19,6 +19,15 @@ pub(super) enum Handed {
     Stopped,
 }
 
+/// The way out of a mailing that goes to nobody.
+pub(super) struct Nobody;
+
+impl Carrier for Nobody {
+    fn hand_over(&mut self, _: &Letter, _: &dyn Fn() -> bool) -> Handed {
+        Handed::Stopped
+    }
+}
+
 /// One way out. Each has a thread of its own.
 pub(super) trait Carrier {
     /// Gets ready, so that the next hand-over begins at once: whoever holds a pass holds people up.

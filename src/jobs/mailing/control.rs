@@ -142,11 +142,14 @@ pub fn give(ledger: &mut dyn Ledger, order: Order) -> Result<Order, JobError> {
     loop {
         let seen = ledger.fact(fact)?;
         let before: Option<Order> = seen.as_ref().map(|seen| parsed(fact, seen)).transpose()?;
-        if let Some(cancelled) = before.filter(|before| before.wanted == Wanted::Cancel) {
-            return Ok(cancelled);
-        }
-        if ledger.replace_fact(fact, seen.as_deref(), &text)? {
-            return Ok(order);
+        let cancelled = before.filter(|before| before.wanted == Wanted::Cancel);
+        // What holds already is written again: whoever gave it may not have heard that it is safe.
+        let holds = match (&cancelled, &seen) {
+            (Some(_), Some(seen)) => seen,
+            _ => &text,
+        };
+        if ledger.replace_fact(fact, seen.as_deref(), holds)? {
+            return Ok(cancelled.unwrap_or(order));
         }
     }
 }
@@ -155,7 +158,7 @@ pub fn give(ledger: &mut dyn Ledger, order: Order) -> Result<Order, JobError> {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::ledger::{LedgerError, Place, State, Step, Tag, Totals};
+    use crate::ledger::{LedgerError, LedgerKey, Place, State, Step, Tag, Totals};
     use std::cell::RefCell;
 
     /// A ledger of one fact, which somebody else replaces right after it was read.
@@ -205,6 +208,9 @@ mod tests {
                 self.set_fact(fact, text)?;
             }
             Ok(is_seen)
+        }
+        fn is_named_by(&self, _: &LedgerKey) -> Result<bool, LedgerError> {
+            Ok(true)
         }
     }
 

@@ -33,7 +33,7 @@ impl Fixture {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("people.csv");
         std::fs::write(&path, format!("id,holding.status,email{columns}\n{rows}")).unwrap();
-        let source = Source { path, format: Format::Csv, mapping: Mapping::default() };
+        let mut source = Source::new(path, Format::Csv, Mapping::default());
         let plan = Plan {
             name: "m".to_owned(),
             offer: "shield-12m".to_owned(),

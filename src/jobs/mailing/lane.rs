@@ -44,7 +44,7 @@ pub(super) enum Became {
 
 /// What every lane needs.
 pub(super) struct Lane<'l> {
-    pub(super) template: &'l Template,
+    pub(super) template: Option<&'l Template>,
     pub(super) judge: &'l Judge<'l>,
     pub(super) gate: &'l dyn Gate,
     pub(super) clock: &'l dyn Clock,
@@ -90,10 +90,11 @@ impl Lane<'_> {
         let (Ok(values), Ok(to)) = (&recipient.values, &recipient.to) else {
             return unfit("ROW_UNREADABLE");
         };
-        let Ok(rendered) = self.template.render(|name| values.value(name)) else {
+        let Some(template) = self.template else { return unfit("CANCELLED") };
+        let Ok(rendered) = template.render(|name| values.value(name)) else {
             return unfit("TEMPLATE_FAILED");
         };
-        let Ok(letter) = letter(self.template, rendered, to, recipient.place.tag, now) else {
+        let Ok(letter) = letter(template, rendered, to, recipient.place.tag, now) else {
             return unfit("MESSAGE_FAILED");
         };
         // Not before a mail server answers: a mailing is bound to its ledger for good.
@@ -202,7 +203,7 @@ mod tests {
                 let (judge, gate) = (fixture.judge(), MovableGate::open());
                 let (halt, handed) = (AtomicBool::new(false), Cell::new(0));
                 let lane = Lane {
-                    template: &template,
+                    template: Some(&template),
                     judge: &judge,
                     gate: &gate,
                     clock: &clock,

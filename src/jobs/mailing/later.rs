@@ -47,12 +47,22 @@ impl Later {
         if now < *due {
             return None;
         }
-        let Reverse((due, number)) = self.due.pop()?;
-        let (recipient, why) = self.waiting.remove(&number)?;
+        let (due, recipient, why) = self.first()?;
         if why == PutOff::Slot && now.saturating_sub(due) <= LOST {
             self.slot = Some(recipient.place);
         }
         Some(recipient)
+    }
+
+    /// Anybody, whose time need not have come: there will be no hand-over.
+    pub(super) fn any(&mut self) -> Option<Recipient> {
+        self.first().map(|(_, recipient, _)| recipient)
+    }
+
+    fn first(&mut self) -> Option<(Duration, Recipient, PutOff)> {
+        let Reverse((due, number)) = self.due.pop()?;
+        let (recipient, why) = self.waiting.remove(&number)?;
+        Some((due, recipient, why))
     }
 
     pub(super) fn is_empty(&self) -> bool {

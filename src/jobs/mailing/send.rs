@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::jobs::error::JobError;
 use crate::jobs::mailing::audience::{Naming, Source};
-use crate::jobs::mailing::carrier::Carrier;
+use crate::jobs::mailing::carrier::{Carrier, Nobody};
 use crate::jobs::mailing::claims::Claims;
 use crate::jobs::mailing::control::{self, Began, Counted, Standing};
 use crate::jobs::mailing::eml::Eml;
@@ -44,6 +44,8 @@ pub enum Out {
     Smtp(Arc<Way>, u16),
     /// Into a folder, by so many threads.
     Folder(PathBuf, u16),
+    /// To nobody: the mailing was cancelled, and whoever is left is only written down.
+    Nobody,
 }
 
 /// How often, and after how long, a message is tried again that was refused for now.
@@ -55,7 +57,7 @@ pub struct Retries {
     pub first: Duration,
 }
 
-/// How many failures in a row make a mailing pause. Something is wrong then that is nobody's address.
+/// How many failures in a row, those in doubt included, make a mailing pause. Something is wrong then that is nobody's address.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience(pub u32);
 
@@ -67,8 +69,8 @@ pub struct Mailer<'m> {
     pub source: &'m Source,
     /// Who gets a proof before everybody else: at most a hundred, decided and kept from it like everybody.
     pub proofs: Option<&'m Source>,
-    /// The message.
-    pub template: &'m Template,
+    /// The message; nothing where it goes to nobody.
+    pub template: Option<&'m Template>,
     /// Who is kept from it.
     pub suppressions: &'m Suppressions,
     /// The rules.
@@ -129,7 +131,7 @@ impl Mailer<'_> {
         let mut carriers = self.carriers()?;
         let window = match self.out {
             Out::Smtp(..) => carriers.len(),
-            Out::Folder(..) => GROUP,
+            Out::Folder(..) | Out::Nobody => GROUP,
         };
         let halt = &AtomicBool::new(false);
         let (template, gate, clock, bind) = (self.template, self.gate, self.clock, self.bind);
@@ -166,7 +168,9 @@ impl Mailer<'_> {
                 let source = std::io::Error::other("a thread died");
                 Err(JobError::Io { doing: "reading the audience".to_owned(), source })
             });
-            let (ending, read) = (ending?, read?);
+            // Why not everybody was read says more than that the books are not even.
+            let read = read?;
+            let ending = ending?;
             match read {
                 Some(audience) if audience != self.plan.audience => Err(JobError::Changed(
                     format!("{} changed while the mailing was sent", self.source.path.display()),
@@ -224,6 +228,7 @@ impl Mailer<'_> {
                     carriers.push(Box::new(Eml::open(folder)?));
                 }
             }
+            Out::Nobody => carriers.push(Box::new(Nobody)),
         }
         Ok(carriers)
     }

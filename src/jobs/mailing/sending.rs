@@ -192,7 +192,10 @@ impl<'s> Sending<'s> {
             return Ok(());
         }
         self.looked = Some(now);
-        if let Some(order) = control::read(self.ledger, Fact::Order)? {
+        // Being cancelled is for good, whatever a ledger should say later.
+        if self.order.wanted != Wanted::Cancel
+            && let Some(order) = control::read(self.ledger, Fact::Order)?
+        {
             self.order = order;
         }
         self.tell_lanes();
@@ -228,9 +231,12 @@ impl<'s> Sending<'s> {
             if self.has_to_wait(now) {
                 break;
             }
-            let (recipient, is_new) = match self.held.take().or_else(|| self.later.due(now)) {
+            // Who is only to be left waits for nothing.
+            let leaves = self.leaves_all();
+            let put_off = |later: &mut Later| if leaves { later.any() } else { later.due(now) };
+            let (recipient, is_new) = match self.held.take().or_else(|| put_off(&mut self.later)) {
                 Some(recipient) => (recipient, false),
-                None if self.later.is_full(self.claims.waiting()) => break,
+                None if !leaves && self.later.is_full(self.claims.waiting()) => break,
                 None => match self.unread.next() {
                     Some(recipient) => (recipient, true),
                     None => match rows.as_ref().map(Receiver::try_recv) {
@@ -255,6 +261,16 @@ impl<'s> Sending<'s> {
             }
         }
         Ok(has_moved)
+    }
+
+    /// Whether there will be no hand-over to anybody any more.
+    fn leaves_all(&self) -> bool {
+        let is_late = || self.mailer.is_late(self.mailer.clock.wall());
+        match self.order.wanted {
+            Wanted::Cancel => true,
+            Wanted::Go => is_late(),
+            Wanted::Pause => false,
+        }
     }
 
     /// Whether nobody may begin now, for a reason that is nobody's own. Who is only to be left, may.
@@ -357,9 +373,10 @@ impl<'s> Sending<'s> {
             let why =
                 format!("wave {} of {wave} is out: look, then resume", self.counted.waves + 1);
             self.held = Some(recipient);
+            // The pause comes first: whoever dies in between pauses once more, and passes no wave unseen.
+            self.pause(why)?;
             self.counted.waves += 1;
             control::write(self.ledger, Fact::Counted, &self.counted)?;
-            self.pause(why)?;
             return Ok(false);
         }
         if !self.later.has_slot(&recipient) {

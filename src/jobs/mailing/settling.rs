@@ -25,7 +25,11 @@ impl Sending<'_> {
         let wall = self.mailer.clock.wall();
         let (state, reason) = match what {
             Became::Handed(Handed::Taken) => (State::Sent, String::new()),
-            Became::Handed(Handed::Unknown(why)) => (State::InDoubt, why.to_owned()),
+            Became::Handed(Handed::Unknown(why)) => {
+                // Whatever loses one answer may lose all of them: nobody else is put in doubt at full speed.
+                self.close(why.to_owned(), now);
+                (State::InDoubt, why.to_owned())
+            }
             Became::Handed(Handed::Refused(why)) => (State::Failed, why),
             Became::Handed(Handed::Again(why))
                 if self.mailer.retries.most <= recipient.attempts =>
@@ -60,12 +64,12 @@ impl Sending<'_> {
             self.leaks.note(recipient, under);
         }
         match state {
-            State::Failed => self.failures += 1,
+            State::Failed | State::InDoubt => self.failures += 1,
             State::Sent => {
                 self.failures = 0;
                 (self.closed, self.back_off) = (None, Duration::ZERO);
             }
-            State::Begun | State::NotSent | State::InDoubt => {}
+            State::Begun | State::NotSent => {}
         }
         if 0 < self.mailer.patience.0 && self.mailer.patience.0 <= self.failures {
             self.failures = 0;

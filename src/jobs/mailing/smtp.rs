@@ -13,8 +13,13 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{Certificate, SmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long a server may take at least to answer to the content (RFC 5321, 4.5.3.2.6): it may be looking through it,
+/// and whoever gives up sooner is in doubt.
+const LAST_ANSWER: Duration = Duration::from_secs(600);
 
 /// How a connection is kept from other eyes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +45,7 @@ pub struct Way {
     pub credentials: Option<(String, Secret)>,
     /// Authorities to trust beside this machine's, as PEM.
     pub authority: Option<Vec<u8>>,
-    /// How long each step may take.
+    /// How long each step may take; the answer to the content has ten minutes at least.
     pub timeout: Duration,
 }
 
@@ -118,6 +123,21 @@ impl Smtp {
         connection.command(Rcpt::new(letter.to.clone(), Vec::new())).map_err(|it| answer(&it))?;
         Ok(())
     }
+
+    /// Sends the content, and waits for what the server says of it.
+    fn content(&self, connection: &mut SmtpConnection, letter: &Letter) -> io::Result<Handed> {
+        connection.set_timeout(Some(LAST_ANSWER.max(self.way.timeout)))?;
+        let handed = match connection.message(&letter.bytes) {
+            Ok(_) => Handed::Taken,
+            Err(error) if error.status().is_some() => answer(&error),
+            Err(error) => return Err(io::Error::other(error)),
+        };
+        // A connection without its limit again is not used again.
+        if connection.set_timeout(Some(self.way.timeout)).is_err() {
+            connection.abort();
+        }
+        Ok(handed)
+    }
 }
 
 impl Carrier for Smtp {
@@ -145,14 +165,10 @@ impl Carrier for Smtp {
                 Err(error) => answer(&error),
                 // Only a connection that ends takes DATA back: nothing of the content was sent.
                 Ok(_) if !may() => return Handed::Stopped,
-                Ok(_) => match connection.message(&letter.bytes) {
-                    Ok(_) => Handed::Taken,
-                    Err(error) if error.status().is_some() => answer(&error),
-                    // No answer, or one that cannot be read.
-                    Err(_) => {
-                        connection.abort();
-                        return Handed::Unknown("SMTP_NO_ANSWER");
-                    }
+                Ok(_) => match self.content(&mut connection, letter) {
+                    Ok(handed) => handed,
+                    // No answer, or one that cannot be read: the connection is dropped.
+                    Err(_) => return Handed::Unknown("SMTP_NO_ANSWER"),
                 },
             },
         };
@@ -204,8 +220,9 @@ mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
 
-    /// Serves one connection, and tells what came: the first word of each line, up to QUIT or the end.
-    fn serve(listener: &TcpListener) -> Vec<String> {
+    /// Serves one connection, and tells what came: the first word of each line, up to QUIT or the end. It looks at
+    /// the content for so long.
+    fn serve(listener: &TcpListener, looks: Duration) -> Vec<String> {
         let mut stream = listener.accept().unwrap().0;
         let reader = BufReader::new(stream.try_clone().unwrap());
         stream.write_all(b"220 here\r\n").unwrap();
@@ -220,36 +237,57 @@ mod tests {
                 _ => "250 fine\r\n",
             };
             is_content = (is_content || word == "DATA") && word != ".";
+            if word == "." {
+                std::thread::sleep(looks);
+            }
             stream.write_all(reply.as_bytes()).unwrap();
             came.push(word);
         }
         came
     }
 
-    #[test]
-    fn a_hand_over_that_may_not_go_on_is_given_up_before_anything_can_be_taken() {
-        let letter = Letter {
+    fn letter() -> Letter {
+        Letter {
             from: "bank@bank.example".parse().unwrap(),
             to: "ann@x.example".parse().unwrap(),
             tag: Tag([1; 16]),
             bytes: b"Subject: x\r\n\r\nHello".to_vec(),
-        };
+        }
+    }
+
+    fn way(listener: &TcpListener, timeout: Duration) -> Arc<Way> {
+        Arc::new(Way {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            privacy: Privacy::Plain,
+            credentials: None,
+            authority: None,
+            timeout,
+        })
+    }
+
+    #[test]
+    fn a_server_may_look_at_the_content_for_longer_than_a_step_takes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut smtp = Smtp::new(&way(&listener, Duration::from_millis(500))).unwrap();
+        let server = std::thread::spawn(move || serve(&listener, Duration::from_millis(1500)));
+        assert_eq!(smtp.prepare(), Ok(()));
+        assert_eq!(smtp.hand_over(&letter(), &|| true), Handed::Taken);
+        drop(smtp);
+        assert_eq!(server.join().unwrap().last().map(String::as_str), Some("."));
+    }
+
+    #[test]
+    fn a_hand_over_that_may_not_go_on_is_given_up_before_anything_can_be_taken() {
+        let letter = letter();
         for (times, handed, came) in [
             (0_u32, Handed::Stopped, vec!["EHLO", "MAIL", "RCPT"]),
             (1, Handed::Stopped, vec!["EHLO", "MAIL", "RCPT", "DATA"]),
             (2, Handed::Taken, vec!["EHLO", "MAIL", "RCPT", "DATA", "Subject:", "", "Hello", "."]),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let way = Way {
-                host: "127.0.0.1".to_owned(),
-                port: listener.local_addr().unwrap().port(),
-                privacy: Privacy::Plain,
-                credentials: None,
-                authority: None,
-                timeout: Duration::from_secs(60),
-            };
-            let server = std::thread::spawn(move || serve(&listener));
-            let mut smtp = Smtp::new(&Arc::new(way)).unwrap();
+            let mut smtp = Smtp::new(&way(&listener, Duration::from_secs(60))).unwrap();
+            let server = std::thread::spawn(move || serve(&listener, Duration::ZERO));
             assert_eq!(smtp.prepare(), Ok(()));
             let left = Cell::new(times);
             let may = || left.replace(left.get().saturating_sub(1)) != 0;

@@ -3,14 +3,15 @@
 //! Invariant: everything that is sent here may be sent twice. A group of steps has a number, who takes over a
 //! token, and all else comes to the same; so a call whose answer was lost is asked again until there is one.
 
+use super::fitness::Unfit;
 use super::place::RedisPlace;
 use super::scripts::RENEW;
 use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::LedgerError;
 use crate::redis::{Finder, Lane, Reply, Script, Trouble, Unanswered};
 use redis::Value;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -57,6 +58,7 @@ pub(super) struct Hold {
     /// In milliseconds of this machine's boot time.
     until: AtomicU64,
     is_lost: AtomicBool,
+    unfit: OnceLock<Unfit>,
 }
 
 impl Hold {
@@ -73,6 +75,16 @@ impl Hold {
 
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Acquire)
+    }
+
+    /// The servers could forget by now: nothing more is to be written.
+    pub(super) fn is_unfit(&self, unfit: Unfit) {
+        let _ = self.unfit.set(unfit);
+    }
+
+    /// What has been found wrong with the servers.
+    pub(super) fn unfit(&self) -> Option<Unfit> {
+        self.unfit.get().cloned()
     }
 
     /// Whether nobody can have taken over yet.
@@ -159,14 +171,20 @@ impl Core {
         // Of this connection's own writes; a script that is asked again writes too, so that this counts for it.
         let mut wait = redis::cmd("WAIT");
         wait.arg(others).arg(ONE_WAIT.as_millis().to_string());
-        match session.send(&wait, limit + ONE_WAIT).await? {
-            Value::Int(have) if i64::from(others) <= have => Ok(reply),
-            Value::Int(have) => {
+        let trouble = match session.send(&wait, limit + ONE_WAIT).await {
+            Ok(Value::Int(have)) if i64::from(others) <= have => return Ok(reply),
+            Ok(Value::Int(have)) => {
                 let why = format!("{have} of {others} other nodes have what was written");
-                Err(Trouble::Busy(why.into()))
+                Trouble::Busy(why.into())
             }
-            _ => Err(Trouble::Lost("the server did not answer with a number".into())),
-        }
+            Ok(_) => Trouble::Lost("the server did not answer with a number".into()),
+            // It took the write, and is a follower by now.
+            Err(Trouble::Refused(source)) => Trouble::Lost(source),
+            Err(other) => other,
+        };
+        // One that was deposed has no followers: somebody else may be the primary.
+        session.leave(None);
+        Err(trouble)
     }
 
     /// Keeps the lock, for as long as this is ours.

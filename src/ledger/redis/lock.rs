@@ -13,9 +13,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Marks what a key makes of a ledger's id, beside what it makes of recipients.
-const LEDGER: u8 = 255;
-
 /// How often a lock is looked at that may be dead.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -67,7 +64,7 @@ impl RedisLedger {
     /// Begins the ledger, as its sender.
     pub(super) fn begin(&mut self, key: &LedgerKey) -> Result<(), LedgerError> {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let proof = key.name(LEDGER, &[id.as_bytes()]).to_string();
+        let proof = key.proof(&id);
         let token = new_token();
         let asked = SystemClock.boot();
         let mut reply = self.try_lock(&CREATE, &token, &[&id, &proof])?;
@@ -96,9 +93,7 @@ impl RedisLedger {
                     let proof = reply.text().map_err(failed(DOING))?;
                     return match key {
                         // Another key gives everybody another name, and so everybody would be written to again.
-                        Some((key, path))
-                            if key.name(LEDGER, &[id.as_bytes()]).to_string() != proof =>
-                        {
+                        Some((key, path)) if key.proof(&id) != proof => {
                             Err(KeyError::Other(path.to_owned()).into())
                         }
                         _ => Ok(()),
@@ -143,6 +138,7 @@ impl RedisLedger {
         hold.extend(asked, self.core.place.lease);
         let owner = Owner { token, fence, hold };
         self.thread.spawn(Arc::clone(&self.core).keep(owner.clone()));
+        self.thread.spawn(Arc::clone(&self.core).stay_fit(owner.clone()));
         self.owner = Some(owner);
         Ok(())
     }

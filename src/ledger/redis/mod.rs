@@ -23,6 +23,7 @@ mod steps;
 pub use place::RedisPlace;
 
 use self::core::{Core, GLANCE, Owner, PATIENCE, trouble};
+use self::fitness::When;
 use self::place::member;
 use self::scripts::{FACT, WRITE};
 use self::steps::{Group, Move, read_how};
@@ -80,13 +81,14 @@ impl RedisLedger {
         Ok((ledger, key))
     }
 
-    /// Keeps everybody else from sending, without a key, and sends nothing.
+    /// Keeps everybody else from sending, and sends nothing. The key may be gone.
     ///
     /// # Errors
-    /// When there is none, or a process sends through it.
-    pub fn hold(place: RedisPlace) -> Result<Self, LedgerError> {
+    /// When there is none, a process sends through it, or the key is another one.
+    pub fn hold(place: RedisPlace, key: &Path) -> Result<Self, LedgerError> {
         let mut ledger = Self::start(place)?;
-        ledger.take_over(None)?;
+        let opened = LedgerKey::open(key).ok();
+        ledger.take_over(opened.as_ref().map(|opened| (opened, key)))?;
         Ok(ledger)
     }
 
@@ -117,7 +119,8 @@ impl RedisLedger {
     /// The same, on servers that keep what they are told.
     fn prepared(place: RedisPlace) -> Result<Self, LedgerError> {
         let mut ledger = Self::start(place)?;
-        ledger.untold = ledger.ask(|core| async move { core.fitness().await })??;
+        let looked = ledger.ask(|core| async move { core.fitness(When::Opening).await })??;
+        ledger.untold = looked.map_err(|unfit| unfit.of(ledger.shown()))?;
         Ok(ledger)
     }
 
@@ -168,7 +171,10 @@ impl RedisLedger {
         match &self.owner {
             None => Ok((String::new(), String::new())),
             Some(owner) if owner.hold.is_lost() => Err(LedgerError::TakenOver(self.shown())),
-            Some(owner) => Ok((owner.token.clone(), owner.fence.clone())),
+            Some(owner) => match owner.hold.unfit() {
+                Some(unfit) => Err(unfit.of(self.shown())),
+                None => Ok((owner.token.clone(), owner.fence.clone())),
+            },
         }
     }
 
@@ -335,9 +341,15 @@ impl Ledger for RedisLedger {
         seen: Option<&str>,
         text: &str,
     ) -> Result<bool, LedgerError> {
-        // No fact is empty, so that nothing can be told from any. One that was set already by a call whose answer
-        // was lost reads as another's, and is seen by who asks again.
+        // No fact is empty, so that nothing can be told from any.
         self.put_fact(fact, text, Some(seen.unwrap_or_default()))
+    }
+
+    fn is_named_by(&self, key: &LedgerKey) -> Result<bool, LedgerError> {
+        const DOING: &str = "reading what its key makes of its id";
+        let mut reply = self.read(DOING, Vec::new(), &["PROOF"])?;
+        let mut text = || reply.text().map_err(failed(DOING));
+        Ok(key.proof(&text()?) == text()?)
     }
 
     fn still_ours(&self) -> StillOurs {

@@ -1,7 +1,7 @@
 //! Who is written to, who is not and why, while rules move, hours pass and people give orders. The way out is
 //! a folder.
 
-use super::{Case, HEADER, TEMPLATE, TestGate};
+use super::{Case, HEADER, StopOnPanic, TEMPLATE, TestGate};
 use offergate::jobs::mailing::{
     Audience, Doing, Ending, Gate as _, Kind, Once, Quiet, Source, Suppressions, Template, Wanted,
 };
@@ -307,6 +307,31 @@ fn people_pause_let_go_on_and_cancel_from_another_process() {
 }
 
 #[test]
+fn nobody_who_was_put_off_keeps_an_ended_mailing_waiting() {
+    // One domain, a message a second: 2,000 of them wait for their slots, and the rest are not even read.
+    let row = |n: usize| format!("c-{n},GB,NONE,N{n},n{n}@x.example,\n");
+    let rows: String = (0..2_500).map(row).collect();
+    for (is_cancelled, reason) in [(true, "CANCELLED"), (false, "SCHEDULE_ENDED")] {
+        let mut case = Case::new(&rows, Kind::Notify);
+        case.plan.schedule.per_domain = Some(1);
+        case.plan.schedule.until = Some("2026-12-01T13:00:00Z".parse().unwrap());
+        let ending = case.send_while(|case| {
+            case.until("one is sent", |case| 1 <= case.count(State::Sent));
+            match is_cancelled {
+                true => case.order(Wanted::Cancel),
+                false => {
+                    *case.clock.0.lock().unwrap() = "2026-12-01T13:00:00Z".parse().unwrap();
+                }
+            }
+            case.until("it is over", |case| case.standing().is_some_and(|it| it.doing.is_over()));
+        });
+        assert_eq!(ending, Ending::Over);
+        let left = case.reasons().get(&format!("NOT_SENT {reason}")).copied().unwrap_or_default();
+        assert_eq!(left + case.count(State::Sent), 2_500);
+    }
+}
+
+#[test]
 fn a_process_that_is_told_to_end_leaves_the_rest_to_the_next_one() {
     let mut case = Case::many(300, Kind::Offer);
     case.plan.schedule.per_second = Some(300);
@@ -331,7 +356,7 @@ fn proofs_come_first_and_are_no_customers() {
     let path = case.folder.path().join("proofs.csv");
     // One of them has an address of the audience's, which gets its own message all the same.
     fs::write(&path, format!("{HEADER}p-1,GB,NONE,Proof,n1@d1.example,\n")).unwrap();
-    case.proofs = Some(Source { path, format: Format::Csv, mapping: Mapping::default() });
+    case.proofs = Some(Source::new(path, Format::Csv, Mapping::default()));
     case.plan.schedule.waves = vec![1];
     case.send_while(|case| {
         case.until("the wave is out", |case| case.is(Doing::Paused, "wave 1"));
@@ -349,7 +374,7 @@ fn proofs_are_few_and_held_by_rules_and_suppressions_like_everybody() {
         let mut case = Case::many(2, kind);
         let path = case.folder.path().join("proofs.csv");
         fs::write(&path, format!("{HEADER}{rows}")).unwrap();
-        case.proofs = Some(Source { path, format: Format::Csv, mapping: Mapping::default() });
+        case.proofs = Some(Source::new(path, Format::Csv, Mapping::default()));
         let left = case.folder.path().join("left");
         fs::write(&left, "left@bank.example\n").unwrap();
         case.suppressions = Suppressions::read(&[], &[left]).unwrap();
@@ -381,4 +406,27 @@ fn an_audience_that_is_not_what_was_signed_ends_badly_and_loses_nobody() {
     case.plan.audience = Audience { rows: 6, ..case.plan.audience };
     let told = case.try_send(None).unwrap_err().to_string();
     assert!(told.contains("an outcome for 5 recipients, and the audience 6"), "{told}");
+}
+
+#[test]
+fn nobody_is_written_to_who_was_put_into_the_audience_while_it_was_sent() {
+    // More than is read ahead, and of one length, so that each row may be another's.
+    let row = |n: usize, name: &str| {
+        format!("c-{n:06},GB,NONE,{},{name}{n:06}@x.example,\n", "N".repeat(200))
+    };
+    let many = 30_000;
+    let mut case = Case::new(&(0..many).map(|n| row(n, "ann")).collect::<String>(), Kind::Notify);
+    case.plan.schedule.waves = vec![10];
+    let told = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| case.try_send(None));
+        let _stop = StopOnPanic(&case.stop);
+        case.until("the wave is out", |case| case.is(Doing::Paused, "wave 1"));
+        let others: String = (0..many).map(|n| row(n, "eve")).collect();
+        fs::write(&case.source.path, format!("{HEADER}{others}")).unwrap();
+        case.order(Wanted::Go);
+        sending.join().unwrap().unwrap_err().to_string()
+    });
+    assert!(told.contains("changed after it was compared with what was signed"), "{told}");
+    let received = case.received();
+    assert!(10 <= received.len() && received.iter().all(|to| to.starts_with("ann")));
 }

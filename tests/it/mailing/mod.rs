@@ -1,6 +1,7 @@
 //! Mailings: through the library while rules move and people give orders (`engine`), to a real mail server
 //! (`smtp`), and by the program, which is killed (`program`), ordered about and taken over (`orders`).
 
+mod dying;
 mod engine;
 mod mail_server;
 mod orders;
@@ -173,7 +174,7 @@ impl Case {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("people.csv");
         fs::write(&path, format!("{HEADER}{rows}")).unwrap();
-        let source = Source { path, format: Format::Csv, mapping: Mapping::default() };
+        let mut source = Source::new(path, Format::Csv, Mapping::default());
         let template = Template::read("t.yaml", TEMPLATE.as_bytes()).unwrap();
         let plan = Plan {
             name: "m".to_owned(),
@@ -229,11 +230,21 @@ impl Case {
     /// The same, begun by these rules.
     pub(crate) fn try_send(&self, start: Option<Arc<Rules>>) -> Result<Ending, JobError> {
         let (mut ledger, key) = self.ledger();
+        self.try_send_through(&mut ledger, &key, start)
+    }
+
+    /// The same, through this ledger.
+    pub(crate) fn try_send_through(
+        &self,
+        ledger: &mut dyn Ledger,
+        key: &LedgerKey,
+        start: Option<Arc<Rules>>,
+    ) -> Result<Ending, JobError> {
         let mailer = Mailer {
             plan: &self.plan,
             source: &self.source,
             proofs: self.proofs.as_ref(),
-            template: &self.template,
+            template: Some(&self.template),
             suppressions: &self.suppressions,
             gate: &self.gate,
             start,
@@ -248,7 +259,7 @@ impl Case {
             stop: &self.stop,
             watch: &|_| {},
         };
-        mailer.send(&mut ledger, &key)
+        mailer.send(ledger, key)
     }
 
     /// Sends while the test does something else.

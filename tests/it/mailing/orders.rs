@@ -5,6 +5,7 @@ use super::mail_server::MailServer;
 use super::received_in;
 use super::signed::{Signed, killed_at, stderr, until};
 use std::fs;
+use std::time::Duration;
 
 /// Meets it with a second sender, and gives it every order there is.
 pub(super) fn ordered(it: &Signed) {
@@ -17,6 +18,10 @@ pub(super) fn ordered(it: &Signed) {
     assert!(it.batch(&it.begun("pause")).status.success());
     until("it pauses", || it.status().is_some_and(|it| it["standing"]["doing"] == "PAUSED"));
     let sent = it.recipients("sent");
+    // What is refused changes nothing.
+    let output = it.batch(&[it.begun("resume"), vec!["--retry-in-doubt".into()]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    std::thread::sleep(Duration::from_millis(300));
     assert_eq!(it.recipients("sent"), sent);
     assert!(it.batch(&it.begun("resume")).status.success());
     until("it goes on", || sent < it.recipients("sent"));
@@ -43,6 +48,45 @@ pub(super) fn ordered(it: &Signed) {
 #[test]
 fn a_ledger_in_redis_takes_the_same_orders() {
     ordered(&Signed::in_redis(2_000, "OFFER", &["--rate=100"]));
+}
+
+#[test]
+fn what_is_erased_is_where_the_sender_kept_it_and_nothing_is_said_to_be_otherwise() {
+    let it = Signed::in_redis(400, "NOTIFY", &["--rate=100"]);
+    let mut running = it.start(&it.sending(&["--dry-run=out"]));
+    until("some are sent", || 3 <= it.recipients("sent"));
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(130));
+    // Somebody else takes over, with a copy of the key.
+    fs::copy(it.beside("key"), it.path("copy.key")).unwrap();
+    let with_copy =
+        |command: &str| [it.begun(command), vec!["--ledger-key=copy.key".into()]].concat();
+    assert!(it.batch(&with_copy("cancel")).status.success());
+    let lists = it.beside("rejects.csv");
+    fs::write(&lists, "line,reason\n2,x\n").unwrap();
+    let mut elsewhere = it.server.offergate();
+    elsewhere.current_dir("/").arg("batch").args(it.begun("erase"));
+    let output = elsewhere.output().unwrap();
+    let told = stderr(&output);
+    assert!(output.status.code() == Some(1) && told.contains("there is no key at /m-1"), "{told}");
+    assert!(told.contains("m-1.ledger.key") && told.contains("copy.key"), "{told}");
+    assert!(it.beside("key").exists() && lists.exists());
+    assert!(it.json(&it.begun("report"))["erased"].is_null());
+    // Another ledger's key is not this one's to destroy.
+    let other = it.path("other.key");
+    offergate::ledger::LedgerKey::create(&other).unwrap();
+    let output = it.batch(&[it.begun("erase"), vec!["--ledger-key=other.key".into()]].concat());
+    assert!(output.status.code() == Some(1) && other.exists(), "{}", stderr(&output));
+    for (arguments, expected) in [
+        (it.begun("erase"), "copy.key"),
+        (it.begun("erase"), "gone already"),
+        (with_copy("erase"), "cannot be told any more"),
+    ] {
+        let output = it.batch(&arguments);
+        let told = stderr(&output);
+        assert!(output.status.success() && told.contains(expected), "{expected}: {told}");
+    }
+    assert!(!it.beside("key").exists() && !it.path("copy.key").exists() && !lists.exists());
 }
 
 #[test]

@@ -8,6 +8,9 @@ use super::signed::{Proposed, Signed, TEMPLATE, killed_at, stderr, until};
 use crate::server::Server;
 use offergate::ledger::sqlite::SqliteLedger;
 use std::fs;
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::process::Command;
 
 #[test]
 fn what_two_people_signed_is_sent_once_and_reported() {
@@ -50,6 +53,24 @@ fn what_two_people_signed_is_sent_once_and_reported() {
 }
 
 #[test]
+fn an_erasure_that_was_broken_off_is_finished() {
+    let it = Signed::new(3, "NOTIFY", &["--rate=1000000"]);
+    assert!(it.send(&["--dry-run=out"]).status.success());
+    // Whoever erased it died after the key was gone, and before that was written down.
+    fs::remove_file(it.beside("key")).unwrap();
+    let output = it.batch(&it.begun("erase"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(it.json(&it.begun("report"))["erased"].is_string());
+    // A ledger that was brought elsewhere without its key is another matter.
+    let it = Signed::new(3, "NOTIFY", &["--rate=1000000"]);
+    assert!(it.send(&["--dry-run=out"]).status.success());
+    fs::copy(it.path("l.db"), it.path("other.db")).unwrap();
+    let output = it.batch(&["erase", "--ledger=other.db"]);
+    let told = stderr(&output);
+    assert!(output.status.code() == Some(1) && told.contains("there is no key at"), "{told}");
+}
+
+#[test]
 fn nothing_is_sent_that_is_not_what_two_people_signed() {
     let Proposed { it, change, told } = Signed::proposed(3, "OFFER", &[]);
     assert_eq!(told["mailing"]["audience"]["rows"], 3);
@@ -81,6 +102,30 @@ fn nothing_is_sent_that_is_not_what_two_people_signed() {
     refused("is not what was signed", 4);
     fs::write(it.path("m-1.mailing.json"), plan.replace("m-1", "m-2")).unwrap();
     refused("m-2", 3);
+}
+
+#[test]
+fn a_template_is_sent_as_it_was_when_it_was_compared() {
+    let it = Signed::new(3, "NOTIFY", &["--rate=1000000"]);
+    let path = it.path("in.t.yaml");
+    let signed = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // Whoever reads it once more than to check and to compare it gets another one.
+    std::thread::spawn(move || {
+        for text in [&signed, &signed, &signed.replace("Dear", "Hello")] {
+            if fs::write(&path, text).is_err() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+    });
+    let output = it.send(&["--dry-run=out"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let shards = fs::read_dir(it.path("out")).unwrap().flatten();
+    let files = shards.flat_map(|shard| fs::read_dir(shard.path()).unwrap().flatten());
+    let texts: Vec<_> = files.map(|file| fs::read_to_string(file.path()).unwrap()).collect();
+    assert!(texts.len() == 3 && texts.iter().all(|text| text.contains("Dear")), "{texts:?}");
 }
 
 #[test]
@@ -140,6 +185,56 @@ fn who_is_in_doubt_is_written_to_again_by_choice_alone() {
     assert!(mail.by_addressee().len() == 40 && (1..=4).contains(&twice), "{twice} got it twice");
 }
 
+/// A server that lets everybody in, and answers nobody.
+fn mute_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // The preface and the settings of HTTP/2 come first, and a question after them.
+            let _ = stream.unwrap().read(&mut [0; 1024]);
+        }
+    });
+    port
+}
+
+#[test]
+fn a_service_message_goes_on_while_a_server_is_there_that_does_not_answer() {
+    let it = Signed::new(40, "NOTIFY", &["--rate=1000000"]);
+    let mail = MailServer::start(it.server.folder(), &["--delay", "0.1"]);
+    let way = format!("--smtp=localhost:{}", mail.port);
+    let mut running = it.start(&it.sending(&[&way, "--smtp-plaintext", "--connections=2"]));
+    until("some are sent", || 4 <= mail.received().len());
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(130));
+    let server = format!("--server=http://127.0.0.1:{}", mute_server());
+    let output = it.batch(&["resume", "--ledger=l.db", &server]);
+    let told = stderr(&output);
+    assert!(output.status.success() && told.contains("goes on without"), "{told}");
+    assert_eq!((it.recipients("sent"), mail.received().len()), (40, 40));
+}
+
+#[test]
+fn a_mailing_that_nobody_sends_is_cancelled_without_a_server_and_the_files_of_sending() {
+    let it = Signed::new(2_000, "OFFER", &["--rate=100"]);
+    fs::write(it.path("in.bounced"), "").unwrap();
+    let mut running = it.start(&it.sending(&["--dry-run=out", "--bounced=in.bounced"]));
+    until("some are sent", || 3 <= it.recipients("sent"));
+    running.kill();
+    fs::remove_file(it.path("in.t.yaml")).unwrap();
+    fs::remove_file(it.path("in.bounced")).unwrap();
+    let server = format!("--server=http://127.0.0.1:{}", mute_server());
+    let token = "--token-file=nowhere";
+    let output = it.batch(&["cancel", "--ledger=l.db", &server, token]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let status = it.status().unwrap();
+    assert_eq!(status["standing"]["doing"], "CANCELLED");
+    let count = |what: &str| status["recipients"][what].as_u64().unwrap();
+    assert_eq!(count("sent") + count("not_sent") + count("failed") + count("in_doubt"), 2_000);
+    let (least, most) = (count("sent"), count("sent") + count("in_doubt"));
+    assert!((least..=most).contains(&(received_in(&it.path("out")).len() as u64)));
+}
+
 #[test]
 fn a_second_sender_is_refused_and_orders_come_from_other_processes() {
     ordered(&Signed::new(2_000, "OFFER", &["--rate=100"]));
@@ -194,6 +289,28 @@ fn who_takes_a_mailing_back_is_heard_by_a_sender_that_began_without_the_server()
 }
 
 #[test]
+fn a_ledger_is_not_gone_on_with_under_another_approval_of_the_same_mailing() {
+    let rate = ["--rate=100"];
+    let Proposed { it, change, .. } = Signed::proposed(3_000, "NOTIFY", &rate);
+    it.server.json(&["approve", &change.to_string(), "--author=zoe"]);
+    let mut running = it.start(&it.sending(&["--dry-run=out"]));
+    until("some are sent", || 3 <= it.recipients("sent"));
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(130));
+    it.server.json(&["reject", &change.to_string(), "--author=zoe", "--reason=lost"]);
+    let again = it.propose("NOTIFY", &rate)["change"].as_u64().unwrap();
+    it.server.json(&["approve", &again.to_string(), "--author=zoe"]);
+    let sent = received_in(&it.path("out"));
+    let output = it.batch(&it.begun("resume"));
+    let told = stderr(&output);
+    assert!(output.status.code() == Some(4) && told.contains("was approved anew"), "{told}");
+    assert_eq!(received_in(&it.path("out")), sent, "not one more");
+    // It can be ended.
+    assert!(it.batch(&it.begun("cancel")).status.success());
+    assert_eq!(it.status().unwrap()["standing"]["doing"], "CANCELLED");
+}
+
+#[test]
 fn one_person_stops_a_mailing_that_was_approved() {
     let Proposed { it, change, .. } = Signed::proposed(3_000, "NOTIFY", &["--rate=100"]);
     let change = change.to_string();
@@ -239,4 +356,26 @@ fn one_approval_is_for_one_ledger_and_a_dry_run_uses_it_up_by_nothing() {
     let resumed = it.batch(&["resume", "--ledger=wrong.db"]);
     assert_eq!(resumed.status.code(), Some(4), "{}", stderr(&resumed));
     assert_eq!(mail.received().len(), 5);
+}
+
+#[test]
+fn of_two_that_begin_one_mailing_at_once_one_ends() {
+    let it = Signed::new(5, "NOTIFY", &[]);
+    let port = crate::redis_server::free_port();
+    let (late, folder) = (format!("--smtp=localhost:{port}"), it.path("late"));
+    let mut arguments = it.sending(&[&late, "--smtp-plaintext"]);
+    *arguments.last_mut().unwrap() = "--ledger=late.db".to_owned();
+    // Neither was refused when it began.
+    let mut running = it.start(&arguments);
+    until("it waits", || {
+        let status = it.batch(&["status", "--ledger=late.db", "-o=json"]);
+        String::from_utf8(status.stdout).unwrap().contains("WAITING")
+    });
+    let mail = MailServer::start(it.server.folder(), &[]);
+    let sent = it.send(&[&format!("--smtp=localhost:{}", mail.port), "--smtp-plaintext"]);
+    assert!(sent.status.success(), "{}", stderr(&sent));
+    fs::create_dir(&folder).unwrap();
+    let other = MailServer::start(&folder, &["--port", &port.to_string()]);
+    assert_eq!(running.code(), Some(4));
+    assert_eq!((mail.received().len(), other.received().len()), (5, 0));
 }

@@ -48,8 +48,15 @@ impl Signed {
         let rows: String = (0..rows).map(row).collect();
         fs::write(it.path("in.people.csv"), format!("{header}{rows}")).unwrap();
         fs::write(it.path("in.t.yaml"), TEMPLATE).unwrap();
-        let mut command = it.server.offergate();
-        command.current_dir(it.server.folder()).args([
+        let told = it.propose(action, more);
+        let change = told["change"].as_u64().unwrap_or_default();
+        Proposed { it, change, told }
+    }
+
+    /// Proposes it, for another person to approve.
+    pub(super) fn propose(&self, action: &str, more: &[&str]) -> Value {
+        let mut command = self.server.offergate();
+        command.current_dir(self.server.folder()).args([
             "batch",
             "propose",
             "--id=m-1",
@@ -64,9 +71,7 @@ impl Signed {
         ]);
         let output = command.args(["--action", action]).args(more).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let change = told["change"].as_u64().unwrap_or_default();
-        Proposed { it, change, told }
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// The same, with the ledger in Redis.

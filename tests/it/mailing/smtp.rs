@@ -3,6 +3,7 @@
 
 use super::Case;
 use super::mail_server::MailServer;
+use offergate::clock::{Clock as _, SystemClock};
 use offergate::jobs::JobError;
 use offergate::jobs::mailing::{
     Doing, Ending, Kind, Out, Patience, Privacy, Template, Wanted, Way, lists, preview,
@@ -94,6 +95,34 @@ fn a_mailing_pauses_when_too_many_are_refused_in_a_row() {
         assert_eq!(case.count(State::Failed), 4);
         case.order(Wanted::Cancel);
     });
+}
+
+#[test]
+fn a_mailing_pauses_when_too_many_in_a_row_are_in_doubt() {
+    let names: Vec<_> = (0..10).map(|n| format!("dropped-{n}")).collect();
+    let mut case =
+        Case::new(&named(&names.iter().map(String::as_str).collect::<Vec<_>>()), Kind::Notify);
+    let server = MailServer::start(case.folder.path(), &[]);
+    by_smtp(&mut case, &server, 1);
+    case.patience = Patience(3);
+    case.send_while(|case| {
+        case.until("it pauses", |case| case.is(Doing::Paused, "3 failures in a row"));
+        assert_eq!((case.count(State::InDoubt), server.received().len()), (3, 3));
+        case.order(Wanted::Cancel);
+    });
+}
+
+#[test]
+fn a_way_out_that_loses_answers_is_closed_for_a_while_each_time() {
+    let names: Vec<_> = (0..12).map(|n| format!("dropped-{n}")).collect();
+    let mut case =
+        Case::new(&named(&names.iter().map(String::as_str).collect::<Vec<_>>()), Kind::Notify);
+    let server = MailServer::start(case.folder.path(), &[]);
+    by_smtp(&mut case, &server, 1);
+    let begun = SystemClock.boot();
+    assert_eq!((case.send(), case.count(State::InDoubt)), (Ending::Over, 12));
+    // 1 ms at first, and twice as long each time.
+    assert!(Duration::from_millis(2_000) <= SystemClock.boot() - begun);
 }
 
 #[test]

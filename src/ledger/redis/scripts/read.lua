@@ -1,6 +1,6 @@
 -- Reads.
 --
--- ARGV: what. LOCK: who sends. FACT and a name. TOTALS: hows and their numbers, then numbers and how many. BLOCK:
+-- ARGV: what. LOCK: who sends. PROOF: the ledger's id, and what its key makes of that. FACT and a name. TOTALS: hows and their numbers, then numbers and how many. BLOCK:
 -- hows and their numbers, then tags and what stands with them. OPEN and DOUBT: who has begun, who is in doubt.
 local what, name = ARGV[1], ARGV[2]
 if head.format ~= FORMAT then
@@ -15,6 +15,8 @@ end
 if what == 'LOCK' then
     local held = head.token ~= '' and time() < tonumber(head['until'])
     return { held and 'HELD' or 'FREE', head.fence, head.beat, head.holder }
+elseif what == 'PROOF' then
+    return { 'OK', head.id, head.proof }
 elseif what == 'FACT' then
     local text = redis.call('HGET', FACT, name)
     return text and { 'OK', text } or { 'NONE' }
