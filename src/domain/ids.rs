@@ -131,6 +131,9 @@ pub struct InvalidCustomerId;
 pub struct CustomerId(Arc<str>); // INVARIANT: `CustomerId::allows`.
 
 impl CustomerId {
+    /// Most bytes of an id.
+    const LONGEST: usize = 128;
+
     /// The only way in.
     ///
     /// # Errors
@@ -144,15 +147,20 @@ impl CustomerId {
     /// are refused; beyond that an id is compared byte for byte.
     #[must_use]
     pub fn allows(text: &str) -> bool {
-        let visible_ascii = |byte: u8| (0x21..=0x7e).contains(&byte);
-        if text.is_empty() || 128 < text.len() {
-            return false;
-        }
         // The common case costs one pass over bytes.
-        text.bytes().all(visible_ascii)
-            || (!text.starts_with(char::is_whitespace)
+        Self::is_plain(text.as_bytes())
+            || (!text.is_empty()
+                && text.len() <= Self::LONGEST
+                && !text.starts_with(char::is_whitespace)
                 && !text.ends_with(char::is_whitespace)
                 && !text.chars().any(is_invisible))
+    }
+
+    /// Whether these bytes are an id of visible ASCII characters, as nearly all are.
+    #[must_use]
+    pub fn is_plain(bytes: &[u8]) -> bool {
+        (1..=Self::LONGEST).contains(&bytes.len())
+            && bytes.iter().all(|byte| (0x21..=0x7e).contains(byte))
     }
 
     /// The id as the bank wrote it.

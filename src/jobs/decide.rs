@@ -136,10 +136,10 @@ impl<'q> Worker<'q> {
             }
         }
         self.kind.clear();
-        for column in &mut self.columns {
+        self.kind.extend(self.columns.iter_mut().map(|column| {
             let field = record.field(column.place);
-            self.kind.push(if field.is_empty() { column.absent() } else { column.text(field) });
-        }
+            if field.is_empty() { column.absent() } else { column.text(field) }
+        }));
         let cell = |place| match str::from_utf8(record.field(place)) {
             Ok("") | Err(_) => Cell::Absent,
             Ok(text) => Cell::Plain(text.into()),

@@ -25,6 +25,9 @@ const FIRST: u32 = 2;
 /// Most values of a column that are told apart.
 const MOST_VALUES: usize = 1 << 15;
 
+/// Values of a column that are found without looking into its table, each in its own slot.
+const RECENT: usize = 64;
+
 /// Most kinds of rows that are remembered.
 const MOST_KINDS: usize = 1 << 14;
 
@@ -69,8 +72,8 @@ pub(super) struct Column<'q> {
     short: FxHashMap<u128, u32>,
     long: FxHashMap<Box<[u8]>, u32>,
     next: u32,
-    /// The value of the row before, which is often this row's too.
-    last: Option<(u128, u32)>,
+    /// Values that were seen lately, which come again at once in most columns.
+    recent: [(u128, u32); RECENT],
     /// Where a date was accepted, as far as rules tell them apart.
     instants: Vec<Timestamp>,
     /// The last day of birth that no rule can tell from earlier ones, as it is written.
@@ -119,7 +122,7 @@ impl<'q> Column<'q> {
             short: FxHashMap::default(),
             long: FxHashMap::default(),
             next: FIRST,
-            last: None,
+            recent: [(u128::MAX, ALONE); RECENT], // No text is that number.
             instants: Vec::new(),
             grown,
             names_nobody: alike.names_nobody(),
@@ -136,18 +139,24 @@ impl<'q> Column<'q> {
             Reading::Birth | Reading::TermEnd | Reading::AcceptedAt | Reading::Exact => {}
         }
         let Some(packed) = packed(text) else { return self.learned(text) };
-        if let Some((last, number)) = self.last
-            && last == packed
+        let slot = slot(packed);
+        if let Some((seen, number)) = self.recent.get(slot)
+            && *seen == packed
         {
-            return number;
+            return *number;
         }
         let known = self.short.get(&packed).copied();
         let number = known.unwrap_or_else(|| self.learned(text));
-        self.last = Some((packed, number));
+        if let Some(recent) = self.recent.get_mut(slot) {
+            *recent = (packed, number);
+        }
         number
     }
 
     fn of_id(&self, text: &[u8]) -> u32 {
+        if self.names_nobody && CustomerId::is_plain(text) {
+            return FIRST;
+        }
         // One that is none is refused by whoever decides its row alone.
         let id = str::from_utf8(text).ok().filter(|id| CustomerId::allows(id));
         let is_as_any = |id| self.names_nobody || self.alike.id(id).is_some();
@@ -254,6 +263,12 @@ fn is_day_by(text: &[u8], last: &[u8; 10]) -> bool {
         matches!((d1, d2), (b'0', b'1'..=b'9') | (b'1', b'0'..=b'9') | (b'2', b'0'..=b'8'));
     let has_year = year.iter().all(u8::is_ascii_digit) && year != *b"0000";
     has_month && has_day && has_year && text <= last.as_slice()
+}
+
+/// The slot of a short text among those seen lately.
+fn slot(packed: u128) -> usize {
+    let folded = (packed as u64) ^ (packed >> 64) as u64;
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize
 }
 
 /// A short text and its length as one number, which is compared at once; most values are short.

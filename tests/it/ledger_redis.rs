@@ -92,13 +92,15 @@ fn a_group_whose_answer_is_lost_is_taken_once() {
     let (server, folder) = (Server::start(Flavour::Redis), TempDir::new().unwrap());
     let port = server.port;
     let server = Arc::new(Mutex::new(server));
-    let dies = Arc::clone(&server);
+    // Not kept alive by the thread below, which outlives the test.
+    let dies = Arc::downgrade(&server);
     // It has the group on disk, and dies before it can say so: the answer never passes.
     let way = way_with_a_stop(port, "THE_ANSWER_IS_LOST", move || {
-        let mut server = dies.lock().unwrap();
-        server.kill();
-        server.restart();
-        drop(server);
+        if let Some(server) = dies.upgrade() {
+            let mut server = server.lock().unwrap();
+            server.kill();
+            server.restart();
+        }
         loop {
             std::thread::park();
         }
