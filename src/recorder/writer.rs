@@ -25,6 +25,11 @@ use std::time::Duration;
 const SHORT_REST: Duration = Duration::from_millis(1);
 const LONG_REST: Duration = Duration::from_millis(20);
 
+/// After how many records it gives way to the threads that make them, whose callers wait while it has their core.
+/// Not while a lane fills up: then it has to get on.
+const GROUP: usize = 512;
+const MOST_FILL: u64 = 250;
+
 /// How long it waits before it tries a disk again that refused.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -186,10 +191,13 @@ impl Writer {
         for lane in &shared.lanes {
             lane.exchange(&mut self.load, is_last);
             fill = fill.max(lane.fill(self.load.text.len()));
-            for told in self.load.records() {
+            for (nth, told) in (1..).zip(self.load.records()) {
                 self.chained.record(self.place.next_seq, told, &mut self.lines);
                 self.place.next_seq += 1;
                 self.unwritten += 1;
+                if nth % GROUP == 0 && fill < MOST_FILL {
+                    std::thread::yield_now();
+                }
             }
             dropped += self.load.dropped;
             self.load.clear();
