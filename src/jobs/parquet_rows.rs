@@ -8,10 +8,11 @@ use super::parquet_write::{Encoder, Group};
 use arrow_array::builder::StringBuilder;
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    Array as _, ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
-    UInt32Array,
+    Array as _, ArrayRef, BooleanArray, DictionaryArray, Int32Array, Int64Array, RecordBatch,
+    StringArray, UInt32Array,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_select::filter::FilterBuilder;
 use parquet::errors::ParquetError;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -97,7 +98,13 @@ impl Groups {
         if is_all {
             return Ok(arrays);
         }
-        Ok(arrow_select::take::take_arrays(&arrays, &UInt32Array::from(taken), None)?)
+        if !taken.is_sorted_by(|one, next| one < next) {
+            return Ok(arrow_select::take::take_arrays(&arrays, &UInt32Array::from(taken), None)?);
+        }
+        // Most rows, each once: long stretches of them are copied as they are.
+        let filter = FilterBuilder::new(&mask(&taken, batch.num_rows())).optimize().build();
+        let kept = arrays.iter().map(|array| filter.filter(array));
+        Ok(kept.collect::<Result<_, _>>()?)
     }
 
     fn added(
@@ -127,6 +134,13 @@ impl Groups {
         columns.extend(as_of);
         Ok(columns)
     }
+}
+
+/// Which of so many rows are taken, in rising order.
+fn mask(taken: &[u32], rows: usize) -> BooleanArray {
+    let mut next = taken.iter().peekable();
+    let is_taken = |row: usize| next.next_if(|taken| **taken as usize == row).is_some();
+    BooleanArray::new((0..rows).map(is_taken).collect(), None)
 }
 
 fn kept(batch: &RecordBatch, carried: &[usize]) -> Vec<ArrayRef> {
