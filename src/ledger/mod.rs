@@ -130,6 +130,8 @@ pub enum Fact {
     Counted,
     /// Where its senders kept the key and the lists.
     Kept,
+    /// That somebody has begun to destroy the key, and when.
+    Erasing,
     /// That the key was destroyed, and when.
     Erased,
 }
@@ -145,6 +147,7 @@ impl Fact {
             Self::Order => "order",
             Self::Counted => "counted",
             Self::Kept => "kept",
+            Self::Erasing => "erasing",
             Self::Erased => "erased",
         }
     }

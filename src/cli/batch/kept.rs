@@ -36,11 +36,6 @@ impl Kept {
         &self.key
     }
 
-    /// Whether both mean the same key.
-    pub(super) fn is_key_of(&self, other: &Self) -> bool {
-        (&self.host, &self.key) == (&other.host, &other.key)
-    }
-
     /// Whether something may be left there. What is on another machine cannot be seen.
     pub(super) fn is_left(&self) -> bool {
         let lists = list_paths(Path::new(&self.lists));

@@ -150,14 +150,17 @@ pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> 
     }
     let error = |error: LedgerError| failed(error.into());
     let (here, kept) = (Kept::here(&place), kept(&*ledger)?);
-    let was_here = report.erased.is_some() || kept.iter().any(|it| it.is_key_of(&here));
     let key = place.key();
-    if !was_here && !key.exists() {
+    // Whoever destroyed it may have died before that was written down; else it may only have been moved.
+    let is_begun = report.erased.is_some() || ledger.fact(Fact::Erasing).map_err(error)?.is_some();
+    if !is_begun && !key.exists() {
         return Err(no_key(&here, &kept));
+    }
+    if !is_begun {
+        ledger.set_fact(Fact::Erasing, &now.to_string()).map_err(error)?;
     }
     remove_lists(place.lists())?;
     let was_there = LedgerKey::destroy(&key).map_err(|it| error(it.into()))?;
-    // Whoever destroyed it may have died before this.
     if report.erased.is_none() {
         ledger.set_fact(Fact::Erased, &now.to_string()).map_err(error)?;
     }

@@ -7,6 +7,7 @@ use super::received_in;
 use super::signed::{Proposed, Signed, TEMPLATE, killed_at, stderr, until};
 use crate::server::Server;
 use offergate::ledger::sqlite::SqliteLedger;
+use offergate::ledger::{Fact, Ledger as _};
 use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -56,8 +57,15 @@ fn what_two_people_signed_is_sent_once_and_reported() {
 fn an_erasure_that_was_broken_off_is_finished() {
     let it = Signed::new(3, "NOTIFY", &["--rate=1000000"]);
     assert!(it.send(&["--dry-run=out"]).status.success());
+    // A key that was only moved is not erased.
+    fs::rename(it.beside("key"), it.path("moved.key")).unwrap();
+    let output = it.batch(&it.begun("erase"));
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("there is no key at"));
+    assert!(it.json(&it.begun("report"))["erased"].is_null());
     // Whoever erased it died after the key was gone, and before that was written down.
-    fs::remove_file(it.beside("key")).unwrap();
+    let mut ledger = SqliteLedger::look(&it.path("l.db")).unwrap();
+    ledger.set_fact(Fact::Erasing, "2026-01-01T00:00:00Z").unwrap();
+    drop(ledger);
     let output = it.batch(&it.begun("erase"));
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(it.json(&it.begun("report"))["erased"].is_string());
