@@ -9,7 +9,7 @@ use super::binding::refuse_another;
 use super::failed;
 use super::kept::remember;
 use super::ledger::{BegunArgs, LedgerArgs, LedgerPlace};
-use super::sender::{Sender, connect, is_cancelled, runtime, signature};
+use super::sender::{Sender, connect, is_cancelled, runtime, signature, signed_files};
 use super::settings::{Settings, unreadable};
 use crate::client::Client;
 use crate::clock::{Clock as _, SystemClock};
@@ -92,6 +92,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if !settings.is_dry_run() {
         runtime.block_on(refuse_another(&client, signed.number, ""))?;
     }
+    // Before there is a ledger: one that was made for nothing would be in the way of the next try.
+    let files = signed_files(&settings, &plan, false)?;
     let place = args.ledger.place(Some(&plan.name))?;
     let (mut ledger, key) = place.begin(output)?;
     remember(&mut *ledger, &place)?;
@@ -99,7 +101,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     write(&mut *ledger, Fact::Settings, &settings).map_err(failed)?;
     write(&mut *ledger, Fact::Mailing, &signed).map_err(failed)?;
     let (author, server) = (author(&args.server)?, &args.server);
-    let sender = Sender { place, ledger, key, settings, signed, author, server, output };
+    let sender = Sender { place, ledger, key, settings, files, signed, author, server, output };
     sender.run(Some(&client), &runtime)
 }
 
@@ -180,11 +182,13 @@ fn take_over(
     }
     let runtime = runtime()?;
     // Nobody's leave is needed to write to nobody.
-    let (client, author) = match is_cancelled(&*ledger)? {
+    let is_cancelled = is_cancelled(&*ledger)?;
+    let (client, author) = match is_cancelled {
         true => (None, String::new()),
         false => (server_of(&signed, server, &runtime, output)?, author(server)?),
     };
-    let sender = Sender { place, ledger, key, settings, signed, author, server, output };
+    let files = signed_files(&settings, &signed.plan, is_cancelled)?;
+    let sender = Sender { place, ledger, key, settings, files, signed, author, server, output };
     sender.run(client.as_ref(), &runtime)
 }
 

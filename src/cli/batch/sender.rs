@@ -41,6 +41,7 @@ pub(super) struct Sender<'s> {
     pub(super) ledger: Box<dyn Ledger>,
     pub(super) key: LedgerKey,
     pub(super) settings: Settings,
+    pub(super) files: Files,
     pub(super) signed: Signed,
     /// Whom the server is told that it is by.
     pub(super) author: String,
@@ -98,37 +99,45 @@ pub(super) async fn signature(client: &Client, plan: &Plan) -> Result<Signed, Fa
     })
 }
 
-impl Sender<'_> {
-    /// The files that were signed. What is sent is what was hashed here; no file is read again by its name. Of a
-    /// mailing that was cancelled nobody needs the template.
-    fn signed_files(&self, is_cancelled: bool) -> Result<(Source, Option<Template>), Failure> {
-        let plan = &self.signed.plan;
-        let (mut source, mapping_sha256) = self.settings.source()?;
-        let template = (!is_cancelled).then(|| self.settings.template()).transpose()?;
-        let audience = source.freeze(&Arc::<Counters>::default()).map_err(failed)?;
-        let mapping = |hash: &Option<String>| hash.clone().unwrap_or_else(|| "none".to_owned());
-        for (what, signed, given) in [
-            ("audience", plan.audience.sha256.clone(), Some(audience.sha256)),
-            (
-                "template",
-                plan.template_sha256.clone(),
-                template.as_ref().map(|template| template.sha256.clone()),
-            ),
-            ("mapping file", mapping(&plan.mapping_sha256), Some(mapping(&mapping_sha256))),
-        ] {
-            if let Some(given) = given.filter(|given| *given != signed) {
-                return Err(Failure::new(
-                    Exit::Conflict,
-                    format_args!(
-                        "the {what} is not the one that was signed: {given}, not {signed}"
-                    ),
-                )
-                .help("find the file that was signed, or propose a new mailing"));
-            }
-        }
-        Ok((source, template))
-    }
+/// What a mailing is sent from, as it was signed.
+pub(super) struct Files {
+    source: Source,
+    /// Nothing where the mailing was cancelled.
+    template: Option<Template>,
+}
 
+/// The files that were signed. What is sent is what was hashed here; no file is read again by its name. Of a
+/// mailing that was cancelled nobody needs the template.
+pub(super) fn signed_files(
+    settings: &Settings,
+    plan: &Plan,
+    is_cancelled: bool,
+) -> Result<Files, Failure> {
+    let (mut source, mapping_sha256) = settings.source()?;
+    let template = (!is_cancelled).then(|| settings.template()).transpose()?;
+    let audience = source.freeze(&Arc::<Counters>::default()).map_err(failed)?;
+    let mapping = |hash: &Option<String>| hash.clone().unwrap_or_else(|| "none".to_owned());
+    for (what, signed, given) in [
+        ("audience", plan.audience.sha256.clone(), Some(audience.sha256)),
+        (
+            "template",
+            plan.template_sha256.clone(),
+            template.as_ref().map(|template| template.sha256.clone()),
+        ),
+        ("mapping file", mapping(&plan.mapping_sha256), Some(mapping(&mapping_sha256))),
+    ] {
+        if let Some(given) = given.filter(|given| *given != signed) {
+            return Err(Failure::new(
+                Exit::Conflict,
+                format_args!("the {what} is not the one that was signed: {given}, not {signed}"),
+            )
+            .help("find the file that was signed, or propose a new mailing"));
+        }
+    }
+    Ok(Files { source, template })
+}
+
+impl Sender<'_> {
     /// Sends until it is over, or the process is to end.
     pub(super) fn run(
         mut self,
@@ -137,7 +146,6 @@ impl Sender<'_> {
     ) -> Result<Exit, Failure> {
         let is_cancelled = is_cancelled(&*self.ledger)?;
         let client = client.filter(|_| !is_cancelled);
-        let (source, template) = self.signed_files(is_cancelled)?;
         let began: Option<Began> = read(&*self.ledger, Fact::Began).map_err(failed)?;
         let (plan, output) = (self.signed.plan.clone(), self.output);
         let start = match (client, &began) {
@@ -195,9 +203,9 @@ impl Sender<'_> {
         let teller = Teller { output, last: std::sync::Mutex::default() };
         let mailer = Mailer {
             plan: &plan,
-            source: &source,
+            source: &self.files.source,
             proofs: proofs.as_ref(),
-            template: template.as_ref(),
+            template: self.files.template.as_ref(),
             suppressions: &suppressions,
             gate,
             start,
