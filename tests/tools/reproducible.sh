@@ -19,7 +19,7 @@ trap 'rm -rf "$work"' EXIT
 build() { # folder; the program's hash on stdout
     local folder=$1 start=$SECONDS
     mkdir -p "$folder"
-    git archive HEAD | tar --extract --directory "$folder"
+    git archive "$commit" | tar --extract --directory "$folder"
     (
         cd "$folder"
         unset CARGO_TARGET_DIR CARGO_ENCODED_RUSTFLAGS

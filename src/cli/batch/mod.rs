@@ -8,6 +8,7 @@ mod decide;
 #[cfg(feature = "mail")]
 mod files;
 mod interrupt;
+#[cfg(feature = "mail")]
 mod kept;
 #[cfg(feature = "mail")]
 mod ledger;
