@@ -130,7 +130,7 @@ pub enum Fact {
     Counted,
     /// Where its senders kept the key and the lists.
     Kept,
-    /// That somebody has begun to destroy the key, and when.
+    /// Which key somebody has begun to destroy: where it is.
     Erasing,
     /// That the key was destroyed, and when.
     Erased,

@@ -151,14 +151,13 @@ pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> 
     let error = |error: LedgerError| failed(error.into());
     let (here, kept) = (Kept::here(&place), kept(&*ledger)?);
     let key = place.key();
-    // Whoever destroyed it may have died before that was written down; else it may only have been moved.
-    let is_begun = report.erased.is_some() || ledger.fact(Fact::Erasing).map_err(error)?.is_some();
-    if !is_begun && !key.exists() {
+    // Whoever destroyed this very one may have died before that was written down; else it may only have been moved.
+    let begun = ledger.fact(Fact::Erasing).map_err(error)?;
+    let is_known = report.erased.is_some() || begun.as_deref() == Some(here.key());
+    if !is_known && !key.exists() {
         return Err(no_key(&here, &kept));
     }
-    if !is_begun {
-        ledger.set_fact(Fact::Erasing, &now.to_string()).map_err(error)?;
-    }
+    ledger.set_fact(Fact::Erasing, here.key()).map_err(error)?;
     remove_lists(place.lists())?;
     let was_there = LedgerKey::destroy(&key).map_err(|it| error(it.into()))?;
     if report.erased.is_none() {

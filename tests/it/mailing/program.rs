@@ -64,7 +64,10 @@ fn an_erasure_that_was_broken_off_is_finished() {
     assert!(it.json(&it.begun("report"))["erased"].is_null());
     // Whoever erased it died after the key was gone, and before that was written down.
     let mut ledger = SqliteLedger::look(&it.path("l.db")).unwrap();
-    ledger.set_fact(Fact::Erasing, "2026-01-01T00:00:00Z").unwrap();
+    ledger.set_fact(Fact::Erasing, "/elsewhere/l.db.key").unwrap();
+    let output = it.batch(&it.begun("erase"));
+    assert_eq!(output.status.code(), Some(1), "another one: {}", stderr(&output));
+    ledger.set_fact(Fact::Erasing, it.path("l.db.key").to_str().unwrap()).unwrap();
     drop(ledger);
     let output = it.batch(&it.begun("erase"));
     assert!(output.status.success(), "{}", stderr(&output));
