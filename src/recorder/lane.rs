@@ -1,5 +1,5 @@
-//! Lanes: where workers leave records for the writer. Each thread has one of its own, so that its lock is
-//! contended for only while the writer exchanges what is in it for something empty.
+//! Lanes: where workers leave records. Each thread has one of its own, so that its lock is contended for only
+//! while the writer exchanges what is in it for something empty.
 //!
 //! Invariant: what a lane did not take is counted, and the count goes with what it took.
 
@@ -9,6 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// What a lane is ready for from the start.
 const AT_FIRST: usize = 64 * 1024;
+
+/// What is kept of a buffer that was larger once.
+pub(super) const USUAL: usize = 4 * 1024 * 1024;
+
+/// After how many records in a lane its worker takes a turn at the book.
+const GROUP: usize = 32;
 
 thread_local! {
     /// Which lane this thread uses.
@@ -43,6 +49,8 @@ pub(super) struct Lane {
 pub(super) enum Taken {
     /// Took it.
     Fits,
+    /// Took it, and holds another group of them.
+    Group,
     /// Took it, and is half full now.
     FillsUp,
     /// Counted it.
@@ -85,7 +93,11 @@ impl Lane {
         let after = load.text.len();
         load.ends.push(after);
         let half = self.limit / 2;
-        if before < half && half <= after { Taken::FillsUp } else { Taken::Fits }
+        match load.ends.len().is_multiple_of(GROUP) {
+            _ if before < half && half <= after => Taken::FillsUp,
+            true => Taken::Group,
+            false => Taken::Fits,
+        }
     }
 
     /// Counts a decision that is not of the sample.
@@ -128,6 +140,7 @@ impl Load {
 
     pub(super) fn clear(&mut self) {
         self.text.clear();
+        self.text.shrink_to(USUAL);
         self.ends.clear();
         self.dropped = 0;
     }

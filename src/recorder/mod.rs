@@ -1,14 +1,16 @@
 //! Writes decisions to the decision log, without holding up a check.
 //!
-//! A worker makes a decision's record as text in a [`lane`] of its own and goes on; one thread, the
-//! [`writer`], collects what all lanes hold, numbers and chains it, and writes it to the open
-//! [`segment`]. Another one, the [`keeper`], compresses segments that are closed and deletes old ones.
-//! What the files hold is [`audit::decisions`](crate::audit::decisions)' business.
+//! A worker makes a decision's record as text in a [`lane`] of its own and goes on. Now and then it takes a turn
+//! at the [`book`], where records are numbered and chained. One thread, the [`writer`], writes what is in the
+//! book, and what lanes hold besides, to the open [`segment`]. Another one, the [`keeper`], compresses segments
+//! that are closed and deletes old ones. What the files hold is [`audit::decisions`](crate::audit::decisions)'
+//! business.
 //!
 //! Invariants: a lane holds no more than its limit. What does not fit is counted exactly and told by a gap
 //! record, or its check is refused, as the settings say; never is it left out in silence. One process
 //! writes to a folder.
 
+mod book;
 mod keeper;
 mod lane;
 mod segment;
@@ -20,11 +22,12 @@ pub use start::StartError;
 use crate::audit::AuditKey;
 use crate::audit::decisions::{CustomerIds, Told};
 use crate::clock::Clock;
+use book::Book;
 use lane::{Lane, Taken};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
 /// All of them, in millionths.
@@ -105,6 +108,7 @@ pub struct Recorder {
 #[derive(Debug)]
 struct Shared {
     lanes: Box<[Lane]>,
+    book: Mutex<Book>,
     is_failing: AtomicBool,
     is_stopping: AtomicBool,
     written: AtomicU64,
@@ -115,9 +119,10 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(lanes: usize, limit: usize) -> Self {
+    fn new(lanes: usize, limit: usize, book: Book) -> Self {
         Self {
             lanes: (0..lanes.max(1)).map(|_| Lane::new(limit)).collect(),
+            book: Mutex::new(book),
             is_failing: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             written: AtomicU64::new(0),
@@ -126,6 +131,10 @@ impl Shared {
             gaps: AtomicU64::new(0),
             fill: AtomicU64::new(0),
         }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sampled_out(&self) -> u64 {
@@ -166,6 +175,11 @@ impl Recorder {
         }
         match lane.take(self.refuse, |out| told.write(&self.ids, out)) {
             Taken::Fits => {}
+            Taken::Group => {
+                if let Ok(mut book) = self.shared.book.try_lock() {
+                    book.help(lane);
+                }
+            }
             Taken::FillsUp => self.waker.unpark(),
             Taken::Dropped => {
                 self.shared.dropped.fetch_add(1, Ordering::Relaxed);

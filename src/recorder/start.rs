@@ -3,6 +3,7 @@
 //! Invariant: nothing is thrown away. What cannot be read at the end of a segment is moved into a file
 //! beside it, `SEGMENT.torn`, and the segment says so in a gap record before it is closed.
 
+use super::book::Book;
 use super::keeper::{self, Keep};
 use super::segment::{OpenSegment, sync_folder};
 use super::writer::Writer;
@@ -63,8 +64,9 @@ pub(super) fn start(
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io)?;
     let lock = lock(&folder)?;
     let found = segments(&folder).map_err(io)?;
-    let shared = Arc::new(Shared::new(settings.workers, settings.lane_bytes));
     let (place, was_mended) = mend(&folder, &found, settings.key.as_ref(), &*clock)?;
+    let book = Book::new(place.next_seq, place.chain);
+    let shared = Arc::new(Shared::new(settings.workers, settings.lane_bytes, book));
     if was_mended {
         shared.gaps.fetch_add(1, Ordering::Relaxed);
     }
@@ -85,7 +87,7 @@ pub(super) fn start(
         threads: Mutex::new(vec![writer, keeper]),
         _lock: lock,
     };
-    let mut writer = Writer::new(Arc::clone(&shared), &settings, place, closed, clock);
+    let mut writer = Writer::new(Arc::clone(&shared), &settings, place.segment, closed, clock);
     // What stands in the way of the first segment is told before anybody is served.
     writer.begin().map_err(io)?;
     let thread = std::thread::Builder::new().name("decision-writer".into());

@@ -1,16 +1,14 @@
-//! The one thread that writes: it empties the lanes, numbers and chains what was in them, and appends it to
-//! the open segment.
+//! The one thread that writes: it chains what the lanes hold besides what their workers chained, and appends the
+//! lines of the book to the open segment.
 //!
-//! Invariants: a number is given once, to a record or in a gap. What was made and not written yet is tried
-//! again until the disk takes it, and meanwhile no lane is emptied: so memory is bounded by the lanes and
-//! one load of them.
+//! Invariant: what was made and not written yet is tried again until the disk takes it, and meanwhile neither the
+//! book nor a lane is emptied: so memory is bounded by the lanes, the book and one load of each.
 
-use super::lane::Load;
+use super::book::{Book, Lines};
 use super::segment::OpenSegment;
-use super::start::Place;
 use super::{ALL, RecorderSettings, Shared};
 use crate::audit::AuditKey;
-use crate::audit::decisions::segment::{Chained, FORMAT, Footer, Gap, Header, Missing};
+use crate::audit::decisions::segment::{FORMAT, Footer, Gap, Header, Missing};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use std::io;
@@ -25,19 +23,11 @@ use std::time::Duration;
 const SHORT_REST: Duration = Duration::from_millis(1);
 const LONG_REST: Duration = Duration::from_millis(20);
 
-/// After how many records it gives way to the threads that make them, whose callers wait while it has their core.
-/// Not while a lane fills up: then it has to get on.
-const GROUP: usize = 512;
-const MOST_FILL: u64 = 250;
-
 /// How long it waits before it tries a disk again that refused.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// How often the log says that decisions go unrecorded, at most.
 const SAY_EVERY: Duration = Duration::from_secs(1);
-
-/// What is kept of a buffer that was larger once.
-const USUAL: usize = 4 * 1024 * 1024;
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -46,16 +36,13 @@ pub(super) struct Writer {
     key: Option<AuditKey>,
     clock: Arc<dyn Clock>,
     closed: Sender<PathBuf>,
-    chained: Chained,
-    place: Place,
+    /// The number of the last segment.
+    number: u64,
     segment: Option<OpenSegment>,
-    /// Lines that the file does not hold yet.
-    lines: Vec<u8>,
-    /// How many records are among them.
-    unwritten: u64,
-    /// Whether the last of them is a footer.
+    /// Out of the book, and not in the file yet.
+    lines: Lines,
+    /// Whether the segment's footer is written, or on its way.
     is_ending: bool,
-    load: Load,
     /// When the lanes were last emptied.
     emptied: Timestamp,
     said: Option<Duration>,
@@ -73,7 +60,7 @@ impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
         settings: &RecorderSettings,
-        place: Place,
+        number: u64,
         closed: Sender<PathBuf>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -91,13 +78,10 @@ impl Writer {
             emptied: clock.wall(),
             clock,
             closed,
-            chained: Chained { chain: place.chain },
-            place,
+            number,
             segment: None,
-            lines: Vec::new(),
-            unwritten: 0,
+            lines: Lines::default(),
             is_ending: false,
-            load: Load::default(),
             said: None,
             unsaid: 0,
         }
@@ -124,13 +108,13 @@ impl Writer {
         }
         if let Err(error) = self.close() {
             let error = &error as &dyn std::error::Error;
-            let lost = self.unwritten;
+            let lost = self.lines.records + self.shared.book().lines.records;
             tracing::error!(error, lost, "The decision log was not closed; its next start says so");
         }
         drop(ended);
     }
 
-    /// Empties the lanes once; tells whether anything was in them.
+    /// Empties the lanes and the book once; tells whether anything was in them.
     fn turn(&mut self, is_last: bool) -> io::Result<bool> {
         self.begin()?;
         self.flush()?;
@@ -139,22 +123,22 @@ impl Writer {
             self.begin()?;
         }
         self.recovers();
-        let before = self.place.next_seq;
         self.collect(is_last);
-        self.flush()?;
+        let wrote = self.flush()?;
         let now = self.clock.boot();
         let Some(segment) = &mut self.segment else { return Ok(false) };
         if segment.wants_sync(now)
             && let Err(error) = segment.sync(now)
         {
-            self.gap(Missing::NotForced, None);
+            let shared = Arc::clone(&self.shared);
+            self.gap(&mut shared.book(), Missing::NotForced, None);
             self.end();
             return Err(error);
         }
         if segment.wants_to_end(now) {
             self.end();
         }
-        Ok(before < self.place.next_seq)
+        Ok(wrote)
     }
 
     /// Begins a segment, if none is open.
@@ -162,9 +146,11 @@ impl Writer {
         if self.segment.is_some() {
             return Ok(());
         }
-        let (number, at) = (self.place.segment + 1, self.clock.wall());
+        let (number, at) = (self.number + 1, self.clock.wall());
         let mut segment = OpenSegment::create(&self.folder, number, at, &*self.clock)?;
         segment.sampled_out_before = self.shared.sampled_out();
+        let mut book = self.shared.book();
+        let Book { chained, next_seq, lines, is_open, .. } = &mut *book;
         let header = Header {
             format: FORMAT,
             segment: number,
@@ -173,83 +159,81 @@ impl Writer {
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             customer_ids: self.header.customer_ids.clone(),
             sample: self.header.sample,
-            previous: self.chained.chain.to_string(),
-            next_seq: self.place.next_seq,
+            previous: chained.chain.to_string(),
+            next_seq: *next_seq,
         };
-        self.chained.header(&header, &mut self.lines);
-        self.place.segment = number;
+        chained.header(&header, &mut lines.text);
+        *is_open = true;
+        drop(book);
+        self.number = number;
         self.segment = Some(segment);
-        self.flush()
+        self.flush().map(drop)
     }
 
-    /// Numbers and chains what is in the lanes.
+    /// Puts into the book what is in the lanes still, and what did not find room there.
     fn collect(&mut self, is_last: bool) {
-        let since = self.emptied;
-        self.emptied = self.clock.wall();
-        let (mut dropped, mut fill) = (0, 0);
+        let since = std::mem::replace(&mut self.emptied, self.clock.wall());
         let shared = Arc::clone(&self.shared);
-        for lane in &shared.lanes {
-            lane.exchange(&mut self.load, is_last);
-            fill = fill.max(lane.fill(self.load.text.len()));
-            for (nth, told) in (1..).zip(self.load.records()) {
-                self.chained.record(self.place.next_seq, told, &mut self.lines);
-                self.place.next_seq += 1;
-                self.unwritten += 1;
-                if nth % GROUP == 0 && fill < MOST_FILL {
-                    std::thread::yield_now();
-                }
-            }
-            dropped += self.load.dropped;
-            self.load.clear();
-            self.load.text.shrink_to(USUAL);
-        }
-        shared.fill.store(fill, Ordering::Relaxed);
+        let mut book = shared.book();
+        let fills = shared.lanes.iter().map(|lane| lane.fill(book.take_from(lane, is_last)));
+        let fullest = fills.max().unwrap_or_default();
+        shared.fill.store(fullest, Ordering::Relaxed);
+        let dropped = std::mem::take(&mut book.dropped);
         if 0 < dropped {
-            self.gap(Missing::Full, Some((dropped, since)));
+            self.gap(&mut book, Missing::Full, Some((dropped, since)));
         }
+        drop(book);
         self.say(dropped);
     }
 
     /// Tells of decisions that are not there.
-    fn gap(&mut self, why: Missing, counted: Option<(u64, Timestamp)>) {
-        let from_seq = counted.map(|_| self.place.next_seq);
-        let to_seq = counted.map(|(count, _)| self.place.next_seq + count - 1);
+    fn gap(&mut self, book: &mut Book, why: Missing, counted: Option<(u64, Timestamp)>) {
+        let from_seq = counted.map(|_| book.next_seq);
+        let to_seq = counted.map(|(count, _)| book.next_seq + count - 1);
         let (count, after) = (counted.map(|(count, _)| count), counted.map(|(_, after)| after));
         let gap = Gap { why, count, from_seq, to_seq, after, at: self.clock.wall(), cut_bytes: 0 };
-        self.chained.gap(&gap, &mut self.lines);
-        self.place.next_seq += count.unwrap_or_default();
+        book.chained.gap(&gap, &mut book.lines.text);
+        book.next_seq += count.unwrap_or_default();
         if let Some(segment) = &mut self.segment {
             segment.dropped += count.unwrap_or_default();
         }
         self.shared.gaps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Writes the lines that there are.
-    fn flush(&mut self) -> io::Result<()> {
-        let Some(segment) = self.segment.as_mut().filter(|_| !self.lines.is_empty()) else {
-            return Ok(());
-        };
-        segment.append(&self.lines)?;
-        segment.records += self.unwritten;
-        self.shared.written.fetch_add(self.unwritten, Ordering::Relaxed);
-        self.unwritten = 0;
+    /// Writes what the disk did not take before, then what is in the book; tells whether there was anything.
+    fn flush(&mut self) -> io::Result<bool> {
+        let was_left = self.append()?;
+        if self.segment.is_some() {
+            std::mem::swap(&mut self.lines, &mut self.shared.book().lines);
+        }
+        Ok(self.append()? || was_left)
+    }
+
+    fn append(&mut self) -> io::Result<bool> {
+        let segment = self.segment.as_mut().filter(|_| !self.lines.text.is_empty());
+        let Some(segment) = segment else { return Ok(false) };
+        segment.append(&self.lines.text)?;
+        segment.records += self.lines.records;
+        self.shared.written.fetch_add(self.lines.records, Ordering::Relaxed);
         self.lines.clear();
-        self.lines.shrink_to(USUAL);
-        Ok(())
+        Ok(true)
     }
 
     /// Puts a footer under the segment.
     fn end(&mut self) {
         let Some(segment) = &self.segment else { return };
+        let mut book = self.shared.book();
         let footer = Footer {
             segment: segment.number,
-            records: segment.records + self.unwritten,
+            records: segment.records + self.lines.records + book.lines.records,
             dropped: segment.dropped,
             sampled_out: self.shared.sampled_out() - segment.sampled_out_before,
-            next_seq: self.place.next_seq,
+            next_seq: book.next_seq,
             ended: self.clock.wall(),
         };
-        self.chained.footer(&footer, self.key.as_ref(), &mut self.lines);
+        let Book { chained, lines, is_open, .. } = &mut *book;
+        chained.footer(&footer, self.key.as_ref(), &mut lines.text);
+        *is_open = false;
         self.is_ending = true;
     }
 
@@ -275,7 +259,7 @@ impl Writer {
 
     fn fails(&mut self, error: &io::Error) {
         if !self.shared.is_failing.swap(true, Ordering::AcqRel) {
-            let (error, refused) = (error as &dyn std::error::Error, self.unwritten);
+            let (error, refused) = (error as &dyn std::error::Error, self.lines.records);
             tracing::error!(
                 error,
                 refused,

@@ -12,6 +12,7 @@ use offergate::domain::*;
 use offergate::recorder::{LogFull, Recorder, RecorderSettings, StartError};
 use offergate::wire::proto;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -120,6 +121,49 @@ fn what_a_lane_has_no_room_for_is_counted_to_the_last_decision() {
     assert_eq!((verdict.first_seq, verdict.next_seq), (Some(1), all + 1));
     assert_eq!(seen.gaps, verdict.gaps.len() as u64);
     assert!(0 < told, "nothing overflowed");
+}
+
+/// A clock by which a minute is over in 20 ms, so that segments are closed all the time.
+struct Hurried;
+
+impl Clock for Hurried {
+    fn wall(&self) -> Timestamp {
+        SystemClock.wall()
+    }
+
+    fn boot(&self) -> Duration {
+        SystemClock.boot() * 3_000
+    }
+}
+
+#[test]
+fn what_workers_and_the_writer_chain_in_turn_is_one_chain_over_segments_that_end_meanwhile() {
+    const THREADS: usize = 4;
+    let folder = TempDir::new().unwrap();
+    let recorder = Recorder::start(settings(folder.path()), Arc::new(Hurried)).unwrap();
+    let (done, all) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    record(&recorder, "c-1").unwrap();
+                    all.fetch_add(1, Ordering::Relaxed);
+                    // So that what an auditor reads afterwards is not too much for a test.
+                    std::thread::sleep(Duration::from_micros(20));
+                }
+            });
+        }
+        while segments(folder.path()).unwrap().len() < 6 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    recorder.stop();
+    let (seen, all) = (recorder.seen(), all.into_inner());
+    let verdict = verdict(folder.path());
+    assert_eq!((verdict.findings.len(), verdict.gaps.len()), (0, 0), "{:?}", verdict.findings);
+    assert_eq!((verdict.records, verdict.signed, seen.written), (all, all, all));
+    assert_eq!((verdict.first_seq, verdict.next_seq), (Some(1), all + 1));
 }
 
 #[test]
