@@ -75,8 +75,7 @@ impl Answers {
             return *place;
         }
         if self.kept.len() == MOST_KEPT {
-            self.single.push(answer);
-            return last(self.single.len()) | SINGLE;
+            return self.once(answer);
         }
         let answer = Rc::new(answer);
         self.kept.push(Rc::clone(&answer));
@@ -84,6 +83,12 @@ impl Answers {
         let place = last(self.kept.len());
         self.places.insert(answer, place);
         place
+    }
+
+    /// Adds an answer that is not looked for again; tells its place in this chunk.
+    pub(super) fn once(&mut self, answer: Answer) -> u32 {
+        self.single.push(answer);
+        last(self.single.len()) | SINGLE
     }
 
     /// Whether the place holds in other chunks, too.

@@ -133,7 +133,7 @@ fn record_at(bytes: &[u8], from: usize, is_all: bool) -> Option<(usize, usize)> 
 pub(super) struct Record<'r> {
     /// As it stands in the file.
     pub(super) raw: &'r [u8],
-    /// The fields, one after the other, without quotes.
+    /// The fields, one after the other, without quotes; more may follow.
     text: &'r [u8],
     ends: &'r [usize],
     /// Bytes between two fields.
@@ -151,9 +151,16 @@ impl<'r> Record<'r> {
     }
 
     pub(super) fn field(&self, place: usize) -> &'r [u8] {
+        let (bytes, length) = self.field_in(place);
+        bytes.get(..length).unwrap_or_default()
+    }
+
+    /// The bytes that begin with a field, and its length.
+    pub(super) fn field_in(&self, place: usize) -> (&'r [u8], usize) {
         let before = place.checked_sub(1).and_then(|before| self.ends.get(before));
         let start = before.map_or(0, |end| end + self.gap);
-        self.ends.get(place).and_then(|end| self.text.get(start..*end)).unwrap_or_default()
+        let end = self.ends.get(place).copied().unwrap_or(start);
+        (self.text.get(start..).unwrap_or_default(), end.saturating_sub(start))
     }
 
     fn texts(&self) -> Result<Vec<String>, String> {
@@ -202,7 +209,8 @@ impl<'b> Records<'b> {
         }
         self.ends.extend(memchr_iter(b',', raw));
         self.ends.push(raw.len());
-        Some((line, Record { raw, text: raw, ends: &self.ends, gap: 1 }))
+        let text = self.bytes.get(start..).unwrap_or_default();
+        Some((line, Record { raw, text, ends: &self.ends, gap: 1 }))
     }
 
     /// Parts a record that has quotes.

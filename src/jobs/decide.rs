@@ -9,7 +9,7 @@ use super::encode::{csv_field, json_columns, json_members, table_text};
 use super::format::Format;
 use super::input::{Chunk, Rows};
 use super::json::Members;
-use super::memo::{ALONE, Column, Memo};
+use super::memo::{ALONE, Column, Kind, Memo};
 #[cfg(feature = "parquet")]
 use super::parquet_rows::Groups;
 use super::question::{Question, row};
@@ -43,7 +43,7 @@ pub(super) struct Worker<'q> {
     columns: Vec<Column<'q>>,
     memo: Memo,
     answers: Answers,
-    kind: Vec<u32>,
+    kind: Kind,
     /// The rows of the chunk as text.
     text: Vec<u8>,
     /// The rows of the chunk as a row group.
@@ -69,14 +69,15 @@ impl<'q> Worker<'q> {
         question: &'q Question<'q>,
         #[cfg(feature = "parquet")] groups: Option<Groups>,
     ) -> Self {
+        let columns = if question.is_copy { Vec::new() } else { question.read() };
         Self {
             question,
             constants: question.mapping.constants(),
             carried: question.carried(),
-            columns: if question.is_copy { Vec::new() } else { question.read() },
+            kind: Kind::of(&columns),
+            columns,
             memo: Memo::default(),
             answers: Answers::default(),
-            kind: Vec::new(),
             text: Vec::new(),
             #[cfg(feature = "parquet")]
             groups,
@@ -136,10 +137,13 @@ impl<'q> Worker<'q> {
             }
         }
         self.kind.clear();
-        self.kind.extend(self.columns.iter_mut().map(|column| {
-            let field = record.field(column.place);
-            if field.is_empty() { column.absent() } else { column.text(field) }
-        }));
+        for column in &mut self.columns {
+            let number = match record.field_in(column.place) {
+                (_, 0) => column.absent(),
+                (bytes, length) => column.text_in(bytes, length),
+            };
+            self.kind.add(column, number);
+        }
         let cell = |place| match str::from_utf8(record.field(place)) {
             Ok("") | Err(_) => Cell::Absent,
             Ok(text) => Cell::Plain(text.into()),
@@ -194,8 +198,9 @@ impl<'q> Worker<'q> {
                 continue;
             }
             self.kind.clear();
-            let of_row = numbers.iter().map(|of_column| of_column.get(row).copied());
-            self.kind.extend(of_row.map(|number| number.unwrap_or(ALONE)));
+            for (column, of_column) in self.columns.iter().zip(&numbers) {
+                self.kind.add(column, of_column.get(row).copied().unwrap_or(ALONE));
+            }
             let cell = |place: usize| match arrays.get(place) {
                 Some(array) => super::parquet::cell(array.as_ref(), row),
                 None => Cell::Absent,
@@ -278,8 +283,9 @@ impl<'q> Worker<'q> {
 
     /// The place of the answer for a row of a table whose numbers are known.
     fn looked_up<'c>(&mut self, cell: impl Fn(usize) -> Cell<'c>) -> Result<u32, String> {
-        let is_kind = !self.kind.contains(&ALONE);
-        if is_kind && let Some(place) = self.memo.answer(&self.kind) {
+        if !self.kind.is_alone()
+            && let Some(place) = self.memo.answer(&self.kind)
+        {
             return Ok(place);
         }
         let columns = self.question.columns;
@@ -289,8 +295,11 @@ impl<'q> Worker<'q> {
         let named = given.filter_map(|(column, cell)| Some((mapping.name(column)?, cell)));
         let row = row(named, &self.constants)?;
         let answer = self.question.answer(row)?;
+        if self.kind.is_alone() && self.question.output != Format::Parquet {
+            return Ok(self.answers.once(answer));
+        }
         let place = self.answers.add(answer);
-        if is_kind && self.memo.has_room() && Answers::is_kept(place) {
+        if !self.kind.is_alone() && Answers::is_kept(place) {
             self.memo.remember(&self.kind, place);
         }
         Ok(place)

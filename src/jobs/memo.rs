@@ -12,7 +12,6 @@ use super::row::{Cell, day, time};
 use crate::decision::Alike;
 use crate::domain::{Attribute, CustomerId, Date, Timestamp};
 use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
 
 /// The number of a value that stands for itself alone.
 pub(super) const ALONE: u32 = u32::MAX;
@@ -29,36 +28,86 @@ const MOST_VALUES: usize = 1 << 15;
 const RECENT: usize = 64;
 
 /// Most kinds of rows that are remembered.
-const MOST_KINDS: usize = 1 << 14;
+const MOST_KINDS: usize = 1 << 15;
 
-/// What was decided for which kinds of rows.
-#[derive(Debug, Default)]
-pub(super) struct Memo {
-    answers: FxHashMap<SmallVec<[u32; USUAL_COLUMNS]>, u32>,
-    /// The answer of every row, where no column is read.
-    of_all: Option<u32>,
+/// Columns whose numbers fit into one.
+const NARROW: usize = 8;
+
+/// What one row says: the numbers of its columns.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// Of so few columns that they fit, 16 bits each.
+    narrow: u128,
+    /// Of more.
+    wide: Vec<u16>,
+    is_wide: bool,
+    is_alone: bool,
 }
 
-/// Columns whose numbers stand in the map itself.
-const USUAL_COLUMNS: usize = 12;
+impl Kind {
+    /// A row of these columns.
+    pub(super) fn of(columns: &[Column<'_>]) -> Self {
+        Self::new(columns.iter().filter(|column| column.reading != Reading::Id).count())
+    }
+
+    fn new(columns: usize) -> Self {
+        Self { narrow: 0, wide: Vec::new(), is_wide: NARROW < columns, is_alone: false }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.narrow = 0;
+        self.wide.clear();
+        self.is_alone = false;
+    }
+
+    /// Adds what the next column says. An id says nothing, unless it stands for itself alone.
+    pub(super) fn add(&mut self, column: &Column<'_>, number: u32) {
+        match column.reading {
+            Reading::Id => self.is_alone |= number == ALONE,
+            _ => self.push(number),
+        }
+    }
+
+    fn push(&mut self, number: u32) {
+        self.is_alone |= u32::from(u16::MAX) <= number;
+        if self.is_wide {
+            self.wide.push(number as u16);
+        } else {
+            self.narrow = self.narrow << 16 | u128::from(number as u16);
+        }
+    }
+
+    /// Whether the row is to be decided by itself.
+    pub(super) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+}
+
+/// What was decided for which kinds of rows; each by its place. All of them have the same columns.
+#[derive(Debug, Default)]
+pub(super) struct Memo {
+    narrow: FxHashMap<u128, u32>,
+    wide: FxHashMap<Box<[u16]>, u32>,
+}
 
 impl Memo {
     /// The answer of a kind of row, by its place.
-    pub(super) fn answer(&self, kind: &[u32]) -> Option<u32> {
-        if kind.is_empty() { self.of_all } else { self.answers.get(kind).copied() }
-    }
-
-    /// Whether another kind may be remembered.
-    pub(super) fn has_room(&self) -> bool {
-        self.answers.len() < MOST_KINDS
-    }
-
-    pub(super) fn remember(&mut self, kind: &[u32], answer: u32) {
-        if kind.is_empty() {
-            self.of_all = Some(answer);
-        } else {
-            self.answers.insert(kind.into(), answer);
+    pub(super) fn answer(&self, kind: &Kind) -> Option<u32> {
+        match kind.is_wide {
+            true => self.wide.get(kind.wide.as_slice()).copied(),
+            false => self.narrow.get(&kind.narrow).copied(),
         }
+    }
+
+    /// Keeps the answer of a kind of row, if there is room.
+    pub(super) fn remember(&mut self, kind: &Kind, answer: u32) {
+        if self.narrow.len() + self.wide.len() == MOST_KINDS {
+            return;
+        }
+        match kind.is_wide {
+            true => self.wide.insert(kind.wide.as_slice().into(), answer),
+            false => self.narrow.insert(kind.narrow, answer),
+        };
     }
 }
 
@@ -131,6 +180,12 @@ impl<'q> Column<'q> {
 
     /// The number of a text, or of a number as it is spelled.
     pub(super) fn text(&mut self, text: &[u8]) -> u32 {
+        self.text_in(text, text.len())
+    }
+
+    /// The number of the text that some bytes begin with; what follows it does not count.
+    pub(super) fn text_in(&mut self, bytes: &[u8], length: usize) -> u32 {
+        let text = bytes.get(..length).unwrap_or_default();
         match self.reading {
             Reading::Id => return self.of_id(text),
             Reading::Birth if self.grown.is_some_and(|grown| is_day_by(text, &grown)) => {
@@ -138,7 +193,7 @@ impl<'q> Column<'q> {
             }
             Reading::Birth | Reading::TermEnd | Reading::AcceptedAt | Reading::Exact => {}
         }
-        let Some(packed) = packed(text) else { return self.learned(text) };
+        let Some(packed) = packed_in(bytes, length) else { return self.learned(text) };
         let slot = slot(packed);
         if let Some((seen, number)) = self.recent.get(slot)
             && *seen == packed
@@ -187,9 +242,12 @@ impl<'q> Column<'q> {
 
     /// The number of a day.
     #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "text has no types"))]
-    pub(super) fn day(&self, at: Date) -> u32 {
+    pub(super) fn day(&mut self, at: Date) -> u32 {
         match self.reading {
-            Reading::Birth => self.of_birth(Attribute::Known(at)),
+            Reading::Birth => match self.of_birth(Attribute::Known(at)) {
+                ALONE => self.text(at.to_string().as_bytes()),
+                number => number,
+            },
             Reading::Id | Reading::TermEnd | Reading::AcceptedAt | Reading::Exact => ALONE,
         }
     }
@@ -206,13 +264,17 @@ impl<'q> Column<'q> {
         if self.short.len() + self.long.len() == MOST_VALUES {
             return ALONE;
         }
-        let number = match (self.reading, said()) {
+        let known = match (self.reading, said()) {
             (Reading::Birth, Ok(said)) => self.of_birth(said.read(day)),
-            (Reading::Birth, Err(_)) => ALONE,
-            _ => {
+            _ => ALONE,
+        };
+        let number = match known {
+            // Equal texts are the same to the rules, whatever else is.
+            ALONE => {
                 self.next += 1;
                 self.next
             }
+            number => number,
         };
         match packed(text) {
             Some(packed) => self.short.insert(packed, number),
@@ -270,6 +332,18 @@ fn slot(packed: u128) -> usize {
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize
 }
 
+/// [`packed`] of the text that some bytes begin with. Where 16 of them are there no length needs a branch.
+fn packed_in(bytes: &[u8], length: usize) -> Option<u128> {
+    match bytes.first_chunk() {
+        Some(word) if length < 16 => {
+            let text = u128::from_le_bytes(*word) & !(u128::MAX << (8 * length));
+            Some(text | (length as u128) << 120)
+        }
+        Some(_) => None,
+        None => packed(bytes.get(..length)?),
+    }
+}
+
 /// A short text and its length as one number, which is compared at once; most values are short.
 ///
 /// Read in two words that overlap, so that no length needs a loop.
@@ -314,7 +388,38 @@ mod tests {
                 bytes[..length].copy_from_slice(text);
                 bytes[15] = length as u8;
             }
-            assert_eq!(packed(text), (length < 16).then(|| u128::from_le_bytes(bytes)));
+            let expected = (length < 16).then(|| u128::from_le_bytes(bytes));
+            assert_eq!((packed(text), packed_in(text, length)), (expected, expected));
+            assert_eq!(packed_in(&long, length), expected, "whatever follows");
+        }
+    }
+
+    #[test]
+    fn kinds_are_the_same_only_if_all_their_numbers_are_however_many_there_are() {
+        for columns in [0, 1, NARROW, NARROW + 1, 40] {
+            let kind = |changed: Option<usize>| {
+                let mut kind = Kind::new(columns);
+                (0..columns).for_each(|at| kind.push(FIRST + u32::from(changed == Some(at))));
+                kind
+            };
+            let mut memo = Memo::default();
+            assert_eq!(memo.answer(&kind(None)), None);
+            memo.remember(&kind(None), 7);
+            assert_eq!(memo.answer(&kind(None)), Some(7));
+            for changed in 0..columns {
+                assert_eq!(memo.answer(&kind(Some(changed))), None, "{changed} of {columns}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_stands_for_itself_alone() {
+        for (number, is_alone) in [(FIRST, false), (65_534, false), (65_535, true), (ALONE, true)] {
+            let mut kind = Kind::new(1);
+            kind.push(number);
+            assert_eq!(kind.is_alone(), is_alone);
+            kind.clear();
+            assert!(!kind.is_alone());
         }
     }
 
