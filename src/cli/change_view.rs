@@ -27,7 +27,9 @@ impl ChangeView<'_> {
     /// Lays it out around the thing that `made` lays out.
     pub(super) fn text(&self, text: &mut Text, made: impl FnOnce(&mut Text)) {
         if self.dry_run {
-            text.line("nothing was changed; this is what would be:");
+            text.line(
+                "nothing was changed; this is what would be, once another person approved it:",
+            );
             text.gap();
         }
         made(text);

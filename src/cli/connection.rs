@@ -177,6 +177,23 @@ fn content(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// Where to find what somebody named that is not there.
+fn where_to_look(kind: Option<&str>) -> &'static str {
+    match kind {
+        Some("vendor" | "product" | "offer") => "`offergate find TEXT` finds ids by name",
+        Some("suspension") => "`offergate status` lists suspensions",
+        Some("emergency that waits") => {
+            "`offergate changes` lists what waits; a proposed change takes `offergate approve`"
+        }
+        Some("change that waits") => "`offergate changes` lists what waits",
+        Some("change" | "revision") => "`offergate history` lists them",
+        Some("mailing that waits or is approved") => {
+            "`offergate history` tells of those that were rejected or withdrawn"
+        }
+        _ => "",
+    }
+}
+
 /// Turns a failed call into how the command ends; `doing` says what was asked for.
 pub(super) fn failed(doing: &str) -> impl Fn(ClientError) -> Failure {
     move |error| {
@@ -196,9 +213,17 @@ pub(super) fn failed(doing: &str) -> impl Fn(ClientError) -> Failure {
                 "start a server with `offergate serve`, or name one with --server; repeat a change \
                  with the same --request-id, since it may have landed",
             ),
-            ErrorKind::NotFound => (Exit::NotFound, "`offergate find TEXT` finds ids by name"),
+            ErrorKind::NotFound => (Exit::NotFound, where_to_look(error.thing.as_deref())),
+            ErrorKind::Conflict if error.thing.as_deref() == Some("suspension") => {
+                (Exit::Conflict, "change it with `offergate amend`, or name the new one with --id")
+            }
             ErrorKind::Conflict => {
                 (Exit::Conflict, "see `offergate history` and `offergate status`, and decide anew")
+            }
+            ErrorKind::Invalid
+                if error.fields.iter().any(|(path, _)| path.contains(".target.")) =>
+            {
+                (Exit::Usage, "`offergate find TEXT` finds ids by name")
             }
             ErrorKind::Invalid => (Exit::Usage, ""),
             ErrorKind::Unknown => (
@@ -211,11 +236,13 @@ pub(super) fn failed(doing: &str) -> impl Fn(ClientError) -> Failure {
                 "somebody has to decide who neither asked for it nor edited it; in the demonstration \
                  that may be --as ben, or --as ann",
             ),
-            ErrorKind::NotAllowed => (
+            ErrorKind::NotAllowed if error.reason.as_deref() == Some("NOT_AUTHORISED") => (
                 Exit::Failure,
                 "ask somebody who may, or whoever gives out roles: the README's \"Who may do what\" \
                  lists them",
             ),
+            // What is to be done instead is said.
+            ErrorKind::NotAllowed => (Exit::Failure, ""),
             ErrorKind::Other => (Exit::Failure, ""),
         };
         let failure = Failure::new(exit, format_args!("{doing}: {error}"));

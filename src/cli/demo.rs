@@ -70,7 +70,8 @@ A holder keeps using it (ELIGIBLE):
   buf curl --protocol grpc --http2-prior-knowledge -d '{holder}' \\
     http://{address}/{method}
 
-More: explain, status, find kaspersky, history; {program} --help tells all. Ctrl-C stops it.
+More: `explain` in the place of `check` says why, in words; status, find kaspersky, history;
+{program} --help tells all. Ctrl-C stops it.
 "
     )
 }

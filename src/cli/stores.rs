@@ -143,8 +143,15 @@ fn identity(settings: &Settings) -> Result<Identity, Failure> {
 
 /// Begins a history, if there is none and this replica remembers none either.
 async fn begin_history(store: &RedisStore, journal: &FileJournal) -> Result<(), Failure> {
-    let unreadable =
-        |error: StoreError| Failure::new(Exit::Failure, "a history cannot be begun").because(error);
+    let unreadable = |error: StoreError| match error {
+        StoreError::Unavailable { .. } => {
+            Failure::new(Exit::Unreachable, "a history cannot be begun").because(error).help(
+                "see that the server that --store names is up, and may be reached from here: the \
+                 README's \"Redis\" says what it needs",
+            )
+        }
+        error => Failure::new(Exit::Failure, "a history cannot be begun").because(error),
+    };
     let remembers = journal.load().await.map_err(unreadable)?.is_some();
     match store.head().await {
         Ok(None) => {}

@@ -32,6 +32,8 @@ pub struct ClientError {
     pub message: String,
     /// The server's stable name for it, such as `REVISION_CONFLICT`.
     pub reason: Option<String>,
+    /// What kind of thing is not there, or is there already, such as `suspension`.
+    pub thing: Option<String>,
     /// The fields to correct: path and what is allowed.
     pub fields: Vec<(String, String)>,
 }
@@ -39,18 +41,18 @@ pub struct ClientError {
 impl ClientError {
     pub(super) fn address(address: &str, error: &dyn std::error::Error) -> Self {
         let message = format!("`{address}` is no address such as `127.0.0.1:7443`: {error}");
-        Self { kind: ErrorKind::Invalid, message, reason: None, fields: Vec::new() }
+        Self { kind: ErrorKind::Invalid, message, reason: None, thing: None, fields: Vec::new() }
     }
 
     pub(super) fn credentials(what: impl fmt::Display) -> Self {
         let message = what.to_string();
-        Self { kind: ErrorKind::Invalid, message, reason: None, fields: Vec::new() }
+        Self { kind: ErrorKind::Invalid, message, reason: None, thing: None, fields: Vec::new() }
     }
 
     /// Nothing came, or not in time. Asking again may help.
     pub(crate) fn late(what: &str) -> Self {
         let (kind, message) = (ErrorKind::Unreachable, what.to_owned());
-        Self { kind, message, reason: None, fields: Vec::new() }
+        Self { kind, message, reason: None, thing: None, fields: Vec::new() }
     }
 
     pub(super) fn unreachable(
@@ -59,7 +61,13 @@ impl ClientError {
     ) -> Self {
         let cause = innermost(error.as_ref());
         let message = format!("no server can be reached at {address}: {cause}");
-        Self { kind: ErrorKind::Unreachable, message, reason: None, fields: Vec::new() }
+        Self {
+            kind: ErrorKind::Unreachable,
+            message,
+            reason: None,
+            thing: None,
+            fields: Vec::new(),
+        }
     }
 }
 
@@ -101,7 +109,10 @@ impl From<Status> for ClientError {
             "" => status.code().description().to_owned(),
             message => message.to_owned(),
         };
-        Self { kind, message, reason: details.error_info().map(|info| info.reason.clone()), fields }
+        let info = details.error_info();
+        let reason = info.map(|info| info.reason.clone());
+        let thing = info.and_then(|info| info.metadata.get("kind").cloned());
+        Self { kind, message, reason, thing, fields }
     }
 }
 

@@ -148,6 +148,19 @@ impl Mapping {
         }
     }
 
+    /// The columns that nobody reads though nobody said so: those that are no field, and those about a product
+    /// that is not `known`. A misspelt one is among them.
+    pub(super) fn unread(&self, columns: &[String], known: impl Fn(&str) -> bool) -> Vec<String> {
+        let is_unread = |column: &&String| {
+            self.name(column).is_some_and(|name| match Field::of(name) {
+                Ok(Some(Field::Holdings(product, _))) => !known(product),
+                Ok(field) => field.is_none(),
+                Err(_) => false,
+            })
+        };
+        columns.iter().filter(is_unread).cloned().collect()
+    }
+
     /// Whether any column or constant is about the holding of "the" product.
     #[must_use]
     pub fn speaks_of_holding(&self, columns: &[String]) -> bool {
@@ -205,6 +218,15 @@ mod tests {
                 "{refused}"
             );
         }
+    }
+
+    #[test]
+    fn columns_that_nobody_reads_are_told_unless_the_mapping_says_so() {
+        let mapping = Mapping::read("columns: {note: null, land: country}").unwrap();
+        let columns = "id land note contry holdings.kis.status holdings.kiss.status attributes.x";
+        let columns: Vec<_> = columns.split(' ').map(str::to_owned).collect();
+        let unread = mapping.unread(&columns, |product| product == "kis");
+        assert_eq!(unread, ["contry", "holdings.kiss.status"]);
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl Pinned {
         }
     }
 
+    /// Whether the rules know a product.
+    pub(super) fn sells(&self, product: &str) -> bool {
+        self.rules.products.contains_key(product)
+    }
+
     /// The product of each offer; nothing for an offer that the rules do not know.
     pub(super) fn products(&self, offers: &[String]) -> Vec<Option<&str>> {
         let product =

@@ -128,6 +128,11 @@ pub fn run(
         as_of: question.as_of_text.clone(),
         action: job.action.name().to_owned(),
         input: InputFacts { sha256: String::new(), bytes: 0, rows: 0 },
+        unread: match job.input.1 {
+            // Each row has names of its own.
+            Format::Jsonl => Vec::new(),
+            Format::Csv | Format::Parquet => job.mapping.unread(&columns, |id| pinned.sells(id)),
+        },
         shard: job.shard,
         decided: 0,
         rejected: 0,

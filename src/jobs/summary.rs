@@ -22,6 +22,10 @@ pub struct Summary {
     pub action: String,
     /// What was read.
     pub input: InputFacts,
+    /// Columns that are no field of a request, or are about a product that the rules do not know: carried, and
+    /// not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
     /// Which part of the rows is counted here.
     pub shard: Shard,
     /// Rows of this shard that were decided.
@@ -152,6 +156,7 @@ mod tests {
             as_of: "2026-01-01T00:00:00Z".to_owned(),
             action: "OFFER".to_owned(),
             input: InputFacts { sha256: "ab".to_owned(), bytes: 9, rows: of },
+            unread: Vec::new(),
             shard: Shard { index, of },
             decided: 1,
             rejected: 0,

@@ -112,7 +112,8 @@ impl Service {
         id: Revision,
     ) -> Result<Changed, ServiceError> {
         let build = move |before: &Loaded, requester: &Requester, at| {
-            let emergency = before.waiting.emergencies.get(&id).ok_or_else(|| gone(before, id))?;
+            let emergency = before.waiting.emergencies.get(&id);
+            let emergency = emergency.ok_or_else(|| gone(before, id, "emergency that waits"))?;
             may_decide(requester)?;
             if emergency.author.is_same_hand(&requester.party()) {
                 return Err(Refusal::SelfApproval { id }.into());
@@ -282,14 +283,14 @@ fn may_decide(requester: &Requester) -> Result<(), ServiceError> {
 }
 
 fn proposal(before: &Loaded, id: Revision) -> Result<&Proposal, ServiceError> {
-    before.waiting.proposals.get(&id).ok_or_else(|| gone(before, id))
+    before.waiting.proposals.get(&id).ok_or_else(|| gone(before, id, "change that waits"))
 }
 
 /// Why nothing of this number waits.
-fn gone(before: &Loaded, id: Revision) -> ServiceError {
+fn gone(before: &Loaded, id: Revision, kind: &'static str) -> ServiceError {
     match before.waiting.decided.get(&id) {
         Some(&(act, revision)) => ServiceError::Decided { id, act, revision },
-        None => ServiceError::NotFound { kind: "change that waits", id: id.to_string() },
+        None => ServiceError::NotFound { kind, id: id.to_string() },
     }
 }
 

@@ -63,7 +63,7 @@ fn emergency(
     let emergencies = before.waiting.emergencies.values();
     let unratified = emergencies.filter(|it| it.author.is_same_hand(&author)).count();
     if MOST_UNRATIFIED <= unratified {
-        let why = format!("{unratified} emergencies of this person wait to be ratified");
+        let why = format!("{unratified} emergencies of this person wait to be ratified by another");
         return Err(Refusal::TooWide { why }.into());
     }
     if hits_everything(before, &after, id, at)? {

@@ -114,12 +114,14 @@ impl Service {
     pub async fn mailing(&self, asked: MailingAsked) -> Result<SignedMailing, ServiceError> {
         let held = self.needs_rules()?;
         let waiting = &held.waiting;
-        let none = |id: String| ServiceError::NotFound { kind: "mailing", id };
+        let none = |kind, id: String| ServiceError::NotFound { kind, id };
         let number = match &asked {
             MailingAsked::Number(number) => *number,
-            MailingAsked::Id(id) => waiting.mailing_of(id).ok_or_else(|| none(id.to_string()))?,
+            MailingAsked::Id(id) => waiting
+                .mailing_of(id)
+                .ok_or_else(|| none("mailing that waits or is approved", id.to_string()))?,
         };
-        let missing = || none(number.to_string());
+        let missing = || none("mailing", number.to_string());
         let proposal = self.mailing_record(number).await?.ok_or_else(missing)?;
         let mailing = proposal.content.mailing.clone().ok_or_else(missing)?;
         let standing = match (waiting.proposals.get(&number), waiting.mailings.get(&number)) {

@@ -67,7 +67,13 @@ mod tests {
             })
         };
         let error = |kind| {
-            Err(ClientError { kind, message: String::new(), reason: None, fields: Vec::new() })
+            Err(ClientError {
+                kind,
+                message: String::new(),
+                reason: None,
+                thing: None,
+                fields: Vec::new(),
+            })
         };
         let other = proto::Mailing { id: "n".to_owned(), ..signed.clone() };
         for (answer, wanted, why) in [

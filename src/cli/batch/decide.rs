@@ -344,6 +344,12 @@ impl Driver<'_> {
     fn tell(&self, summary: &Summary) {
         let Summary { decided, rejected, revision, .. } = summary;
         self.output.note(format_args!("decided {decided} rows by revision {revision}"));
+        if !summary.unread.is_empty() {
+            let unread = summary.unread.join(", ");
+            self.output.note(format_args!(
+                "not read, being no field of a request or about no product of the rules: {unread}"
+            ));
+        }
         for counts in &summary.offers {
             let rows = counts.outcomes.iter().map(|(name, count)| (format!("  {name}"), count));
             let reasons = counts.reasons.iter().map(|(name, count)| (format!("    {name}"), count));
