@@ -16,6 +16,9 @@ pub(super) const USUAL: usize = 4 * 1024 * 1024;
 /// After how many records in a lane its worker takes a turn at the book.
 const GROUP: usize = 32;
 
+/// A lane that holds more is left to the writer: its worker would be long at the book, and its callers wait.
+const MOST_HELPED: usize = 8 * GROUP;
+
 thread_local! {
     /// Which lane this thread uses.
     static LANE: Cell<Option<usize>> = const { Cell::new(None) };
@@ -93,10 +96,10 @@ impl Lane {
         let after = load.text.len();
         load.ends.push(after);
         let half = self.limit / 2;
-        match load.ends.len().is_multiple_of(GROUP) {
+        match load.ends.len() {
             _ if before < half && half <= after => Taken::FillsUp,
-            true => Taken::Group,
-            false => Taken::Fits,
+            count if count <= MOST_HELPED && count.is_multiple_of(GROUP) => Taken::Group,
+            _ => Taken::Fits,
         }
     }
 
@@ -149,6 +152,13 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_takes_a_turn_now_and_then_but_not_where_much_waits() {
+        let lane = Lane::new(usize::MAX);
+        let turns = (1..=20 * GROUP).filter(|_| lane.take(true, |_| ()) == Taken::Group);
+        assert_eq!(turns.collect::<Vec<_>>(), (1..=8).map(|nth| nth * GROUP).collect::<Vec<_>>());
+    }
 
     #[test]
     fn what_does_not_fit_is_counted_or_refused_and_what_fits_comes_out_in_order() {
