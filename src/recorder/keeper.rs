@@ -11,6 +11,7 @@ use crate::audit::decisions::folder::{compressed, segments};
 use crate::clock::Clock;
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -85,18 +86,29 @@ fn compress(plain: &Path) -> io::Result<()> {
 }
 
 /// Copies in chunks, and gives way after each: a thread that comes after all others keeps a core for milliseconds
-/// once it has it.
+/// once it has it. What was read is let go of at once, since it takes long to forget a whole segment.
 fn copy(mut from: File, to: &mut impl Write) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
+    let mut at = 0;
     loop {
         let length = from.read(&mut chunk)?;
-        if length == 0 {
-            return Ok(());
-        }
+        let Some(read) = NonZeroU64::new(length as u64) else { return Ok(()) };
         to.write_all(chunk.get(..length).unwrap_or_default())?;
+        forget(&from, at, read);
+        at += read.get();
         std::thread::yield_now();
     }
 }
+
+/// Lets the system's cache go of part of a file; where it cannot be told so, nothing is lost.
+#[cfg(target_os = "linux")]
+fn forget(file: &File, from: u64, length: NonZeroU64) {
+    use rustix::fs::{Advice, fadvise};
+    let _ = fadvise(file, from, Some(length), Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget(_: &File, _: u64, _: NonZeroU64) {}
 
 fn private(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;

@@ -18,8 +18,10 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// Or when it is so old and there is something in it: what is in an open segment is not signed yet.
 const MOST_AGE: Duration = Duration::from_secs(60);
 
-/// How much may be written and not be forced to disk yet, in time.
+/// How much may be written and not be forced to disk yet, in time and in bytes. Much at once would keep the core for
+/// milliseconds, while which the checks on it wait.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+const SYNC_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A file that grows.
 #[derive(Debug)]
@@ -34,7 +36,8 @@ pub(super) struct OpenSegment {
     /// Up to here it is whole lines.
     length: u64,
     is_torn: bool,
-    is_synced: bool,
+    /// How much of it may not be on disk.
+    unsynced: u64,
     begun: Duration,
     synced: Duration,
 }
@@ -76,7 +79,7 @@ impl OpenSegment {
             length,
             // Wherever the file stands, the first write goes to the end of what is known.
             is_torn: true,
-            is_synced: true,
+            unsynced: 0,
             begun: now,
             synced: now,
         }
@@ -95,24 +98,26 @@ impl OpenSegment {
             let _ = self.file.set_len(self.length);
             return Err(error);
         }
-        self.length += u64::try_from(lines.len()).unwrap_or(u64::MAX);
-        self.is_synced = false;
+        let added = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        self.length += added;
+        self.unsynced += added;
         Ok(())
     }
 
     /// Forces what was written to disk.
     pub(super) fn sync(&mut self, now: Duration) -> io::Result<()> {
         self.synced = now;
-        if self.is_synced {
+        if self.unsynced == 0 {
             return Ok(());
         }
         self.file.sync_data()?;
-        self.is_synced = true;
+        self.unsynced = 0;
         Ok(())
     }
 
     pub(super) fn wants_sync(&self, now: Duration) -> bool {
-        !self.is_synced && SYNC_EVERY <= now.saturating_sub(self.synced)
+        let is_late = 0 < self.unsynced && SYNC_EVERY <= now.saturating_sub(self.synced);
+        is_late || SYNC_BYTES <= self.unsynced
     }
 
     pub(super) fn wants_to_end(&self, now: Duration) -> bool {
