@@ -128,7 +128,9 @@ fn offer(number: usize, dice: &mut Dice) -> Offer {
         title: None,
         unit: Unit::Person,
         max_per_unit: Some(1),
-        requires: dice.some(100, &ATTRIBUTES, 4, |name| Arc::from(name)),
+        // Shared between offers, as those of a rule file are.
+        requires: dice
+            .some(100, &ATTRIBUTES, 4, |name| ProductClass::parse(name).unwrap().shared()),
         countries: Vec::new(),
         min_age: None,
         max_age: None,

@@ -88,7 +88,11 @@ impl Drop for Folder {
 /// What a store that cannot be opened means on the command line.
 pub(super) fn store_failure(error: OpenError) -> Failure {
     let (exit, help) = match &error {
-        OpenError::InUse { .. } => (Exit::Conflict, "stop that process, or name another --store"),
+        OpenError::InUse { .. } => (
+            Exit::Conflict,
+            "stop that process, or name another --store; two servers at once take two addresses, too: \
+             --listen and --management-listen",
+        ),
         OpenError::Exists { .. } => {
             (Exit::Conflict, "name a file that does not exist, or move that one away first")
         }
