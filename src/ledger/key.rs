@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 /// The block of SHA-256, which HMAC pads its key to.
 const BLOCK: usize = 64;
 
+/// What is written over a key before its file goes.
+const DESTROYED: u8 = b'-';
+
 /// Marks what a key makes of a ledger's id, beside what it makes of recipients.
 const LEDGER: u8 = 255;
 
@@ -33,7 +36,10 @@ pub enum KeyError {
     /// It is gone: nobody can tell any more who the recipients were.
     #[error("{} is gone: who the recipients were cannot be told, and nobody can be written to", .0.display())]
     Destroyed(PathBuf),
-    /// It is not 64 hexadecimal digits, or is being destroyed.
+    /// Somebody has begun to destroy it, and died over it.
+    #[error("{} is half destroyed: nobody can be written to, and `batch erase` finishes it", .0.display())]
+    HalfDestroyed(PathBuf),
+    /// It is not 64 hexadecimal digits.
     #[error("{} holds no key of 64 hexadecimal digits", .0.display())]
     Malformed(PathBuf),
     /// It is the key of another ledger.
@@ -125,8 +131,11 @@ impl LedgerKey {
         let mut key = [0; 32];
         let text = text.trim();
         let digits = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // Of zeros alone is what earlier versions wrote over a key that they were destroying.
-        let digits = digits && text.bytes().any(|byte| byte != b'0');
+        // Zeros are what earlier versions wrote over a key that they were destroying.
+        let is_of = |only: u8| text.len() == 64 && text.bytes().all(|byte| byte == only);
+        if is_of(DESTROYED) || is_of(b'0') {
+            return Err(KeyError::HalfDestroyed(path.to_owned()));
+        }
         for (byte, place) in key.iter_mut().zip((0..64).step_by(2)) {
             let read = text.get(place..place + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
             match read {
@@ -147,7 +156,7 @@ impl LedgerKey {
         // one that gives everybody another name. Where a file system keeps old blocks, this is no proof.
         match OpenOptions::new().write(true).open(path) {
             Ok(mut file) => {
-                file.write_all(&[b'-'; 64]).and_then(|()| file.sync_all()).map_err(io)?;
+                file.write_all(&[DESTROYED; 64]).and_then(|()| file.sync_all()).map_err(io)?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(io(error)),
@@ -227,9 +236,9 @@ mod tests {
         // What is in the file right before its name is gone.
         fs::hard_link(&path, &kept).unwrap();
         LedgerKey::destroy(&path).unwrap();
-        assert!(matches!(LedgerKey::open(&kept), Err(KeyError::Malformed(_))));
+        assert!(matches!(LedgerKey::open(&kept), Err(KeyError::HalfDestroyed(_))));
         fs::write(&kept, format!("{}\n", "0".repeat(64))).unwrap();
-        assert!(matches!(LedgerKey::open(&kept), Err(KeyError::Malformed(_))));
+        assert!(matches!(LedgerKey::open(&kept), Err(KeyError::HalfDestroyed(_))));
         assert!(LedgerKey::destroy(&kept).unwrap(), "it can be finished");
     }
 }

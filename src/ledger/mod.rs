@@ -130,6 +130,8 @@ pub enum Fact {
     Counted,
     /// Where its senders kept the key and the lists.
     Kept,
+    /// Who was in doubt and was tried again, because a person said so.
+    Retried,
     /// Which key somebody has begun to destroy: where it is.
     Erasing,
     /// That the key was destroyed, and when.
@@ -147,6 +149,7 @@ impl Fact {
             Self::Order => "order",
             Self::Counted => "counted",
             Self::Kept => "kept",
+            Self::Retried => "retried",
             Self::Erasing => "erasing",
             Self::Erased => "erased",
         }
@@ -237,6 +240,15 @@ fn died(place: Place, at: i64) -> Step {
     Step { place, what: What::End(State::InDoubt, why), at }
 }
 
+/// Refuses a ledger whose key was destroyed, even where a copy of it is left: its recipients were promised to be
+/// forgotten.
+fn refuse_erased(ledger: &dyn Ledger, key: &std::path::Path) -> Result<(), LedgerError> {
+    match ledger.fact(Fact::Erased)? {
+        None => Ok(()),
+        Some(_) => Err(KeyError::Destroyed(key.to_owned()).into()),
+    }
+}
+
 /// That it cannot be read or written.
 fn failed<E>(doing: &'static str) -> impl Fn(E) -> LedgerError
 where
@@ -290,6 +302,16 @@ pub enum LedgerError {
         /// Where.
         block: i64,
     },
+
+    /// Its last steps are in a file beside it, which is not there.
+    #[error(
+        "{0} was not closed by its last sender, and {0}-wal is not beside it: who was written to last stands there"
+    )]
+    Torn(String),
+
+    /// It has hard links: each name would have a journal of its own.
+    #[error("{0} has several names: who was written to last stands beside one of them alone")]
+    SeveralNames(String),
 
     /// It is something else, or of another version.
     #[error("{0} is no ledger of this program's version")]

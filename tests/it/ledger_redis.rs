@@ -343,3 +343,25 @@ fn the_rights_that_the_readme_lists_are_enough() {
     assert!(!RedisLedger::has_sender(place()).unwrap());
     assert!(RedisLedger::open(place(), &key(&folder)).is_ok());
 }
+
+#[test]
+fn what_is_no_key_is_not_taken_for_one_that_is_gone() {
+    let (server, folder) = (Server::start(Flavour::Redis), TempDir::new().unwrap());
+    drop(create(&server, &folder));
+    let hold = |name: &str, text: Option<&str>| {
+        let path = folder.path().join(name);
+        text.into_iter().for_each(|text| std::fs::write(&path, text).unwrap());
+        RedisLedger::hold(place_in(&server, MAILING), &path).err()
+    };
+    for text in ["", "precious", &"7".repeat(63)] {
+        let refused = hold("other", Some(text));
+        let is_malformed = matches!(refused, Some(LedgerError::Key(KeyError::Malformed(_))));
+        assert!(is_malformed, "{text}: {refused:?}");
+    }
+    assert!(hold("gone", None).is_none() && hold("half", Some(&"-".repeat(64))).is_none());
+    let mut ledger = RedisLedger::open(place_in(&server, MAILING), &key(&folder)).unwrap().0;
+    ledger.set_fact(Fact::Erased, "2026-12-01T12:00:00Z").unwrap();
+    drop(ledger);
+    let refused = refusal(RedisLedger::open(place_in(&server, MAILING), &key(&folder)));
+    assert!(matches!(refused, LedgerError::Key(KeyError::Destroyed(_))), "{refused}");
+}

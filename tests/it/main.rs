@@ -31,6 +31,7 @@ mod cli_two_people;
 mod clients;
 mod decision_asking;
 mod decision_keeping;
+mod decision_lanes;
 mod decision_log;
 mod decision_replay;
 mod decision_replay_cli;
@@ -49,6 +50,7 @@ mod hot;
 mod identity;
 mod laws;
 mod ledger_conformance;
+mod ledger_file;
 mod ledger_redis;
 #[cfg(feature = "mail")]
 mod mailing;

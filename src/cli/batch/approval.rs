@@ -13,7 +13,7 @@ use crate::wire::proto;
 pub(super) enum Verdict {
     /// It is approved, or nothing was said.
     GoOn,
-    /// The server says nothing to whoever asks like this.
+    /// The server says nothing to whoever asks like this, or knows nothing of it.
     Refused(Order),
     /// It is not to be sent any more.
     Ended(Order),
@@ -26,20 +26,21 @@ pub(super) fn verdict(
     answer: Result<proto::GetMailingResponse, ClientError>,
     at: Timestamp,
 ) -> Verdict {
-    let ended = |by: String| Verdict::Ended(Order { wanted: Wanted::Cancel, by, at });
+    let refused = |by: String| Verdict::Refused(Order { wanted: Wanted::Pause, by, at });
     match answer {
-        Ok(found) if found.state() != proto::ChangeState::Approved => {
-            ended(format!("change {number} was taken back by {}", found.stopped_by))
-        }
+        // It may be another server, or an older copy: what it does not know it has not taken back.
         Ok(found) if found.mailing.as_ref() != Some(signed) => {
-            ended(format!("the server knows another mailing as change {number}"))
+            refused(format!("the server knows another mailing as change {number}"))
+        }
+        Ok(found) if found.state() != proto::ChangeState::Approved => {
+            let by = format!("change {number} was taken back by {}", found.stopped_by);
+            Verdict::Ended(Order { wanted: Wanted::Cancel, by, at })
         }
         Ok(_) => Verdict::GoOn,
         Err(error) => match error.kind {
-            ErrorKind::NotFound => ended(format!("the server knows of no change {number}")),
+            ErrorKind::NotFound => refused(format!("the server knows of no change {number}")),
             ErrorKind::NotAllowed | ErrorKind::Unknown => {
-                let by = format!("the server does not say whether change {number} is approved");
-                Verdict::Refused(Order { wanted: Wanted::Pause, by, at })
+                refused(format!("the server does not say whether change {number} is approved"))
             }
             ErrorKind::Unreachable
             | ErrorKind::Conflict
@@ -80,8 +81,9 @@ mod tests {
             (answer(ChangeState::Approved, &signed), None, "it is approved"),
             (answer(ChangeState::Withdrawn, &signed), Some(Wanted::Cancel), "it was taken back"),
             (answer(ChangeState::Proposed, &signed), Some(Wanted::Cancel), "it is not approved"),
-            (answer(ChangeState::Approved, &other), Some(Wanted::Cancel), "another history"),
-            (error(ErrorKind::NotFound), Some(Wanted::Cancel), "it is not remembered"),
+            (answer(ChangeState::Approved, &other), Some(Wanted::Pause), "another history"),
+            (answer(ChangeState::Withdrawn, &other), Some(Wanted::Pause), "another history"),
+            (error(ErrorKind::NotFound), Some(Wanted::Pause), "another server"),
             (error(ErrorKind::NotAllowed), Some(Wanted::Pause), "it cannot be seen"),
             (error(ErrorKind::Unknown), Some(Wanted::Pause), "it cannot be seen"),
             (error(ErrorKind::Unreachable), None, "nothing is taken back"),

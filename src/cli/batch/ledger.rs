@@ -215,8 +215,11 @@ impl LedgerPlace {
         match self {
             Self::File(path) => match SqliteLedger::open(path) {
                 Ok((ledger, _)) => Ok(Box::new(ledger)),
-                // Without its key nobody can. Another ledger's is not this one's to destroy.
-                Err(LedgerError::Key(error)) if !matches!(error, KeyError::Other(_)) => self.look(),
+                // Without its key nobody can.
+                Err(LedgerError::Key(KeyError::Destroyed(_) | KeyError::HalfDestroyed(_))) => {
+                    self.look()
+                }
+                // What is another ledger's key, or none, is not this one's to destroy.
                 Err(error) => Err(error),
             },
             Self::Redis { place, key, .. } => {

@@ -154,7 +154,8 @@ pub(super) fn erase(args: &EraseArgs, output: &Output) -> Result<Exit, Failure> 
     // Whoever destroyed this very one may have died before that was written down; else it may only have been moved.
     let begun = ledger.fact(Fact::Erasing).map_err(error)?;
     let is_known = report.erased.is_some() || begun.as_deref() == Some(here.key());
-    if !is_known && !key.exists() {
+    // One that opens is this ledger's, or nobody could hold it.
+    if !is_known && LedgerKey::open(&key).is_err() {
         return Err(no_key(&here, &kept));
     }
     ledger.set_fact(Fact::Erasing, here.key()).map_err(error)?;

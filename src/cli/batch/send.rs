@@ -13,7 +13,9 @@ use super::sender::{Sender, connect, is_cancelled, runtime, signature, signed_fi
 use super::settings::{Settings, unreadable};
 use crate::client::Client;
 use crate::clock::{Clock as _, SystemClock};
-use crate::jobs::mailing::{Doing, Kind, Order, Plan, Signed, Standing, Wanted, give, read, write};
+use crate::jobs::mailing::{
+    Doing, Kind, Order, Plan, Signed, Standing, Wanted, give, read, retry, write,
+};
 use crate::ledger::Fact;
 use std::path::PathBuf;
 use tokio::runtime::Runtime;
@@ -93,6 +95,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         runtime.block_on(refuse_another(&client, signed.number, ""))?;
     }
     // Before there is a ledger: one that was made for nothing would be in the way of the next try.
+    settings.check()?;
     let files = signed_files(&settings, &plan, false)?;
     let place = args.ledger.place(Some(&plan.name))?;
     let (mut ledger, key) = place.begin(output)?;
@@ -176,10 +179,6 @@ fn take_over(
     if doubtful != 0 {
         output.note(format_args!("{doubtful} were in hand when the last sender died: in doubt"));
     }
-    if retries_doubtful {
-        let many = ledger.retry_doubtful().map_err(|error| failed(error.into()))?;
-        output.note(format_args!("{many} in doubt are tried again"));
-    }
     let runtime = runtime()?;
     // Nobody's leave is needed to write to nobody.
     let is_cancelled = is_cancelled(&*ledger)?;
@@ -188,6 +187,12 @@ fn take_over(
         false => (server_of(&signed, server, &runtime, output)?, author(server)?),
     };
     let files = signed_files(&settings, &signed.plan, is_cancelled)?;
+    // Last, when nothing else stands in the way: nobody is made pending for nothing.
+    if retries_doubtful && !is_cancelled {
+        settings.check()?;
+        let many = retry(&mut *ledger).map_err(failed)?;
+        output.note(format_args!("{many} in doubt are tried again"));
+    }
     let sender = Sender { place, ledger, key, settings, files, signed, author, server, output };
     sender.run(client.as_ref(), &runtime)
 }

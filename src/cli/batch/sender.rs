@@ -298,10 +298,12 @@ pub(super) fn write_lists(ledger: &Path, lists: &Lists, output: &Output) -> Resu
     let whats = ["in doubt", "cannot be written to"];
     for ((name, what), text) in LISTS.iter().zip(whats).zip([&lists.in_doubt, &lists.rejects]) {
         let many = text.lines().count().saturating_sub(1);
+        let path = list_path(ledger, name);
         if many == 0 {
+            // One of before names people who have an outcome by now.
+            let _ = std::fs::remove_file(&path);
             continue;
         }
-        let path = list_path(ledger, name);
         crate::jobs::write_file(&path, text).map_err(failed)?;
         output.note(format_args!("{many} {what}, see {}", path.display()));
     }

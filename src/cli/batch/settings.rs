@@ -109,7 +109,8 @@ pub(super) struct Settings {
     retries: u32,
 
     /// Seconds to wait before that; twice as long each time
-    #[arg(long, value_name = "SECONDS", help_heading = "Way out", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", help_heading = "Way out", default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(..=86_400))]
     retry_after: u64,
 
     /// Pause when so many in a row are refused for good or in doubt; 0 never does
@@ -169,6 +170,14 @@ impl Settings {
 
     pub(super) fn suppressions(&self) -> Result<Suppressions, Failure> {
         Suppressions::read(&self.bounced, &self.unsubscribed).map_err(failed)
+    }
+
+    /// Refuses what would be in the way of the first message.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        self.out()?;
+        self.suppressions()?;
+        let columns = self.proofs()?.map(|proofs| proofs.columns()).transpose();
+        columns.map(drop).map_err(failed)
     }
 
     pub(super) fn retries(&self) -> Retries {

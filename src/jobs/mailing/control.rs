@@ -119,7 +119,7 @@ fn parsed<T: DeserializeOwned>(fact: Fact, text: &str) -> Result<T, JobError> {
     serde_json::from_str(text).map_err(|error| unusable(fact, &error))
 }
 
-fn unusable(fact: Fact, error: &serde_json::Error) -> JobError {
+pub(super) fn unusable(fact: Fact, error: &dyn std::fmt::Display) -> JobError {
     JobError::Usage(format!("the ledger's {fact:?}: {error}"))
 }
 

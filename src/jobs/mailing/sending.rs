@@ -17,9 +17,10 @@ use crate::jobs::mailing::later::{Later, PutOff};
 use crate::jobs::mailing::leaks::Leaks;
 use crate::jobs::mailing::pace::Pace;
 use crate::jobs::mailing::plan::Kind;
+use crate::jobs::mailing::retried::retried;
 use crate::jobs::mailing::send::{Ending, Mailer, Out};
 use crate::ledger::{Fact, Ledger, Place, State, Step, What, Why};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::Duration;
@@ -51,7 +52,7 @@ pub(super) struct Sending<'s> {
     pub(super) later: Later,
     /// What the ledger knew of the block that is being read.
     known: Known,
-    claims: Claims,
+    pub(super) claims: Claims,
     pub(super) leaks: Leaks,
     steps: Vec<Step>,
     ready: Vec<Recipient>,
@@ -68,6 +69,8 @@ pub(super) struct Sending<'s> {
     pub(super) back_off: Duration,
     pub(super) closed: Option<(Duration, String)>,
     pub(super) failures: u32,
+    /// Who may have been written to before.
+    pub(super) retried: HashSet<Place>,
     looked: Option<Duration>,
     pub(super) told: Duration,
 }
@@ -108,6 +111,7 @@ impl<'s> Sending<'s> {
             back_off: Duration::ZERO,
             closed: None,
             failures: 0,
+            retried: retried(ledger)?,
             looked: None,
             told: Duration::ZERO,
             mailer,
@@ -343,19 +347,6 @@ impl<'s> Sending<'s> {
             }
         }
         self.begin(recipient, now, wall)
-    }
-
-    fn leave(&mut self, recipient: &Recipient, why: Why, wall: Timestamp) {
-        self.step(recipient.place, What::Leave(why), wall);
-        self.count(recipient, None, Some(State::NotSent));
-        self.decided(recipient, State::NotSent);
-    }
-
-    /// Somebody has an outcome: whoever waited for that is looked at again.
-    pub(super) fn decided(&mut self, recipient: &Recipient, state: State) {
-        for waited in self.claims.settle(recipient, state) {
-            self.later.put_off(waited, Duration::ZERO, PutOff::Retry);
-        }
     }
 
     /// Begins, if pace and waves allow it.

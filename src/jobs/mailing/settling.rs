@@ -11,13 +11,41 @@ use crate::jobs::mailing::judge::Denied;
 use crate::jobs::mailing::lane::{Became, Done};
 use crate::jobs::mailing::later::PutOff;
 use crate::jobs::mailing::sending::Sending;
-use crate::ledger::{Fact, State, What, Why};
+use crate::ledger::{Fact, Place, State, What, Why};
 use std::time::Duration;
 
 /// Longest wait after a mail server did not answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl Sending<'_> {
+    /// There will be no hand-over. Who was in doubt before stays so.
+    pub(super) fn leave(&mut self, recipient: &Recipient, why: Why, wall: Timestamp) {
+        let state = self.told_as(recipient.place, State::NotSent);
+        if state == State::NotSent {
+            self.step(recipient.place, What::Leave(why), wall);
+        } else {
+            self.step(recipient.place, What::Begin, wall);
+            self.step(recipient.place, What::End(state, why), wall);
+        }
+        self.count(recipient, None, Some(state));
+        self.decided(recipient, state);
+    }
+
+    /// Somebody has an outcome: whoever waited for that is looked at again.
+    fn decided(&mut self, recipient: &Recipient, state: State) {
+        for waited in self.claims.settle(recipient, state) {
+            self.later.put_off(waited, Duration::ZERO, PutOff::Retry);
+        }
+    }
+
+    /// The outcome, but for somebody who may have been written to before: nothing makes that undone.
+    fn told_as(&self, place: Place, state: State) -> State {
+        match state {
+            State::NotSent if self.retried.contains(&place) => State::InDoubt,
+            state => state,
+        }
+    }
+
     /// Notes what became of one hand-over.
     pub(super) fn settle(&mut self, done: Done, now: Duration) -> Result<(), JobError> {
         let Done { mut recipient, what, revision, under } = done;
@@ -57,9 +85,10 @@ impl Sending<'_> {
             }
             Became::Unfit(why) => (State::NotSent, why.to_owned()),
         };
-        self.step(recipient.place, What::End(state, Why { reason, revision }), wall);
-        self.count(&recipient, Some(State::Begun), Some(state));
-        self.decided(&recipient, state);
+        let told = self.told_as(recipient.place, state);
+        self.step(recipient.place, What::End(told, Why { reason, revision }), wall);
+        self.count(&recipient, Some(State::Begun), Some(told));
+        self.decided(&recipient, told);
         if let Some(under) = under.filter(|_| !recipient.is_proof()) {
             self.leaks.note(recipient, under);
         }

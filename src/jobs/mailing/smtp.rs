@@ -13,6 +13,7 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{Certificate, SmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
+use lettre::transport::smtp::response::Severity;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +129,9 @@ impl Smtp {
     fn content(&self, connection: &mut SmtpConnection, letter: &Letter) -> io::Result<Handed> {
         connection.set_timeout(Some(LAST_ANSWER.max(self.way.timeout)))?;
         let handed = match connection.message(&letter.bytes) {
-            Ok(_) => Handed::Taken,
+            Ok(said) if said.code().severity == Severity::PositiveCompletion => Handed::Taken,
+            // 3xx asks for more, where there is no more.
+            Ok(_) => Handed::Unknown("SERVER_UNCLEAR"),
             Err(error) if error.status().is_some() => answer(&error),
             Err(error) => return Err(io::Error::other(error)),
         };

@@ -28,7 +28,8 @@ use self::place::member;
 use self::scripts::{FACT, WRITE};
 use self::steps::{Group, Move, read_how};
 use super::{
-    Fact, Ledger, LedgerError, LedgerKey, Place, State, Step, StillOurs, Tag, Totals, Why, failed,
+    Fact, KeyError, Ledger, LedgerError, LedgerKey, Place, State, Step, StillOurs, Tag, Totals,
+    Why, failed, refuse_erased,
 };
 use crate::clock::{Clock as _, SystemClock};
 use crate::redis::{Reply, Thread};
@@ -78,6 +79,9 @@ impl RedisLedger {
         ledger.known(&state.kind)?;
         let key = LedgerKey::open(key_path)?;
         ledger.take_over(Some((&key, key_path)))?;
+        // Whoever held it before may have destroyed the key.
+        let key = LedgerKey::open(key_path)?;
+        refuse_erased(&ledger, key_path)?;
         Ok((ledger, key))
     }
 
@@ -87,7 +91,12 @@ impl RedisLedger {
     /// When there is none, a process sends through it, or the key is another one.
     pub fn hold(place: RedisPlace, key: &Path) -> Result<Self, LedgerError> {
         let mut ledger = Self::start(place)?;
-        let opened = LedgerKey::open(key).ok();
+        let opened = match LedgerKey::open(key) {
+            Ok(opened) => Some(opened),
+            Err(KeyError::Destroyed(_) | KeyError::HalfDestroyed(_)) => None,
+            // It is none of a ledger, and not for us to destroy.
+            Err(error) => return Err(error.into()),
+        };
         ledger.take_over(opened.as_ref().map(|opened| (opened, key)))?;
         Ok(ledger)
     }

@@ -3,6 +3,7 @@
 
 mod dying;
 mod engine;
+mod hardened;
 mod mail_server;
 mod orders;
 mod program;

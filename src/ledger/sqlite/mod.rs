@@ -5,20 +5,24 @@
 //! index holds those that have begun or are in doubt. Totals are kept with every step, in the same
 //! transaction.
 //!
-//! Invariants: one sender at a time, by a lock on `LEDGER.lock` that dies with its process; anybody may look,
-//! and give orders. What [`Ledger::write`] has returned from is on disk.
+//! Invariants: one sender at a time, by locks on `LEDGER.lock` and on the file itself, whatever it is called by then,
+//! that die with their process; anybody may look, and give orders. What [`Ledger::write`] has returned from is on
+//! disk. A file that was moved without the journal of a sender that died is refused.
 
+mod guard;
+
+use self::guard::{Locks, OPEN, has_journal, lock, lock_file, to_the_file};
 use super::{
     Fact, KeyError, Ledger, LedgerError, LedgerKey, PROOFS, Place, State, Step, Tag, Totals, What,
-    Why, died, failed,
+    Why, died, failed, refuse_erased,
 };
+use rusqlite::config::DbConfig;
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior,
     params,
 };
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::fs::{OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,10 +39,6 @@ const PROOF: &str = "proof";
 
 /// How long a writer waits for another process: who gives an order holds the file for an instant.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often, and after which pause a sender tries for the lock.
-const TRIES: usize = 10;
-const PAUSE: Duration = Duration::from_millis(20);
 
 const LAYOUT: &str = "
 CREATE TABLE recipient (
@@ -58,7 +58,7 @@ CREATE TABLE fact (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT RO
 pub struct SqliteLedger {
     connection: Connection,
     reasons: HashMap<String, i64>,
-    _lock: Option<File>,
+    _locks: Option<Locks>,
 }
 
 impl SqliteLedger {
@@ -73,8 +73,11 @@ impl SqliteLedger {
         }
         let key = LedgerKey::open_or_create(&LedgerKey::path_of(path))?;
         lay_out(path, &key)?;
+        let locks = Locks::take(lock, path)?;
         let connection = connect(path)?;
-        Ok((Self { connection, reasons: HashMap::new(), _lock: Some(lock) }, key))
+        let ledger = Self { connection, reasons: HashMap::new(), _locks: Some(locks) };
+        ledger.mark()?;
+        Ok((ledger, key))
     }
 
     /// Opens a ledger to send through. No other process can while this value lives.
@@ -88,7 +91,10 @@ impl SqliteLedger {
         let lock = lock(path)?;
         let key_path = LedgerKey::path_of(path);
         let key = LedgerKey::open(&key_path)?;
-        let ledger = Self::with(path, Some(lock))?;
+        let locks = Locks::take(lock, path)?;
+        let ledger = Self::with(path, Some(locks))?;
+        refuse_erased(&ledger, &key_path)?;
+        ledger.mark()?;
         if !ledger.is_named_by(&key)? {
             return Err(KeyError::Other(key_path).into());
         }
@@ -122,15 +128,23 @@ impl SqliteLedger {
         }
     }
 
-    fn text(&self, fact: &str) -> Result<Option<String>, LedgerError> {
-        let sql = "SELECT text FROM fact WHERE name = ?1";
-        let mut row = self.connection.prepare_cached(sql).map_err(failed("reading a fact"))?;
-        row.query_row([fact], |row| row.get(0)).optional().map_err(failed("reading a fact"))
+    /// Says in the file itself that its last steps may be beside it.
+    fn mark(&self) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO fact (name, text) VALUES (?1, '') ON CONFLICT (name) DO NOTHING";
+        let marked =
+            self.connection.execute(sql, [OPEN]).and_then(|_| to_the_file(&self.connection));
+        marked.map_err(failed("marking it as open"))
     }
 
-    fn with(path: &Path, lock: Option<File>) -> Result<Self, LedgerError> {
+    fn with(path: &Path, locks: Option<Locks>) -> Result<Self, LedgerError> {
         let foreign = |_| LedgerError::Foreign(shown(path));
+        let has_journal = has_journal(path);
         let connection = connect(path)?;
+        if locks.is_none() {
+            // Who only looks leaves beside it what a sender left there.
+            let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+            connection.set_db_config(config, true).map_err(failed("opening it"))?;
+        }
         let pragma =
             |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
         let (application, version): (i32, i32) =
@@ -144,7 +158,27 @@ impl SqliteLedger {
             let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&doing)?;
             rows.collect::<Result<_, _>>().map_err(&doing)?
         };
-        Ok(Self { connection, reasons, _lock: lock })
+        // Before there is a ledger, whose end takes the mark away.
+        if !has_journal && text(&connection, OPEN)?.is_some() {
+            return Err(LedgerError::Torn(shown(path)));
+        }
+        Ok(Self { connection, reasons, _locks: locks })
+    }
+}
+
+fn text(connection: &Connection, fact: &str) -> Result<Option<String>, LedgerError> {
+    let sql = "SELECT text FROM fact WHERE name = ?1";
+    let mut row = connection.prepare_cached(sql).map_err(failed("reading a fact"))?;
+    row.query_row([fact], |row| row.get(0)).optional().map_err(failed("reading a fact"))
+}
+
+impl Drop for SqliteLedger {
+    fn drop(&mut self) {
+        if self._locks.is_some() {
+            // Where it cannot be said that all is in the file, the mark stays, and what is beside it too.
+            let _ = to_the_file(&self.connection)
+                .and_then(|()| self.connection.execute("DELETE FROM fact WHERE name = ?1", [OPEN]));
+        }
     }
 }
 
@@ -232,7 +266,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn fact(&self, fact: Fact) -> Result<Option<String>, LedgerError> {
-        self.text(fact.name())
+        text(&self.connection, fact.name())
     }
 
     fn set_fact(&mut self, fact: Fact, text: &str) -> Result<(), LedgerError> {
@@ -264,7 +298,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn is_named_by(&self, key: &LedgerKey) -> Result<bool, LedgerError> {
-        let Some(kept) = self.text(PROOF)? else { return Ok(true) };
+        let Some(kept) = text(&self.connection, PROOF)? else { return Ok(true) };
         Ok(kept.split_once(' ').is_some_and(|(id, proof)| key.proof(id) == proof))
     }
 }
@@ -381,7 +415,7 @@ fn lay_out(path: &Path, key: &LedgerKey) -> Result<(), LedgerError> {
         .map_err(&doing)?;
     drop(connection);
     std::fs::rename(&other, path)
-        .and_then(|()| super::key::sync_folder(path))
+        .and_then(|()| crate::ledger::key::sync_folder(path))
         .map_err(failed("putting the ledger under its name"))
 }
 
@@ -390,35 +424,6 @@ fn new_proof(key: &LedgerKey) -> String {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let proof = key.proof(&id);
     format!("{id} {proof}")
-}
-
-/// The lock of a ledger: `LEDGER.lock`, a file of its own, since closing the database would drop SQLite's.
-fn lock_file(path: &Path) -> Result<File, LedgerError> {
-    let mut beside = path.to_owned().into_os_string();
-    beside.push(".lock");
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.open(PathBuf::from(beside)).map_err(failed("opening its lock"))
-}
-
-/// Takes the lock. Who only looks whether there is a sender holds it for an instant, and is waited for.
-fn lock(path: &Path) -> Result<File, LedgerError> {
-    let mut file = lock_file(path)?;
-    for _ in 0..TRIES {
-        match file.try_lock() {
-            Ok(()) => {
-                // For whoever meets the lock. That it cannot be written is no reason not to start.
-                let _ = file.set_len(0).and_then(|()| file.rewind());
-                let _ = writeln!(file, "{}", std::process::id());
-                return Ok(file);
-            }
-            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
-            Err(TryLockError::Error(error)) => return Err(failed("locking it")(error)),
-        }
-    }
-    let mut holder = String::new();
-    let _ = file.take(20).read_to_string(&mut holder);
-    Err(LedgerError::InUse { ledger: shown(path), holder: holder.trim().to_owned() })
 }
 
 fn shown(path: &Path) -> String {
