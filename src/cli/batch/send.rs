@@ -118,7 +118,10 @@ pub(super) fn resume(args: &ResumeArgs, output: &Output) -> Result<Exit, Failure
     if args.retry_in_doubt && place.has_sender()? {
         return Err(Failure::usage("--retry-in-doubt needs a mailing that nobody sends now"));
     }
-    order(&place, Wanted::Go)?;
+    // The list of who is in doubt is there once all others have an outcome: then is the time to choose.
+    if !(args.retry_in_doubt && is_finished(&place)?) {
+        order(&place, Wanted::Go)?;
+    }
     if place.has_sender()? {
         output.note("the sender goes on");
         return Ok(Exit::Ok);
@@ -138,6 +141,13 @@ pub(super) fn cancel(args: &CancelArgs, output: &Output) -> Result<Exit, Failure
         Exit::Conflict => Ok(Exit::Ok),
         other => Ok(other),
     }
+}
+
+/// Whether everybody has an outcome, and nobody ended it before.
+fn is_finished(place: &LedgerPlace) -> Result<bool, Failure> {
+    let ledger = place.look().map_err(|error| failed(error.into()))?;
+    let standing: Option<Standing> = read(&*ledger, Fact::Standing).map_err(failed)?;
+    Ok(standing.is_some_and(|standing| standing.doing == Doing::Finished))
 }
 
 /// Gives an order, unless all is over.

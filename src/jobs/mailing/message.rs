@@ -49,13 +49,13 @@ pub(super) fn letter(
     let message = match rendered.html {
         None => {
             let builder = builder.header(MIME_VERSION_1_0).header(ContentType::TEXT_PLAIN);
-            builder.body(rendered.text)
+            builder.body(with_one_line_end(&rendered.text))
         }
         Some(html) => builder.multipart(
             MultiPart::alternative()
                 .boundary(format!("part-{tag}"))
-                .singlepart(SinglePart::plain(rendered.text))
-                .singlepart(SinglePart::html(html)),
+                .singlepart(SinglePart::plain(with_one_line_end(&rendered.text)))
+                .singlepart(SinglePart::html(with_one_line_end(&html))),
         ),
     };
     let message = message.map_err(|error| error.to_string())?;
@@ -63,6 +63,22 @@ pub(super) fn letter(
     Ok(Letter { from, to: to.clone(), tag, bytes: message.formatted() })
 }
 
+/// A text whose lines all end alike. Some servers take a CR by itself for the end of a line, and what follows it for a
+/// command, while the one before them did not.
+fn with_one_line_end(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
 fn raw(name: &'static str, value: String) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_one_line_end;
+
+    #[test]
+    fn no_value_brings_an_end_of_a_line_of_its_own() {
+        assert_eq!(with_one_line_end("a\r.\rMAIL FROM:<b>\r\nc\n\r"), "a\n.\nMAIL FROM:<b>\nc\n\n");
+    }
 }

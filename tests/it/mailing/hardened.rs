@@ -48,6 +48,25 @@ fn who_may_have_been_written_to_is_never_told_as_not_sent() {
     assert!(received <= sent + in_doubt, "{received} got it, {sent} sent, {in_doubt} in doubt");
 }
 
+#[test]
+fn who_is_in_doubt_can_be_written_to_again_once_all_others_were() {
+    let it = Signed::new(40, "NOTIFY", &["--rate=1000000"]);
+    let mail = MailServer::start(it.server.folder(), &["--delay", "0.2"]);
+    let way = format!("--smtp=localhost:{}", mail.port);
+    let mut running = it.start(&it.sending(&[&way, "--smtp-plaintext", "--connections=4"]));
+    until("some are sent", || 4 <= mail.received().len());
+    running.kill();
+    assert!(it.batch(&["resume", "--ledger=l.db"]).status.success());
+    let in_doubt = it.recipients("in_doubt");
+    assert!((1..=4).contains(&in_doubt), "{in_doubt} were in hand");
+    assert!(it.path("l.db.in-doubt.csv").exists());
+    let again = it.batch(&["resume", "--ledger=l.db", "--retry-in-doubt"]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    assert_eq!((it.recipients("sent"), it.recipients("in_doubt")), (40, 0));
+    assert!(!it.path("l.db.in-doubt.csv").exists(), "it names people who have an outcome");
+    assert_eq!(it.batch(&["resume", "--ledger=l.db"]).status.code(), Some(4), "it is over");
+}
+
 /// A mail server that answers to the content as if there were more to come.
 fn confused_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
