@@ -138,7 +138,6 @@ impl SqliteLedger {
 
     fn with(path: &Path, locks: Option<Locks>) -> Result<Self, LedgerError> {
         let foreign = |_| LedgerError::Foreign(shown(path));
-        let has_journal = has_journal(path);
         let connection = connect(path)?;
         if locks.is_none() {
             // Who only looks leaves beside it what a sender left there.
@@ -158,8 +157,9 @@ impl SqliteLedger {
             let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&doing)?;
             rows.collect::<Result<_, _>>().map_err(&doing)?
         };
-        // Before there is a ledger, whose end takes the mark away.
-        if !has_journal && text(&connection, OPEN)?.is_some() {
+        // Before there is a ledger, whose end takes the mark away; and after the mark was read, since a sender that begins
+        // meanwhile writes its journal first.
+        if text(&connection, OPEN)?.is_some() && !has_journal(path) {
             return Err(LedgerError::Torn(shown(path)));
         }
         Ok(Self { connection, reasons, _locks: locks })

@@ -22,14 +22,20 @@ fn a_wrong_setting_leaves_no_ledger_in_the_way_of_the_right_one() {
     assert!(sent.status.success(), "{}", stderr(&sent));
 }
 
-#[test]
-fn who_may_have_been_written_to_is_never_told_as_not_sent() {
+/// A mailing to 40 whose sender was killed with some in hand, and its mail server.
+fn killed_in_hand() -> (Signed, MailServer) {
     let it = Signed::new(40, "NOTIFY", &["--rate=1000000"]);
     let mail = MailServer::start(it.server.folder(), &["--delay", "0.2"]);
     let way = format!("--smtp=localhost:{}", mail.port);
     let mut running = it.start(&it.sending(&[&way, "--smtp-plaintext", "--connections=4"]));
     until("some are sent", || 4 <= mail.received().len());
     running.kill();
+    (it, mail)
+}
+
+#[test]
+fn who_may_have_been_written_to_is_never_told_as_not_sent() {
+    let (it, mail) = killed_in_hand();
     let received = mail.by_addressee().len() as u64;
     drop(mail);
     // The mail server is away: nobody is written to a second time.
@@ -50,12 +56,7 @@ fn who_may_have_been_written_to_is_never_told_as_not_sent() {
 
 #[test]
 fn who_is_in_doubt_can_be_written_to_again_once_all_others_were() {
-    let it = Signed::new(40, "NOTIFY", &["--rate=1000000"]);
-    let mail = MailServer::start(it.server.folder(), &["--delay", "0.2"]);
-    let way = format!("--smtp=localhost:{}", mail.port);
-    let mut running = it.start(&it.sending(&[&way, "--smtp-plaintext", "--connections=4"]));
-    until("some are sent", || 4 <= mail.received().len());
-    running.kill();
+    let (it, _mail) = killed_in_hand();
     assert!(it.batch(&["resume", "--ledger=l.db"]).status.success());
     let in_doubt = it.recipients("in_doubt");
     assert!((1..=4).contains(&in_doubt), "{in_doubt} were in hand");
