@@ -9,7 +9,7 @@ use super::encode::{csv_field, json_columns, json_members, table_text};
 use super::format::Format;
 use super::input::{Chunk, Rows};
 use super::json::Members;
-use super::memo::{ALONE, Column, Kind, Memo};
+use super::memo::{Column, Kind, Memo};
 #[cfg(feature = "parquet")]
 use super::parquet_rows::Groups;
 use super::question::{Question, row};
@@ -199,7 +199,7 @@ impl<'q> Worker<'q> {
             }
             self.kind.clear();
             for (column, of_column) in self.columns.iter().zip(&numbers) {
-                self.kind.add(column, of_column.get(row).copied().unwrap_or(ALONE));
+                self.kind.add(column, of_column.get(row).copied().unwrap_or(super::memo::ALONE));
             }
             let cell = |place: usize| match arrays.get(place) {
                 Some(array) => super::parquet::cell(array.as_ref(), row),
