@@ -11,8 +11,10 @@
 
 use super::chain::Chain;
 use super::tree::{Frontier, TreeHash};
-use super::{Checkpoint, Finding, Wrong};
+use super::{Ahead, Checkpoint, Finding, Wrong};
 use crate::domain::{ChainHash, Revision};
+use memchr::memmem::FinderRev;
+use std::sync::LazyLock;
 
 /// Most findings that are told; the others are counted.
 const MOST_FINDINGS: usize = 100;
@@ -30,10 +32,18 @@ pub struct Row<'a> {
     pub revision: Revision,
     /// The hash that is stored with it.
     pub chain: ChainHash,
-    /// The exact text.
-    pub entry: &'a str,
-    /// The text's place in the tree: worked out by the caller, who may have a thread to spare.
+    /// The exact bytes.
+    pub entry: &'a [u8],
+    /// Their place in the tree: worked out by the caller, who may have a thread to spare.
     pub leaf: TreeHash,
+    /// The hash of the record, if the caller worked that out as well.
+    pub ahead: Option<Ahead>,
+}
+
+impl Row<'_> {
+    fn hash_after(&self, before: Chain) -> ChainHash {
+        Ahead::or_compute(self.ahead, before.hash, || before.hash_with(self.entry))
+    }
 }
 
 /// How a checkpoint and the log compare.
@@ -218,7 +228,7 @@ impl Auditor {
     /// Whether the record's hash follows from what came before it.
     fn follows(&mut self, row: &Row<'_>) -> bool {
         let Some(before) = self.hash else { return true };
-        let over = |hash| Chain { revision: self.place, hash }.hash_with(row.entry) == row.chain;
+        let over = |hash| row.hash_after(Chain { revision: self.place, hash }) == row.chain;
         if over(before) {
             return true;
         }
@@ -243,7 +253,7 @@ impl Auditor {
             }
             _ => {
                 let hash = self.hash.unwrap_or_default();
-                let computed = Chain { revision: self.place, hash }.hash_with(row.entry);
+                let computed = row.hash_after(Chain { revision: self.place, hash });
                 self.suspect = Some(Suspect { revision: row.revision, computed });
             }
         }
@@ -319,9 +329,10 @@ impl Auditor {
 
 /// The number in an entry, without reading all of it. In JSON a quote inside a text has a backslash
 /// before it, so that this key can stand nowhere but as a key; the last one is the entry's own.
-fn revision_in(entry: &str) -> Option<Revision> {
-    const KEY: &str = ",\"revision\":";
-    let rest = entry.get(entry.rfind(KEY)? + KEY.len()..)?;
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    rest.get(..digits)?.parse().ok().map(Revision)
+fn revision_in(entry: &[u8]) -> Option<Revision> {
+    const KEY: &[u8] = b",\"revision\":";
+    static LAST_KEY: LazyLock<FinderRev<'_>> = LazyLock::new(|| FinderRev::new(KEY));
+    let rest = entry.get(LAST_KEY.rfind(entry)? + KEY.len()..)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(rest.get(..digits)?).ok()?.parse().ok().map(Revision)
 }

@@ -3,7 +3,7 @@
 use super::auditor::{Auditor, Compared, Row, Verdict};
 use super::record::samples::content;
 use super::tree::{Frontier, TreeHash};
-use super::{Chain, Checkpoint};
+use super::{Ahead, Chain, Checkpoint};
 use crate::domain::{ChainHash, Lineage, Revision};
 
 /// A record as it is stored.
@@ -45,13 +45,29 @@ fn checkpoint(log: &[Stored], size: usize) -> Checkpoint {
     }
 }
 
+fn row(stored: &Stored) -> Row<'_> {
+    let entry = stored.entry.as_bytes();
+    let (revision, leaf) = (Revision(stored.revision), TreeHash::leaf(entry));
+    Row { revision, chain: stored.chain, entry, leaf, ahead: None }
+}
+
+/// What is said of a log: the same with hashes that were worked out ahead, from what stands before each record.
 fn audit(log: &[Stored], checkpoints: Vec<Checkpoint>, head: Option<Chain>) -> Verdict {
+    let mut auditor = Auditor::new(checkpoints.clone());
+    log.iter().for_each(|stored| auditor.take(row(stored)));
+    let verdict = auditor.finish(head);
+
     let mut auditor = Auditor::new(checkpoints);
-    for Stored { revision, chain, entry } in log {
-        let leaf = TreeHash::leaf(entry);
-        auditor.take(Row { revision: Revision(*revision), chain: *chain, entry, leaf });
+    let mut before = None;
+    for stored in log {
+        let ahead = before.map(|before| Ahead::of(before, stored.entry.as_bytes()));
+        auditor.take(Row { ahead, ..row(stored) });
+        before = Some(stored.chain);
     }
-    auditor.finish(head)
+    let hashed_ahead = auditor.finish(head);
+    assert_eq!(names(&hashed_ahead), names(&verdict));
+    assert_eq!(hashed_ahead.compared, verdict.compared);
+    verdict
 }
 
 fn head(log: &[Stored]) -> Chain {
@@ -194,13 +210,12 @@ fn records_past_the_head_and_a_head_with_another_hash_are_found() {
 fn what_does_not_read_is_named_and_the_next_record_is_not_blamed() {
     let log = log(4);
     let mut auditor = Auditor::new(vec![checkpoint(&log, 4)]);
-    for (place, Stored { revision, chain, entry }) in log.iter().enumerate() {
+    for (place, stored) in log.iter().enumerate() {
         if place == 1 {
             auditor.take_unreadable("it is no line");
             continue;
         }
-        let leaf = TreeHash::leaf(entry);
-        auditor.take(Row { revision: Revision(*revision), chain: *chain, entry, leaf });
+        auditor.take(row(stored));
     }
     let verdict = auditor.finish(None);
     assert_eq!(names(&verdict), ["UNREADABLE 2-2"]);

@@ -130,7 +130,8 @@ impl Chain {
     /// was.
     #[must_use]
     pub fn leads_to(&self, record: &Record) -> bool {
-        record.revision == self.revision.next() && record.chain == self.hash_with(&record.entry)
+        record.revision == self.revision.next()
+            && record.chain == self.hash_with(record.entry.as_bytes())
     }
 
     /// Moves over a record that was handed over as a value, if it is the next one, verifies, and says
@@ -148,7 +149,9 @@ impl Chain {
         Ok(())
     }
 
-    pub(super) fn hash_with(&self, entry: &str) -> ChainHash {
+    /// The hash of the next record, if this is its entry.
+    pub(super) fn hash_with(&self, entry: impl AsRef<[u8]>) -> ChainHash {
+        let entry = entry.as_ref();
         let length = u64::try_from(entry.len()).unwrap_or(u64::MAX);
         let mut hasher = Sha256::new();
         hasher.update(self.hash.0);

@@ -60,7 +60,7 @@ fn an_entry_is_one_line_with_sorted_keys_and_no_spaces() {
 fn an_entry_of_the_first_format_still_reads_as_a_change_that_was_made() {
     assert_eq!(decode(&former(7)).unwrap(), (Revision(7), content(7)));
     let mut chain = crate::audit::Chain::START;
-    let hash = chain.hash_with(&former(1));
+    let hash = chain.hash_with(former(1));
     let record = chain.follow(Revision(1), hash, &former(1)).unwrap();
     assert_eq!(&*record.entry, former(1));
     let mut again = crate::audit::Chain::START;

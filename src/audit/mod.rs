@@ -5,10 +5,11 @@
 //! rules are. A record's [`entry`] is the text that is hashed, stored and shown to auditors; the [`chain`] ties
 //! each entry to all those before it. Over the same entries stands a Merkle [`tree`], which makes proofs
 //! short; a [`checkpoint`] is its root, signed with a [`key`]; the [`auditor`] reads a whole log and says
-//! which record is not what it was.
+//! which record is not what it was, with hashes that others may have worked out [`ahead`].
 //!
 //! An entry spells a change as rule files do, so this folder uses `rules` beside `domain`.
 
+mod ahead;
 mod auditor;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
@@ -34,6 +35,7 @@ mod tree;
 mod tree_tests;
 mod waiting;
 
+pub use ahead::Ahead;
 pub use auditor::{Auditor, Compared, Row, Verdict};
 pub use chain::{Broken, Chain, Why, verify};
 pub use checkpoint::{Checkpoint, InvalidCheckpoint, NotCosigned};

@@ -22,7 +22,7 @@ pub struct TreeHash(pub [u8; 32]);
 impl TreeHash {
     /// The hash of one entry.
     #[must_use]
-    pub fn leaf(entry: &str) -> Self {
+    pub fn leaf(entry: impl AsRef<[u8]>) -> Self {
         Self(Sha256::new().chain_update([0]).chain_update(entry).finalize().into())
     }
 

@@ -15,7 +15,7 @@ fn entry(index: u64) -> String {
 
 fn tree(size: u64) -> Tree {
     let mut tree = Tree::default();
-    (0..size).for_each(|index| tree.push(TreeHash::leaf(&entry(index))));
+    (0..size).for_each(|index| tree.push(TreeHash::leaf(entry(index))));
     tree
 }
 
@@ -54,7 +54,7 @@ fn every_root_and_proof_at_every_edge_verifies() {
         assert_eq!(tree(size).root(size), Some(root));
         for index in 0..size {
             let proof = whole.prove_inclusion(index, size).unwrap();
-            let leaf = TreeHash::leaf(&entry(index));
+            let leaf = TreeHash::leaf(entry(index));
             assert_eq!(verify_inclusion(leaf, index, size, root, &proof), Ok(()), "{index}/{size}");
         }
         for old in EDGES.into_iter().filter(|old| *old <= size) {
@@ -62,7 +62,7 @@ fn every_root_and_proof_at_every_edge_verifies() {
             let verified = verify_consistency(old, size, before, root, &proof.unwrap());
             assert_eq!(verified, Ok(()), "{old} to {size}");
         }
-        grown.push(TreeHash::leaf(&entry(size)));
+        grown.push(TreeHash::leaf(entry(size)));
     }
 }
 
@@ -75,7 +75,7 @@ fn what_is_not_there_cannot_be_proven() {
     assert_eq!(tree.prove_inclusion(0, 0), None);
     assert_eq!(tree.prove_consistency(3, 2), None);
     assert_eq!(tree.prove_consistency(3, 6), None);
-    let (leaf, root) = (TreeHash::leaf(&entry(0)), tree.root(5).unwrap());
+    let (leaf, root) = (TreeHash::leaf(entry(0)), tree.root(5).unwrap());
     assert_eq!(verify_inclusion(leaf, 5, 5, root, &[]), Err(WrongProof::Sizes));
     assert_eq!(verify_inclusion(leaf, 0, 0, root, &[]), Err(WrongProof::Sizes));
     assert_eq!(verify_consistency(6, 5, root, root, &[]), Err(WrongProof::Sizes));
@@ -148,7 +148,7 @@ proptest! {
             }
             proof
         };
-        let leaf = TreeHash::leaf(&entry(index));
+        let leaf = TreeHash::leaf(entry(index));
         let proof = tampered(tree.prove_inclusion(index, size).unwrap());
         prop_assert!(verify_inclusion(leaf, index, size, root, &proof).is_err());
 
@@ -164,7 +164,7 @@ proptest! {
         (size, index) in (2_u64..200).prop_flat_map(|size| (Just(size), 0..size)),
     ) {
         let tree = tree(size);
-        let (root, leaf) = (tree.root(size).unwrap(), TreeHash::leaf(&entry(index)));
+        let (root, leaf) = (tree.root(size).unwrap(), TreeHash::leaf(entry(index)));
         let proof = tree.prove_inclusion(index, size).unwrap();
         let other = TreeHash::leaf("other");
         prop_assert!(verify_inclusion(other, index, size, root, &proof).is_err());

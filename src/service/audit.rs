@@ -88,7 +88,7 @@ impl Grown {
         if !self.end().leads_to(record) {
             return false;
         }
-        self.tree.push(TreeHash::leaf(&record.entry));
+        self.tree.push(TreeHash::leaf(record.entry.as_bytes()));
         self.chains.push(record.chain);
         true
     }

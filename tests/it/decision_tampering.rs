@@ -2,7 +2,7 @@
 
 use crate::decision_log::{key, record, settings, start};
 use offergate::audit::decisions::folder::{each_line, file_name, segments};
-use offergate::audit::decisions::segment::{Chained, Line, Parts};
+use offergate::audit::decisions::segment::{Chained, Line, Linker, Parts};
 use offergate::audit::decisions::{Auditor, Verdict, Wrong};
 use offergate::audit::{AuditKey, KeyName};
 use offergate::domain::ChainHash;
@@ -34,15 +34,23 @@ fn log() -> Segments {
     segments(folder.path()).unwrap().iter().map(read).collect()
 }
 
-/// What is found in segments with these numbers.
+/// What is found in segments with these numbers: the same with hashes that were worked out ahead.
 fn judge(log: &[(u64, &[String])], key: &AuditKey) -> Verdict {
     let verifier = key.verifier();
     let mut auditor = Auditor::new(Some(&verifier));
+    let mut with_hashes = Auditor::new(Some(&verifier));
     for (number, lines) in log {
         auditor.begin(*number);
-        lines.iter().for_each(|line| auditor.take(line.as_bytes()));
+        with_hashes.begin(*number);
+        let mut linker = Linker::default();
+        for line in lines.iter().map(String::as_bytes) {
+            auditor.take(line);
+            with_hashes.take_hashed(line, linker.link(line));
+        }
     }
-    auditor.finish()
+    let verdict = auditor.finish();
+    assert_eq!(told(&with_hashes.finish()), told(&verdict));
+    verdict
 }
 
 fn found(log: &Segments) -> Vec<(u64, u64, Wrong)> {

@@ -4,7 +4,7 @@
 //! log tells of is no finding, and is told with its numbers.
 
 use super::segment::{FORMAT, Footer, Gap, Header, Line, Parts, link, verify_footer};
-use crate::audit::VerifierKey;
+use crate::audit::{Ahead, VerifierKey};
 use crate::domain::ChainHash;
 use std::fmt;
 
@@ -204,6 +204,11 @@ impl<'k> Auditor<'k> {
 
     /// The next line, without its break.
     pub fn take(&mut self, line: &[u8]) {
+        self.take_hashed(line, None);
+    }
+
+    /// The same, with the line's hash if somebody worked it out.
+    pub fn take_hashed(&mut self, line: &[u8], ahead: Option<Ahead>) {
         self.now.line += 1;
         let number = self.now.line;
         let Some(parts) = Parts::of(line) else {
@@ -219,14 +224,15 @@ impl<'k> Auditor<'k> {
             }
             Line::Record(_) | Line::Gap(_) | Line::Footer(..) => {}
         }
-        let follows = parts.follows(self.now.chain);
+        let hash = Ahead::or_compute(ahead, self.now.chain, || link(self.now.chain, parts.body));
+        let follows = hash == parts.chain;
         let in_place = match &parts.line {
             Line::Record(seq) => self.number(*seq, 1, follows),
             Line::Gap(gap) => self.gap(gap, follows),
             Line::Header(_) | Line::Footer(..) => true,
         };
         if !follows && in_place {
-            self.now.doubtful = Some((number, link(self.now.chain, parts.body)));
+            self.now.doubtful = Some((number, hash));
         }
         self.now.chain = parts.chain;
         match &parts.line {

@@ -4,15 +4,13 @@
 //! Invariant: `INTACT` is said of a log without a finding, and of one with gaps only with their numbers.
 
 use super::decision_files::segments_of;
-use super::key_file;
-use crate::audit::decisions::folder::each_line;
+use super::{decision_reading, key_file};
 use crate::audit::decisions::segment::Gap;
 use crate::audit::decisions::{Auditor, Finding, Verdict};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Answer, Output};
 use crate::cli::text::{Text, counted};
 use serde::Serialize;
-use std::io;
 use std::path::PathBuf;
 
 /// Verify the decision log
@@ -55,26 +53,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let DecisionsCommand::Verify(args) = &args.command;
     let key = args.key.as_deref().map(key_file::verifier).transpose()?;
     let mut auditor = Auditor::new(key.as_ref());
-    for segment in segments_of(&args.paths)? {
-        let io = |error| key_file::failed(&segment.path, "cannot be read", error);
-        auditor.begin(segment.number);
-        let read = segment.open().and_then(|lines| {
-            each_line(lines, |line, is_whole| {
-                if is_whole {
-                    auditor.take(line);
-                } else {
-                    auditor.take_torn();
-                }
-                Ok::<_, io::Error>(true)
-            })
-        });
-        match read {
-            Ok(()) => {}
-            // A compressed segment that was changed may not even decompress.
-            Err(_) if segment.is_compressed => auditor.take(b""),
-            Err(error) => return Err(io(error)),
-        }
-    }
+    decision_reading::judge(&mut auditor, &segments_of(&args.paths)?)?;
     let report = Report::of(auditor.finish());
     output.answer(&report)?;
     Ok(if report.findings.is_empty() { Exit::Ok } else { Exit::Failure })

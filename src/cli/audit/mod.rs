@@ -3,8 +3,10 @@
 //! `verify` reads all of it and needs no server; `watch` remembers what was signed, so that nobody can go
 //! back behind it. The log, its checkpoints and their keys are [`crate::audit`]'s.
 
+mod blocks;
 mod checkpoint;
 mod decision_files;
+mod decision_reading;
 mod decisions;
 mod export;
 mod exposures;

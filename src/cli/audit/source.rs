@@ -5,7 +5,7 @@
 //! that writes it anew, with spaces for example, makes another log of it.
 
 use super::key_file::failed as file_failed;
-use super::reading::Sink;
+use super::reading::{Found, Sink, Stored};
 use crate::cli::connection::{ServerArgs, failed};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Output;
@@ -76,7 +76,7 @@ impl Source<'_> {
     }
 
     /// Reads all of it; returns where it says that it ends, if it is the file of a store.
-    pub(super) fn read(self, sink: &mut Sink) -> Result<Option<Head>, Failure> {
+    pub(super) fn read(self, sink: &mut Sink<'_>) -> Result<Option<Head>, Failure> {
         match self {
             Self::Store(path) => {
                 let head = each_stored(&path, |row| match row {
@@ -85,18 +85,10 @@ impl Source<'_> {
                 });
                 head.map(Some).map_err(store_failure)
             }
-            Self::Lines(mut lines) => {
-                let mut line = Vec::new();
-                loop {
-                    line.clear();
-                    let read = lines.read_until(b'\n', &mut line).map_err(|error| {
-                        Failure::new(Exit::Failure, "the log cannot be read").because(error)
-                    })?;
-                    match read {
-                        0 => return Ok(None),
-                        _ => take_line(line.trim_ascii_end(), sink),
-                    }
-                }
+            Self::Lines(lines) => {
+                let unreadable =
+                    |error| Failure::new(Exit::Failure, "the log cannot be read").because(error);
+                sink.lines(lines).map(|()| None).map_err(unreadable)
             }
             Self::Server(server, output, size) => {
                 server.ask(output, async |client| each_record(&client, size, sink).await)?;
@@ -106,18 +98,29 @@ impl Source<'_> {
     }
 }
 
-fn take_line(line: &[u8], sink: &mut Sink) {
-    if line.is_empty() {
-        return;
-    }
-    let Ok(text) = std::str::from_utf8(line) else { return sink.unreadable("it is no UTF-8") };
-    let Ok(Line { revision, chain, entry }) = serde_json::from_str(text) else {
-        return sink.unreadable("the line is no record: `revision`, `chain` and `entry`");
-    };
-    match ChainHash::parse(chain) {
-        Some(chain) => sink.row(Revision(revision), chain, entry.get()),
-        None => sink.unreadable("its hash is not 64 hex digits"),
-    }
+/// What a line says, and where in it the entry stands.
+pub(super) fn row_of(line: &[u8]) -> Found {
+    let text = std::str::from_utf8(line).map_err(|_| "it is no UTF-8")?;
+    let Line { revision, chain, entry } = serde_json::from_str(text)
+        .map_err(|_| "the line is no record: `revision`, `chain` and `entry`")?;
+    let chain = ChainHash::parse(chain).ok_or("its hash is not 64 hex digits")?;
+    let start = entry.get().as_ptr().addr() - line.as_ptr().addr();
+    Ok(Stored { revision: Revision(revision), chain, entry: start..start + entry.get().len() })
+}
+
+/// The same of a line just as `audit export` writes it, without a look at the entry; `None` for another one.
+pub(super) fn row_as_written(line: &[u8]) -> Option<Stored> {
+    let rest = std::str::from_utf8(line).ok()?.strip_prefix("{\"revision\":")?;
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (revision, rest) = rest.split_at_checked(digits)?;
+    let (chain, rest) = rest.strip_prefix(",\"chain\":\"")?.split_at_checked(64)?;
+    let entry = rest.strip_prefix("\",\"entry\":")?.strip_suffix('}')?;
+    let end = line.len() - 1;
+    Some(Stored {
+        revision: Revision(revision.parse().ok().filter(|_| !revision.starts_with('0'))?),
+        chain: ChainHash::parse(chain)?,
+        entry: end - entry.len()..end,
+    })
 }
 
 /// What a server signed last; `None` if it signs nothing.
@@ -146,7 +149,7 @@ pub(super) async fn newest_signed(
 async fn each_record(
     client: &Client,
     size: Option<Revision>,
-    sink: &mut Sink,
+    sink: &mut Sink<'_>,
 ) -> Result<(), Failure> {
     pages(client, |record| {
         let revision = Revision(record.revision);
