@@ -16,7 +16,7 @@ def median_ns(name):
 def main():
     print(f"\n{'ns a decision':24}" + "".join(f"{size:>10,}" for size in SIZES) + f"{'growth':>10}")
     rows = {}
-    for engine in ("decide", "cel", "cel_binding"):
+    for engine in ("decide", "decide_from_memory", "cel", "cel_binding"):
         rows[engine] = [median_ns(f"{engine}_{size}") for size in SIZES]
         cells = "".join(f"{value:10,.1f}" for value in rows[engine])
         print(f"{engine:24}{cells}{rows[engine][-1] - rows[engine][0]:10,.1f}")

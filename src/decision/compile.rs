@@ -3,19 +3,21 @@
 //!
 //! Invariant: a rule that cannot be compiled refuses the whole snapshot; none is ever skipped (R17).
 
-use super::candidates::{Candidate, Candidates};
+use super::candidates::{List, Lists, Stretch};
 use super::condition::Condition;
-use super::criteria::countries_served;
+use super::criteria::{StatedCriteria, countries_served};
+use super::edges::Edges;
 use super::ownership::{Hit, HitTimes, Ownership, hit_times};
 use super::scope::CompiledScope;
 use super::snapshot::{
-    CompiledExemption, CompiledOffer, CompiledProduct, CompiledSuspension, Snapshot,
+    Compiled, CompiledExemption, CompiledOffer, CompiledProduct, CompiledSuspension, Snapshot,
 };
 use super::terms::Terms;
 use crate::domain::{
     ComponentReach, Components, Offer, OfferId, Product, ProductId, Reach, Revision, RuleSet,
     Scope, Suspension, SuspensionId, Target, VendorId, Vocabularies, Window,
 };
+use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,23 +54,30 @@ impl Snapshot {
         let suspensions = compile_suspensions(rules, &terms, &waivers)?;
         let mut found = Found::default();
         found.all(rules, &suspensions)?;
-        let candidates = |list: Option<Vec<Candidate>>| {
-            Candidates::new(list.unwrap_or_default(), terms.row_plan())
+        let mut lists = Lists::default();
+        let edges = found.edges();
+        let mut list = |stretches: Option<Vec<Stretch>>| {
+            let stretches = stretches.unwrap_or_default();
+            lists.add(stretches, &edges, terms.row_plan()).ok_or_else(|| {
+                CompileError::new("suspensions".to_owned(), "there are more than can be numbered")
+            })
         };
         let mut products = FxHashMap::default();
         for (id, product) in &rules.products {
-            let candidates = candidates(found.on_products.remove(id));
+            let suspensions = list(found.on_products.remove(id))?;
             let product = Arc::clone(product);
-            products.insert(id, Arc::new(CompiledProduct { product, candidates }));
+            products.insert(id, Arc::new(CompiledProduct { product, suspensions }));
         }
-        let mut offers = FxHashMap::default();
-        offers.reserve(rules.offers.len());
+        let mut offers = IndexMap::default();
+        offers.reserve_exact(rules.offers.len());
         for (id, offer) in &rules.offers {
-            let candidates = candidates(found.on_offers.remove(id));
-            let compiled = compile_offer(rules, offer, &products, candidates)?;
-            offers.insert(id.clone(), Box::new(compiled));
+            let suspensions = list(found.on_offers.remove(id))?;
+            let compiled = compile_offer(rules, offer, &products, suspensions, &terms)?;
+            offers.insert(id.as_str().into(), compiled);
         }
-        Ok(Self { revision, terms: Arc::new(terms), offers: Arc::new(offers) })
+        lists.finish();
+        let (terms, compiled) = (Arc::new(terms), Arc::new(Compiled { offers, lists, edges }));
+        Ok(Self { revision, terms, compiled })
     }
 }
 
@@ -141,7 +150,8 @@ fn compile_offer(
     rules: &RuleSet,
     offer: &Arc<Offer>,
     products: &FxHashMap<&ProductId, Arc<CompiledProduct>>,
-    candidates: Candidates,
+    suspensions: List,
+    terms: &Terms,
 ) -> Result<CompiledOffer, CompileError> {
     let path = |field: &str| format!("offers.{}.{field}", offer.id);
     let Some(product) = products.get(&offer.product) else {
@@ -158,20 +168,29 @@ fn compile_offer(
                 .map_err(|what| CompileError::new(path("condition"), what))?,
         ),
     };
+    let required = |name| {
+        terms.required(name).ok_or_else(|| {
+            CompileError::unknown(path("requires"), "attribute among the terms", name)
+        })
+    };
     Ok(CompiledOffer {
         offer: Arc::clone(offer),
-        countries: countries_served(offer),
-        condition,
         product: Arc::clone(product),
-        candidates,
+        suspensions,
+        criteria: StatedCriteria::of(offer),
+        requires: offer.requires.iter().map(|name| required(name)).collect::<Result<_, _>>()?,
+        max_per_unit: offer.max_per_unit,
+        countries: countries_served(offer).map(Box::new),
+        condition,
+        has_alternates: !offer.alternates.is_empty(),
     })
 }
 
-/// The candidates found so far, by what they hit.
+/// The stretches found so far, by what they hit.
 #[derive(Default)]
 struct Found {
-    on_products: FxHashMap<ProductId, Vec<Candidate>>,
-    on_offers: FxHashMap<OfferId, Vec<Candidate>>,
+    on_products: FxHashMap<ProductId, Vec<Stretch>>,
+    on_offers: FxHashMap<OfferId, Vec<Stretch>>,
 }
 
 impl Found {
@@ -210,11 +229,17 @@ impl Found {
         }
         Ok(())
     }
+
+    /// When any of them begins or ends.
+    fn edges(&self) -> Edges {
+        let stretches = self.on_products.values().chain(self.on_offers.values()).flatten();
+        Edges::new(stretches.flat_map(|stretch| [Some(stretch.from), stretch.until]).flatten())
+    }
 }
 
-/// Adds a candidate for each stretch of time in which the suspension is in force and hits.
+/// Adds each stretch of time in which the suspension is in force and hits.
 fn add(
-    list: &mut Vec<Candidate>,
+    list: &mut Vec<Stretch>,
     place: u32,
     compiled: &Arc<CompiledSuspension>,
     times: &[(Window, Hit)],
@@ -228,7 +253,8 @@ fn add(
             (one, other) => one.or(other),
         };
         if until.is_none_or(|until| from < until) {
-            list.push(Candidate::new(place, compiled, *hit, from, until));
+            let suspension = Arc::clone(compiled);
+            list.push(Stretch { suspension, place, hit: *hit, from, until });
         }
     }
 }

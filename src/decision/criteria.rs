@@ -3,17 +3,32 @@
 use super::facts::Facts;
 use super::findings::Findings;
 use super::scope::CountrySet;
-use super::snapshot::CompiledOffer;
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
     Action, Attribute, AttributeName, AttributeValue, Date, HoldingStatus, Offer, Reason,
     ReasonCode, Timestamp, Window,
 };
 use jiff::tz::TimeZone;
+use std::sync::Arc;
 
 /// An offer's countries served, compiled; `None` serves all.
 pub(super) fn countries_served(offer: &Offer) -> Option<CountrySet> {
     (!offer.countries.is_empty()).then(|| CountrySet::new(&offer.countries))
+}
+
+/// The criteria that an offer states.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StatedCriteria(u32); // One bit a code.
+
+impl StatedCriteria {
+    pub(super) fn of(offer: &Offer) -> Self {
+        let stated = CRITERIA.iter().filter(|criterion| (criterion.is_stated)(offer));
+        Self(stated.fold(0, |set, criterion| set | criterion.bit()))
+    }
+
+    fn has(self, criterion: &Criterion) -> bool {
+        self.0 & criterion.bit() != 0
+    }
 }
 
 /// Something that an offer may demand.
@@ -23,7 +38,7 @@ pub(super) struct Criterion {
     /// Which actions it concerns; none of them `USE`, `UPDATE` or `NOTIFY`.
     concerns: fn(Action) -> bool,
     /// Whether the offer demands it at all.
-    is_stated: fn(&CompiledOffer) -> bool,
+    is_stated: fn(&Offer) -> bool,
     check: fn(&Facts<'_, '_>, &mut Findings<'_>),
 }
 
@@ -37,7 +52,11 @@ impl Criterion {
 
     /// Whether the action is concerned and the offer demands it.
     pub(super) fn is_asked(&self, facts: &Facts<'_, '_>) -> bool {
-        (self.concerns)(facts.request.action) && (self.is_stated)(facts.offer)
+        facts.offer.criteria.has(self) && (self.concerns)(facts.request.action)
+    }
+
+    fn bit(&self) -> u32 {
+        1 << (self.code as u32)
     }
 }
 
@@ -46,25 +65,25 @@ pub(super) const CRITERIA: [Criterion; 8] = [
     Criterion {
         code: ReasonCode::OfferNotOpen,
         concerns: Action::is_for_new_holders,
-        is_stated: |compiled| compiled.offer.window != Window::ALWAYS,
+        is_stated: |offer| offer.window != Window::ALWAYS,
         check: check_window,
     },
     Criterion {
         code: ReasonCode::CountryNotServed,
         concerns: starts_or_renews,
-        is_stated: |compiled| compiled.countries.is_some(),
+        is_stated: |offer| !offer.countries.is_empty(),
         check: check_country,
     },
     Criterion {
         code: ReasonCode::RequirementNotMet,
         concerns: starts_or_renews,
-        is_stated: |compiled| !compiled.offer.requires.is_empty(),
+        is_stated: |offer| !offer.requires.is_empty(),
         check: check_requirements,
     },
     Criterion {
         code: ReasonCode::AgeOutOfRange,
         concerns: starts_or_renews,
-        is_stated: |compiled| compiled.offer.min_age.is_some() || compiled.offer.max_age.is_some(),
+        is_stated: |offer| offer.min_age.is_some() || offer.max_age.is_some(),
         check: check_age,
     },
     Criterion {
@@ -78,19 +97,19 @@ pub(super) const CRITERIA: [Criterion; 8] = [
     Criterion {
         code: ReasonCode::UnitLimitReached,
         concerns: Action::is_for_new_holders,
-        is_stated: |compiled| compiled.offer.max_per_unit.is_some(),
+        is_stated: |offer| offer.max_per_unit.is_some(),
         check: check_unit_limit,
     },
     Criterion {
         code: ReasonCode::OutboundSuppressed,
         concerns: |action| action == Action::Offer,
-        is_stated: |compiled| compiled.offer.outbound_excludes_vulnerable,
+        is_stated: |offer| offer.outbound_excludes_vulnerable,
         check: check_outbound,
     },
     Criterion {
         code: ReasonCode::ConditionNotMet,
         concerns: starts_or_renews,
-        is_stated: |compiled| compiled.condition.is_some(),
+        is_stated: |offer| offer.condition.is_some(),
         check: check_condition,
     },
 ];
@@ -107,7 +126,7 @@ fn check_country(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
 }
 
 fn check_unit_limit(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
-    if let Some(most) = facts.offer.offer.max_per_unit {
+    if let Some(most) = facts.offer.max_per_unit {
         findings.deny_if(is_at_limit(facts, most), ReasonCode::UnitLimitReached);
     }
 }
@@ -156,8 +175,12 @@ fn check_window(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
 }
 
 fn check_requirements(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
-    for name in &facts.offer.offer.requires {
-        let about = |code| Reason::about(code, AttributeName::Own(name.clone()));
+    for required in &facts.offer.requires {
+        let Some(name) = facts.terms.name_of(*required) else {
+            findings.deny(ReasonCode::RequirementNotMet);
+            continue;
+        };
+        let about = |code| Reason::about(code, AttributeName::Own(Arc::clone(name)));
         match facts.request.customer.attribute(name) {
             Some(AttributeValue::Bool(true)) => {}
             Some(AttributeValue::Bool(false)) => {

@@ -6,16 +6,17 @@
 //! Invariant: equal arguments give an equal [`Decision`], reasons and their order included, so that
 //! an answer can be checked by asking again.
 
-use super::candidates::Candidate;
+use super::candidates::{Candidate, surviving};
 use super::criteria::{CRITERIA, check_entitlement};
+use super::edges::Edge;
 use super::facts::Facts;
 use super::findings::Findings;
 use super::ownership::Hit;
 use super::rows::Selected;
-use super::snapshot::{CompiledOffer, CompiledSuspension, Snapshot};
+use super::snapshot::{Asked, CompiledSuspension, Snapshot};
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
-    Action, Attribute, CheckRequest, Decision, Holding, HoldingStatus, OfferId, Outcome, Product,
+    Action, Attribute, CheckRequest, Decision, Holding, HoldingStatus, OfferId, Outcome, ProductId,
     Reason, ReasonCode, Timestamp,
 };
 
@@ -32,16 +33,24 @@ pub fn decide<'s>(
     snapshot: &'s Snapshot,
     now: Timestamp,
 ) -> Decision<'s> {
-    let Some(asked) = snapshot.offer(request.offer) else {
-        let unknown = Reason::plain(ReasonCode::OfferUnknown);
-        return Decision::because(unknown, snapshot.revision(), now);
-    };
-    if request.action == Action::Notify {
-        let not_gated = Reason::plain(ReasonCode::NotGated);
-        return Decision::because(not_gated, snapshot.revision(), now);
+    let plain = |code| Decision::because(Reason::plain(code), snapshot.revision(), now);
+    match snapshot.offer(request.offer) {
+        None => plain(ReasonCode::OfferUnknown),
+        Some(_) if request.action == Action::Notify => plain(ReasonCode::NotGated),
+        Some(asked) if asked.offer.has_alternates => {
+            judge_with_alternates(asked, request, snapshot, now)
+        }
+        Some(asked) => judge(asked, request.customer.holding.as_ref(), request, snapshot, now),
     }
-    let holding = request.customer.holding.as_ref();
-    let mut decision = judge(asked, holding, request, snapshot, now);
+}
+
+fn judge_with_alternates<'s>(
+    asked: Asked<'s>,
+    request: &CheckRequest<'_>,
+    snapshot: &'s Snapshot,
+    now: Timestamp,
+) -> Decision<'s> {
+    let mut decision = judge(asked, request.customer.holding.as_ref(), request, snapshot, now);
     if decision.outcome != Outcome::Eligible {
         suggest_alternate(&mut decision, asked, request, snapshot);
     }
@@ -50,7 +59,7 @@ pub fn decide<'s>(
 
 /// One offer, without its alternates.
 fn judge<'s: 'r, 'r, 't>(
-    offer: &'s CompiledOffer,
+    Asked { offer, candidates }: Asked<'s>,
     holding: Attribute<&'r Holding<'t>>,
     request: &'r CheckRequest<'t>,
     snapshot: &'s Snapshot,
@@ -59,27 +68,28 @@ fn judge<'s: 'r, 'r, 't>(
     let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
     let mut findings = Findings::default();
     let selected = Selected::new(&facts, facts.terms.row_plan());
-    for candidates in offer.candidates() {
-        candidates.surviving(&selected, |candidate, is_settled| {
-            weigh(candidate, is_settled, &facts, &mut findings);
-        });
-    }
+    let next_edge = snapshot.compiled.edges.next(now);
+    surviving(candidates, &selected, |candidate, is_settled| {
+        weigh(candidate, is_settled, next_edge, &facts, &mut findings);
+    });
     CRITERIA.iter().for_each(|criterion| criterion.check(&facts, &mut findings));
     check_entitlement(&facts, &mut findings);
     if let Some(term_end) = facts.coming_term_end() {
         findings.touch(term_end);
     }
-    findings.conclude(snapshot.revision(), now)
+    findings.conclude(snapshot.revision(), &snapshot.compiled.edges, now)
 }
 
-/// One suspension that targets the offer: whether it matches, and whether anything waives it.
+/// One suspension that targets the offer: whether it matches, and whether anything waives it. What is before
+/// `next_edge` has come.
 fn weigh<'s>(
     candidate: &'s Candidate,
     is_settled: bool,
+    next_edge: Edge,
     facts: &Facts<'_, '_>,
     findings: &mut Findings<'s>,
 ) {
-    if candidate.until.is_some_and(|until| until <= facts.now) {
+    if candidate.until < next_edge {
         return;
     }
     let compiled = &*candidate.suspension;
@@ -87,12 +97,10 @@ fn weigh<'s>(
     if in_scope == Truth::No {
         return;
     }
-    if facts.now < candidate.from {
-        return findings.touch(candidate.from);
+    if next_edge <= candidate.from {
+        return findings.touch_edge(candidate.from);
     }
-    if let Some(until) = candidate.until {
-        findings.touch(until);
-    }
+    findings.touch_edge(candidate.until);
     let matched = match candidate.hit {
         Hit::UnknownComponents => {
             in_scope.and(|| Truth::Unknown(Gaps::missing(Standard::Components)))
@@ -100,7 +108,7 @@ fn weigh<'s>(
         Hit::Vendor | Hit::Component | Hit::Product | Hit::Offer => in_scope,
     };
     let waived =
-        if candidate.can_be_waived { waiver(compiled, facts, findings) } else { Truth::No };
+        if candidate.can_be_waived { waiver(candidate, facts, findings) } else { Truth::No };
     match (matched, waived) {
         (_, Truth::Yes) => return,
         (Truth::Unknown(gaps), Truth::Unknown(more)) => findings.lack(gaps.with(more)),
@@ -115,11 +123,12 @@ fn weigh<'s>(
 
 /// Whether an exemption (R5) or the suspension's grandfather clause (R9) holds it off. All that do
 /// are noted as used.
-fn waiver(
-    compiled: &CompiledSuspension,
+fn waiver<'s>(
+    candidate: &'s Candidate,
     facts: &Facts<'_, '_>,
-    findings: &mut Findings<'_>,
+    findings: &mut Findings<'s>,
 ) -> Truth {
+    let compiled = &*candidate.suspension;
     let mut waived = Truth::No;
     for exemption in &compiled.exemptions {
         let window = exemption.exemption.in_force();
@@ -139,7 +148,7 @@ fn waiver(
     }
     let grandfathered = grandfather(compiled, facts, findings);
     if grandfathered == Truth::Yes {
-        findings.grandfather(&compiled.suspension.id);
+        findings.grandfather(candidate);
     }
     waived.or(|| grandfathered)
 }
@@ -184,13 +193,14 @@ pub(super) fn code_of(hit: Hit) -> ReasonCode {
 /// step, so that two offers may name each other (R13).
 fn suggest_alternate(
     decision: &mut Decision<'_>,
-    asked: &CompiledOffer,
+    asked: Asked<'_>,
     request: &CheckRequest<'_>,
     snapshot: &Snapshot,
 ) {
-    for id in &asked.offer.alternates {
+    let asked = &asked.offer.offer;
+    for id in &asked.alternates {
         let Some(alternate) = snapshot.offer(id.as_str()) else { continue };
-        let holding = alternate_holding(request, asked.product(), alternate);
+        let holding = alternate_holding(request, &asked.product, &alternate.offer.offer.product);
         let judged = judge(alternate, holding, request, snapshot, decision.as_of);
         decision.valid_until = earlier(decision.valid_until, judged.valid_until);
         if judged.outcome == Outcome::Eligible {
@@ -204,14 +214,13 @@ fn suggest_alternate(
 /// missing. For another product its entry in `holdings`, else `NONE` (R13).
 fn alternate_holding<'r, 't>(
     request: &'r CheckRequest<'t>,
-    asked: &Product,
-    alternate: &CompiledOffer,
+    asked: &ProductId,
+    product: &ProductId,
 ) -> Attribute<&'r Holding<'t>> {
-    let product = alternate.product();
-    if product.id == asked.id {
+    if product == asked {
         return request.customer.holding.as_ref();
     }
-    Attribute::Known(request.customer.holding_of(product.id.as_str()).unwrap_or(&Holding::NONE))
+    Attribute::Known(request.customer.holding_of(product.as_str()).unwrap_or(&Holding::NONE))
 }
 
 fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {

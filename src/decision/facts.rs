@@ -8,7 +8,8 @@ use super::snapshot::CompiledOffer;
 use super::terms::Terms;
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
-    Attribute, CheckRequest, Country, Holder, Holding, HoldingStatus, Relationship, Timestamp,
+    Attribute, CheckRequest, Country, Holder, Holding, HoldingStatus, ProductClass, Relationship,
+    Timestamp,
 };
 
 /// Borrows the request for `'a`, which borrows its texts for `'t`.
@@ -62,6 +63,10 @@ impl<'a, 't> Facts<'a, 't> {
             action: self.request.action,
             now: self.now,
         }
+    }
+
+    pub(super) fn product_class(&self) -> &'a ProductClass {
+        &self.offer.product.product.class
     }
 
     /// Whether there is an active holding of the product: status `ACTIVE`, and before the end of

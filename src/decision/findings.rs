@@ -1,10 +1,10 @@
 //! What a decision has found so far, and the outcome that follows from it.
 
 use super::candidates::Candidate;
+use super::edges::{Edge, Edges};
 use super::truth::{Gaps, Truth};
 use crate::domain::{
-    Decision, Exemption, Outcome, Reason, ReasonCode, ReportedSuspension, Revision, SuspensionId,
-    Timestamp,
+    Decision, Exemption, Outcome, Reason, ReasonCode, ReportedSuspension, Revision, Timestamp,
 };
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -23,8 +23,11 @@ pub(super) struct Findings<'s> {
     /// What is reported, and how each hits.
     suspensions: SmallVec<[(&'s Candidate, ReasonCode); 8]>,
     exemptions: SmallVec<[Arc<Exemption>; 1]>,
-    grandfathered: SmallVec<[SuspensionId; 1]>,
+    /// What a clause of its own holds off.
+    grandfathered: SmallVec<[&'s Candidate; 1]>,
     valid_until: Option<Timestamp>,
+    /// The first edge of a suspension that could touch the decision.
+    next_edge: Option<Edge>,
 }
 
 impl<'s> Findings<'s> {
@@ -67,13 +70,18 @@ impl<'s> Findings<'s> {
         }
     }
 
-    pub(super) fn grandfather(&mut self, suspension: &SuspensionId) {
-        self.grandfathered.push(suspension.clone());
+    pub(super) fn grandfather(&mut self, candidate: &'s Candidate) {
+        self.grandfathered.push(candidate);
     }
 
     /// A scheduled change at `instant`, which is to come, could touch the decision.
     pub(super) fn touch(&mut self, instant: Timestamp) {
         self.valid_until = Some(self.valid_until.map_or(instant, |known| known.min(instant)));
+    }
+
+    /// The same of an edge.
+    pub(super) fn touch_edge(&mut self, edge: Edge) {
+        self.next_edge = Some(self.next_edge.map_or(edge, |known| known.min(edge)));
     }
 
     /// A definite no outranks missing data, and missing data outranks what allows.
@@ -88,25 +96,35 @@ impl<'s> Findings<'s> {
     }
 
     /// The decision that follows.
-    pub(super) fn conclude(mut self, revision: Revision, as_of: Timestamp) -> Decision<'s> {
+    pub(super) fn conclude(
+        &mut self,
+        revision: Revision,
+        edges: &Edges,
+        as_of: Timestamp,
+    ) -> Decision<'s> {
+        if let Some(instant) = self.next_edge.and_then(|edge| edges.at(edge)) {
+            self.touch(instant);
+        }
         let (outcome, reasons) = self.outcome();
         // Places are in the order of reports, so no suspension need be looked at.
+        self.grandfathered.sort_unstable_by_key(|candidate| candidate.place);
         if !self.suspensions.is_sorted_by_key(|(candidate, _)| candidate.place) {
             self.suspensions.sort_unstable_by_key(|(candidate, _)| candidate.place);
         }
-        let reported = |(candidate, code): (&'s Candidate, _)| {
+        let reported = |(candidate, code): &(&'s Candidate, ReasonCode)| {
             let suspension = Cow::Borrowed(&candidate.suspension.suspension);
-            ReportedSuspension { suspension, code }
+            ReportedSuspension { suspension, code: *code }
         };
+        let id = |candidate: &&Candidate| candidate.suspension.suspension.id.clone();
         self.exemptions.sort_by(|a, b| (a.from, &a.id).cmp(&(b.from, &b.id)));
         Decision {
             revision,
             as_of,
             outcome,
             reasons,
-            suspensions: self.suspensions.into_iter().map(reported).collect(),
-            exemptions: self.exemptions,
-            grandfathered: self.grandfathered,
+            suspensions: self.suspensions.iter().map(reported).collect(),
+            exemptions: std::mem::take(&mut self.exemptions),
+            grandfathered: self.grandfathered.iter().map(id).collect(),
             alternate: None,
             valid_until: self.valid_until,
         }

@@ -19,6 +19,7 @@ mod condition;
 mod criteria;
 mod decide;
 mod direction;
+mod edges;
 mod facts;
 mod findings;
 mod footprint;

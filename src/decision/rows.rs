@@ -2,9 +2,9 @@
 //!
 //! For each value of the dimensions that vary most between rules there is a row, one bit a candidate; the
 //! AND of a few words answers for 64 candidates at once. What costs time is memory that is not in the
-//! processor's cache. So all rows of a list lie together, those of a short list are as short, and where
-//! they lie is the same in all lists of a snapshot: it is worked out once a decision ([`Selected`]), from
-//! a table that every decision reads.
+//! processor's cache. So all rows of a list lie together, to the bit, and which ones are read is the same in
+//! all lists of a snapshot: it is worked out once a decision ([`Selected`]), from a table that every decision
+//! reads.
 //!
 //! Invariant: a row never drops a candidate that [`CompiledScope::matches`] would not answer `No` for.
 
@@ -120,82 +120,93 @@ impl Selected {
 }
 
 /// The rows of one list of candidates, in the order of [`RowPlan`].
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    /// Bytes in a row: as few as it takes up to 8, then as many times 8.
-    width: usize,
-    /// The bits of a word that belong to a row.
-    mask: u64,
-    /// Ends in bytes of no row, so that a whole word can be read from each.
-    bytes: Box<[u8]>,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'s> {
+    /// Begins with them, and goes on for at least a word.
+    bytes: &'s [u8],
+    candidates: usize,
+    /// How many bits a row takes.
+    stride: usize,
 }
 
-impl Rows {
-    pub(super) fn new(scopes: &[&CompiledScope], plan: &RowPlan) -> Self {
-        let mut rows = NewRows::of(scopes.len());
-        let [sets @ .., _] = plan.counts;
-        let states: [Stated; DIMENSIONS - 1] = [
-            |scope| scope.segments.map(u64::from),
-            |scope| scope.channels.map(u64::from),
-            |scope| scope.devices.map(u64::from),
-            |scope| scope.relationships.map(|set| set.get().into()),
-            |scope| scope.holders.map(|set| set.get().into()),
-        ];
-        rows.add_values(scopes, ACTIONS, |scope| scope.actions.map(|set| set.get().into()));
-        for (count, states) in sets.into_iter().zip(states) {
-            rows.add_values(scopes, count, states);
-            rows.add(|_| true);
-        }
-        let row_countries = |at: usize| scopes.get(at).and_then(|scope| scope.row_countries());
-        for country in &plan.stated {
-            rows.add(|at| row_countries(at).is_none_or(|set| set.contains(*country)));
-        }
-        rows.add(|at| row_countries(at).is_none());
-        rows.add(|_| true);
-        rows.bytes.extend([0; size_of::<u64>()]);
-        Self {
-            width: rows.width,
-            mask: if rows.width < 8 { (1 << (8 * rows.width)) - 1 } else { u64::MAX },
-            bytes: rows.bytes.into_boxed_slice(),
-        }
+impl<'s> Rows<'s> {
+    pub(super) fn new(bytes: &'s [u8], candidates: usize) -> Self {
+        Self { bytes, candidates, stride: stride(candidates) }
+    }
+
+    /// Ends what holds the rows of many lists with bytes of no row, so that a whole word can be read from each.
+    pub(super) fn end(bytes: &mut Vec<u8>) {
+        bytes.extend([0; size_of::<u64>()]);
     }
 
     /// Which of 64 candidates the selected rows leave standing.
     pub(super) fn standing(&self, selected: &Selected, word: usize) -> u64 {
-        selected.rows.iter().fold(u64::MAX, |set, row| set & self.word(*row, word))
+        if self.candidates == 0 {
+            return 0;
+        }
+        let standing = selected.rows.iter().fold(u64::MAX, |set, row| set & self.word(*row, word));
+        match self.candidates.saturating_sub(word * 64) {
+            rest @ 0..64 => standing & ((1 << rest) - 1),
+            _ => standing,
+        }
     }
 
-    /// Sixty-four bits of a row, or as many as it has.
+    /// Sixty-four bits of a row; those that are not the row's are anything.
     fn word(&self, row: usize, word: usize) -> u64 {
-        let bytes = self.bytes.get(row * self.width + word * 8..).unwrap_or_default();
+        let bit = row * self.stride + word * 64;
+        let bytes = self.bytes.get(bit / 8..).unwrap_or_default();
         // A row that is not there rules nobody out.
-        bytes.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes) & self.mask)
+        bytes.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes) >> (bit % 8))
     }
+}
+
+/// How many bits a row takes: one a candidate, as long as a word that is read from the byte in which the row
+/// begins holds all of them; else whole words.
+fn stride(candidates: usize) -> usize {
+    if candidates <= 57 { candidates } else { candidates.next_multiple_of(64) }
+}
+
+/// Writes the rows of one list, from the next byte on.
+pub(super) fn write_rows(scopes: &[&CompiledScope], plan: &RowPlan, bytes: &mut Vec<u8>) {
+    let mut rows = NewRows { candidates: scopes.len(), next: bytes.len() * 8, bytes };
+    let [sets @ .., _] = plan.counts;
+    let states: [Stated; DIMENSIONS - 1] = [
+        |scope| scope.segments.map(u64::from),
+        |scope| scope.channels.map(u64::from),
+        |scope| scope.devices.map(u64::from),
+        |scope| scope.relationships.map(|set| set.get().into()),
+        |scope| scope.holders.map(|set| set.get().into()),
+    ];
+    rows.add_values(scopes, ACTIONS, |scope| scope.actions.map(|set| set.get().into()));
+    for (count, states) in sets.into_iter().zip(states) {
+        rows.add_values(scopes, count, states);
+        rows.add(|_| true);
+    }
+    let row_countries = |at: usize| scopes.get(at).and_then(|scope| scope.row_countries());
+    for country in &plan.stated {
+        rows.add(|at| row_countries(at).is_none_or(|set| set.contains(*country)));
+    }
+    rows.add(|at| row_countries(at).is_none());
+    rows.add(|_| true);
 }
 
 /// Rows of bits under construction.
-struct NewRows {
+struct NewRows<'b> {
     candidates: usize,
-    width: usize,
-    bytes: Vec<u8>,
+    /// The bit at which the next row begins.
+    next: usize,
+    bytes: &'b mut Vec<u8>,
 }
 
-impl NewRows {
-    fn of(candidates: usize) -> Self {
-        let width = match candidates.div_ceil(8) {
-            short @ 0..8 => short,
-            long => long.next_multiple_of(8),
-        };
-        Self { candidates, width, bytes: Vec::new() }
-    }
-
+impl NewRows<'_> {
     /// Adds a row with a bit for each candidate that it leaves standing.
     fn add(&mut self, keeps: impl Fn(usize) -> bool) {
-        let start = self.bytes.len();
-        self.bytes.resize(start + self.width, 0);
-        for at in (0..self.candidates).filter(|&at| keeps(at)) {
-            if let Some(byte) = self.bytes.get_mut(start + at / 8) {
-                *byte |= 1 << (at % 8);
+        let start = self.next;
+        self.next += stride(self.candidates);
+        self.bytes.resize(self.next.div_ceil(8), 0);
+        for bit in (0..self.candidates).filter(|&at| keeps(at)).map(|at| start + at) {
+            if let Some(byte) = self.bytes.get_mut(bit / 8) {
+                *byte |= 1 << (bit % 8);
             }
         }
     }

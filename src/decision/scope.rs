@@ -58,7 +58,7 @@ impl CompiledScope {
     /// answer does not depend on the order.
     pub(super) fn matches(&self, facts: &Facts<'_, '_>) -> Truth {
         self.concerns_action(facts.request.action)
-            .and(|| self.concerns_class(&facts.offer.product().class))
+            .and(|| self.concerns_class(facts.product_class()))
             .and(|| self.concerns_customer(facts.request.customer.id))
             .and(|| self.concerns_segment(facts))
             .and(|| self.concerns_place(facts))
@@ -98,7 +98,7 @@ impl CompiledScope {
             (
                 "product_classes",
                 self.named.as_ref().is_some_and(|named| !named.classes.is_empty()),
-                self.concerns_class(&facts.offer.product().class),
+                self.concerns_class(facts.product_class()),
             ),
             (
                 "customers",

@@ -1,7 +1,10 @@
 //! The closed lists of a rule set, as small numbers.
 
 use super::rows::RowPlan;
-use crate::domain::{Attribute, Channel, Device, RuleSet, Segment, Vocabularies};
+use crate::domain::{Attribute, Channel, Device, RuleSet, Segment, Vocabularies, is_same};
+use indexmap::IndexSet;
+use rustc_hash::FxBuildHasher;
+use std::sync::Arc;
 
 /// The closed lists, in the order of the rule set. A term's number is its place; the compiler
 /// refuses lists of more than [`Vocabularies::MOST_TERMS`], so that a set of terms fits a word.
@@ -11,7 +14,13 @@ pub(super) struct Terms {
     /// Which channels are outbound, one bit a channel.
     outbound: u64,
     row_plan: RowPlan,
+    /// The bank's own attributes that offers require.
+    required: IndexSet<Arc<str>, FxBuildHasher>,
 }
+
+/// An attribute that an offer requires, by its place among all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Required(u32);
 
 impl Terms {
     pub(super) fn new(rules: &RuleSet) -> Self {
@@ -22,7 +31,18 @@ impl Terms {
         let Vocabularies { segments, devices, channels } = vocabularies;
         let countries = rules.suspensions.values().flat_map(|it| &it.scope.countries).copied();
         let row_plan = RowPlan::new(segments.len(), channels.len(), devices.len(), countries);
-        Self { vocabularies: vocabularies.clone(), outbound, row_plan }
+        let required = rules.offers.values().flat_map(|offer| &offer.requires).cloned().collect();
+        Self { vocabularies: vocabularies.clone(), outbound, row_plan, required }
+    }
+
+    /// The place of an attribute; `None` for one that no offer requires.
+    pub(super) fn required(&self, name: &str) -> Option<Required> {
+        self.required.get_index_of(name).and_then(|place| u32::try_from(place).ok()).map(Required)
+    }
+
+    /// The name of an attribute that an offer requires.
+    pub(super) fn name_of(&self, required: Required) -> Option<&Arc<str>> {
+        self.required.get_index(required.0 as usize)
     }
 
     pub(super) fn segment(&self, given: Attribute<&str>) -> Attribute<u8> {
@@ -80,7 +100,7 @@ fn place<T>(list: &[T], given: Attribute<&str>, text: impl Fn(&T) -> &str) -> At
     match given {
         Attribute::Known(given) => list
             .iter()
-            .position(|term| text(term) == given)
+            .position(|term| is_same(text(term), given))
             .and_then(|place| u8::try_from(place).ok())
             .map_or(Attribute::Invalid, Attribute::Known),
         Attribute::Missing => Attribute::Missing,

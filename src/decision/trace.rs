@@ -4,14 +4,15 @@
 //! For people and their tools, not for the path of a check. The decision in a trace is the one that
 //! [`decide`](super::decide()) makes; the trace shows the steps and decides nothing.
 
-use super::candidates::Candidate;
+use super::candidates::{Candidate, Candidates};
 use super::criteria::CRITERIA;
 use super::decide::{code_of, decide, grandfather};
+use super::edges::Edges;
 use super::facts::Facts;
 use super::findings::Findings;
 use super::ownership::Hit;
 use super::scope::CompiledScope;
-use super::snapshot::{CompiledSuspension, Snapshot};
+use super::snapshot::{Asked, CompiledSuspension, Snapshot};
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
     CheckRequest, Decision, Exemption, Outcome, Reason, ReasonCode, Suspension, Timestamp, Window,
@@ -117,15 +118,16 @@ pub fn explain<'s>(
 ) -> Trace<'s> {
     let decision = decide(request, snapshot, now);
     let mut trace = Trace { decision, suspensions: Vec::new(), criteria: Vec::new() };
-    let Some(offer) = snapshot.offer(request.offer) else { return trace };
+    let Some(Asked { offer, candidates }) = snapshot.offer(request.offer) else { return trace };
     if trace.decision.reasons.iter().any(|reason| reason.code == ReasonCode::NotGated) {
         return trace;
     }
     let holding = request.customer.holding.as_ref();
     let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
-    for candidates in offer.candidates() {
-        for stretches in candidates.all().chunk_by(|a, b| a.place == b.place) {
-            trace.suspensions.extend(trace_suspension(stretches, &facts));
+    let edges = &snapshot.compiled.edges;
+    for Candidates { all, .. } in candidates {
+        for stretches in all.chunk_by(|a, b| a.place == b.place) {
+            trace.suspensions.extend(trace_suspension(stretches, edges, &facts));
         }
     }
     trace.suspensions.sort_by(|a, b| {
@@ -136,13 +138,16 @@ pub fn explain<'s>(
 }
 
 /// `stretches` are the times at which one suspension hits, in order.
-fn trace_suspension(stretches: &[Candidate], facts: &Facts<'_, '_>) -> Option<SuspensionTrace> {
-    let relevant = stretches
-        .iter()
-        .find(|stretch| stretch.until.is_none_or(|until| facts.now < until))
-        .or(stretches.last())?;
+fn trace_suspension(
+    stretches: &[Candidate],
+    edges: &Edges,
+    facts: &Facts<'_, '_>,
+) -> Option<SuspensionTrace> {
+    let next_edge = edges.next(facts.now);
+    let relevant =
+        stretches.iter().find(|stretch| next_edge <= stretch.until).or(stretches.last())?;
     let compiled = &*relevant.suspension;
-    let window = Window { from: Some(relevant.from), until: relevant.until };
+    let window = Window { from: edges.at(relevant.from), until: edges.at(relevant.until) };
     let timing = timing(window, facts.now);
     let mut dimensions = trace_scope(&compiled.scope, facts);
     if relevant.hit == Hit::UnknownComponents {

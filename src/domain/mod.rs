@@ -37,6 +37,7 @@ pub use mailing::{ContentHash, LedgerId, Mailing, MailingAction, MailingId};
 pub use offer::{Offer, Unit};
 pub use principal::{Principal, PrincipalId, PrincipalKind, Role, Roles};
 pub use product::{Component, Components, Product};
+pub(crate) use request::is_same;
 pub use request::{
     Attribute, AttributeName, AttributeValue, CheckRequest, Consistency, Customer, Holding,
     HoldingStatus, Relationship,

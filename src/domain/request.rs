@@ -109,15 +109,20 @@ impl<'a> Customer<'a> {
 
 /// Whether two names are equal. Names are short, and calling `memcmp` for each would cost a sixth of a
 /// decision.
-fn is_same(one: &str, other: &str) -> bool {
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     one.len() == other.len()
-        && match (one.first_chunk::<8>(), other.first_chunk::<8>()) {
-            (Some(start), Some(others)) if one.len() <= 16 => {
-                start == others && one.last_chunk::<8>() == other.last_chunk::<8>()
-            }
+        && match one.len() {
+            0..4 => one.iter().eq(other),
+            4..8 => ends::<4>(one) == ends(other),
+            8..=16 => ends::<8>(one) == ends(other),
             _ => one == other,
         }
+}
+
+/// The first and the last bytes, which may be the same.
+fn ends<const N: usize>(bytes: &[u8]) -> (Option<&[u8; N]>, Option<&[u8; N]>) {
+    (bytes.first_chunk(), bytes.last_chunk())
 }
 
 /// A thing the caller may have said.

@@ -2,7 +2,8 @@
 
 use crate::random::{self, Dice};
 use offergate::decision::{Alike, Snapshot, decide, twin};
-use offergate::domain::{Outcome, Revision};
+use offergate::domain::{Outcome, Revision, Suspension, Target};
+use std::sync::Arc;
 
 /// Requests tried on each random rule set, since a rule set costs more to make than a request.
 const REQUESTS: usize = 50;
@@ -54,4 +55,35 @@ fn a_request_is_decided_as_the_one_that_stands_for_it() {
         }
     }
     assert!(rule_sets as usize * REQUESTS / 2 < others, "only {others} had another one for them");
+}
+
+/// Rows of bits are packed as long as a word holds one, and take whole words then.
+#[test]
+fn whatever_can_be_hit_by_any_number_of_suspensions_is_decided_as_by_the_twin() {
+    let mut reported = 0;
+    for length in (1..=66).chain([127, 128, 129]) {
+        let mut dice = Dice::new(length as u64);
+        let mut rules = random::rules(&mut dice);
+        rules.exemptions.clear();
+        rules.suspensions.clear();
+        let products = rules.products.keys().cloned().map(Target::Product);
+        let targets: Vec<_> =
+            products.chain(rules.offers.keys().cloned().map(Target::Offer)).collect();
+        for (number, target) in std::iter::repeat_n(targets, length).flatten().enumerate() {
+            let suspension = Suspension { target, ..random::suspension(&mut dice, number) };
+            rules.suspensions.insert(suspension.id.clone(), Arc::new(suspension));
+        }
+        let snapshot = Snapshot::compile(&rules, Revision(1)).expect("every name is known");
+        for _ in 0..60 {
+            let (request, now) = (random::request(&mut dice), dice.instant());
+            let fast = decide(&request, &snapshot, now);
+            assert_eq!(
+                fast,
+                twin::decide(&request, &rules, Revision(1), now),
+                "{length}: {request:#?}"
+            );
+            reported = reported.max(fast.suspensions.len());
+        }
+    }
+    assert!(32 < reported, "at most {reported} suspensions were reported at once");
 }
