@@ -6,6 +6,7 @@
 //! then only compares.
 //!
 //! Invariant: such a hash is taken for that of a record only if what it was worked out from is what came before.
+//! That it is the hash of *that* record is what its maker has to make sure of.
 
 use super::chain::Chain;
 use crate::domain::{ChainHash, Revision};
@@ -14,9 +15,9 @@ use crate::domain::{ChainHash, Revision};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ahead {
     /// What it was worked out from.
-    pub before: ChainHash,
+    pub(super) before: ChainHash,
     /// The hash.
-    pub hash: ChainHash,
+    pub(super) hash: ChainHash,
 }
 
 impl Ahead {
@@ -25,6 +26,12 @@ impl Ahead {
     pub fn of(before: ChainHash, entry: &[u8]) -> Self {
         let hash = Chain { revision: Revision::ZERO, hash: before }.hash_with(entry);
         Self { before, hash }
+    }
+
+    /// Whether it is the one that is stored with the record.
+    #[must_use]
+    pub fn leads_to(&self, stored: ChainHash) -> bool {
+        self.hash == stored
     }
 
     /// The record's hash after `before`; `compute` works it out anew where nobody did, or from another one.

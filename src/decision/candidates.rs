@@ -75,6 +75,8 @@ impl Candidate {
 pub(super) struct Lists {
     candidates: Vec<Candidate>,
     rows: Vec<u8>,
+    /// How many rows each list has.
+    rows_each: usize,
 }
 
 /// Where a list stands among all.
@@ -87,7 +89,7 @@ pub(super) struct List {
 
 impl Lists {
     /// Adds the list of one product or offer, in the order of its suspensions (`from`, then id); `None` when
-    /// there are more than can be numbered.
+    /// there are more than can be numbered, or one begins or ends at no edge.
     pub(super) fn add(
         &mut self,
         stretches: Vec<Stretch>,
@@ -103,7 +105,7 @@ impl Lists {
         }
         let added = self.candidates.get(start..)?;
         let scopes: Vec<_> = added.iter().map(|candidate| &candidate.suspension.scope).collect();
-        write_rows(&scopes, plan, &mut self.rows);
+        self.rows_each = write_rows(&scopes, plan, &mut self.rows);
         let [start, count, rows] = [start, scopes.len(), rows].map(u32::try_from);
         Some(List { start: start.ok()?, count: count.ok()?, rows: rows.ok()? })
     }
@@ -118,7 +120,8 @@ impl Lists {
     /// What stands in a place; `None` for one that is in no list of this snapshot.
     pub(super) fn get(&self, list: List) -> Option<Candidates<'_>> {
         let all = self.candidates.get(list.start as usize..)?.get(..list.count as usize)?;
-        Some(Candidates { all, rows: Rows::new(self.rows.get(list.rows as usize..)?, all.len()) })
+        let rows = Rows::get(&self.rows, list.rows as usize, self.rows_each, all.len())?;
+        Some(Candidates { all, rows })
     }
 }
 

@@ -59,7 +59,7 @@ impl Snapshot {
         let mut list = |stretches: Option<Vec<Stretch>>| {
             let stretches = stretches.unwrap_or_default();
             lists.add(stretches, &edges, terms.row_plan()).ok_or_else(|| {
-                CompileError::new("suspensions".to_owned(), "there are more than can be numbered")
+                CompileError::new("suspensions".to_owned(), "they cannot be numbered")
             })
         };
         let mut products = FxHashMap::default();
@@ -70,10 +70,12 @@ impl Snapshot {
         }
         let mut offers = IndexMap::default();
         offers.reserve_exact(rules.offers.len());
-        for (id, offer) in &rules.offers {
+        // One after another, before anything else is made.
+        let ids: Vec<Box<str>> = rules.offers.keys().map(|id| id.as_str().into()).collect();
+        for (own_id, (id, offer)) in ids.into_iter().zip(&rules.offers) {
             let suspensions = list(found.on_offers.remove(id))?;
             let compiled = compile_offer(rules, offer, &products, suspensions, &terms)?;
-            offers.insert(id.as_str().into(), compiled);
+            offers.insert(own_id, compiled);
         }
         lists.finish();
         let (terms, compiled) = (Arc::new(terms), Arc::new(Compiled { offers, lists, edges }));

@@ -44,6 +44,7 @@ pub fn decide<'s>(
     }
 }
 
+/// Apart from [`decide()`], whose other decisions are written where its caller wants them, and not moved.
 fn judge_with_alternates<'s>(
     asked: Asked<'s>,
     request: &CheckRequest<'_>,

@@ -95,7 +95,7 @@ impl<'s> Findings<'s> {
         }
     }
 
-    /// The decision that follows.
+    /// The decision that follows. What was found is used up; it stays where it is, being hundreds of bytes.
     pub(super) fn conclude(
         &mut self,
         revision: Revision,

@@ -86,6 +86,11 @@ impl RowPlan {
         Self { counts, starts, countries: rows, stated }
     }
 
+    /// How many rows a list has.
+    fn rows(&self) -> usize {
+        ACTIONS + self.counts.iter().map(|count| count + 1).sum::<usize>()
+    }
+
     fn country_row(&self, country: Country) -> Option<usize> {
         self.countries.get(country.index()).map(|row| usize::from(*row))
     }
@@ -122,7 +127,7 @@ impl Selected {
 /// The rows of one list of candidates, in the order of [`RowPlan`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'s> {
-    /// Begins with them, and goes on for at least a word.
+    /// Theirs, and the eight bytes after.
     bytes: &'s [u8],
     candidates: usize,
     /// How many bits a row takes.
@@ -130,8 +135,16 @@ pub(super) struct Rows<'s> {
 }
 
 impl<'s> Rows<'s> {
-    pub(super) fn new(bytes: &'s [u8], candidates: usize) -> Self {
-        Self { bytes, candidates, stride: stride(candidates) }
+    /// Those that begin at `start`, `rows` in number.
+    pub(super) fn get(
+        bytes: &'s [u8],
+        start: usize,
+        rows: usize,
+        candidates: usize,
+    ) -> Option<Self> {
+        let stride = stride(candidates);
+        let length = (rows * stride).div_ceil(8) + size_of::<u64>();
+        Some(Self { bytes: bytes.get(start..)?.get(..length)?, candidates, stride })
     }
 
     /// Ends what holds the rows of many lists with bytes of no row, so that a whole word can be read from each.
@@ -166,8 +179,8 @@ fn stride(candidates: usize) -> usize {
     if candidates <= 57 { candidates } else { candidates.next_multiple_of(64) }
 }
 
-/// Writes the rows of one list, from the next byte on.
-pub(super) fn write_rows(scopes: &[&CompiledScope], plan: &RowPlan, bytes: &mut Vec<u8>) {
+/// Writes the rows of one list, from the next byte on; returns how many.
+pub(super) fn write_rows(scopes: &[&CompiledScope], plan: &RowPlan, bytes: &mut Vec<u8>) -> usize {
     let mut rows = NewRows { candidates: scopes.len(), next: bytes.len() * 8, bytes };
     let [sets @ .., _] = plan.counts;
     let states: [Stated; DIMENSIONS - 1] = [
@@ -188,6 +201,7 @@ pub(super) fn write_rows(scopes: &[&CompiledScope], plan: &RowPlan, bytes: &mut 
     }
     rows.add(|at| row_countries(at).is_none());
     rows.add(|_| true);
+    plan.rows()
 }
 
 /// Rows of bits under construction.

@@ -25,7 +25,7 @@ pub struct Snapshot {
 /// whatever most of them read is small and lies together.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    /// By ids of their own, which lie together, too.
+    /// By copies of their ids, which lie together, too.
     pub(super) offers: IndexMap<Box<str>, CompiledOffer, FxBuildHasher>,
     pub(super) lists: Lists,
     pub(super) edges: Edges,
@@ -95,7 +95,8 @@ impl Snapshot {
         self.compiled.offers.get(offer).map(|offer| offer.offer.product.as_str())
     }
 
-    /// An offer; one without its candidates is none, so that nobody is told of it that nothing suspends it.
+    /// An offer and its candidates. One whose lists are missing counts as unknown: it must not look as if
+    /// nothing suspended it.
     pub(super) fn offer(&self, id: &str) -> Option<Asked<'_>> {
         let Compiled { offers, lists, .. } = &*self.compiled;
         let offer = offers.get(id)?;

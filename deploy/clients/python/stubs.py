@@ -22,15 +22,18 @@ MODULES = {
 
 def generate(protos: pathlib.Path) -> types.SimpleNamespace:
     """The generated modules by short name."""
-    out = tempfile.mkdtemp(prefix="offergate-stubs.")
     well_known = str(pathlib.Path(protoc.__file__).parent / "_proto")
     files = sorted(str(path) for path in protos.rglob("*.proto"))
-    arguments = [
-        "protoc", f"-I{protos}", f"-I{well_known}", f"--python_out={out}",
-        f"--grpc_python_out={out}", *files,
-    ]
-    if protoc.main(arguments) != 0:
-        raise SystemExit(f"the protos in `{protos}` do not compile")
-    sys.path.insert(0, out)
-    load = importlib.import_module
-    return types.SimpleNamespace(**{name: load(module) for name, module in MODULES.items()})
+    with tempfile.TemporaryDirectory(prefix="offergate-stubs.") as out:
+        arguments = [
+            "protoc", f"-I{protos}", f"-I{well_known}", f"--python_out={out}",
+            f"--grpc_python_out={out}", *files,
+        ]
+        if protoc.main(arguments) != 0:
+            raise SystemExit(f"the protos in `{protos}` do not compile")
+        sys.path.insert(0, out)
+        try:
+            load = importlib.import_module
+            return types.SimpleNamespace(**{name: load(module) for name, module in MODULES.items()})
+        finally:
+            sys.path.remove(out)

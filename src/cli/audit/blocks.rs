@@ -2,25 +2,34 @@
 //!
 //! The hashing threads take turns, and the judge asks them in the same turns: so blocks come to it in the order
 //! in which they were read. They go back to the reader and are used again, so that a log of any length is read
-//! in the same few megabytes.
+//! in the same few megabytes, unless its lines are longer than a block.
 //!
 //! Invariant: a log of which a part was not judged, whatever the reason, is an error and no verdict.
 
 use crate::cli::exit::{Exit, Failure};
 use memchr::memchr_iter;
-use std::io::{self, BufRead, Read as _};
+use std::io::{self, BufRead};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::available_parallelism;
 
-/// A block goes on when it holds so many bytes.
-pub(super) const BLOCK: usize = 512 * 1024;
+/// When a block goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Full {
+    /// Once it holds so many bytes.
+    pub(super) bytes: usize,
+    /// Or so many lines or rows.
+    pub(super) rows: usize,
+}
+
+/// Enough that handing over is nothing beside hashing.
+pub(super) const FULL: Full = Full { bytes: 512 * 1024, rows: 4096 };
 
 /// Blocks that wait before a hashing thread, and behind it.
 const WAITING: usize = 2;
 
 /// More threads than this would wait for the reader.
-const MOST_THREADS: usize = 8;
+const MOST_THREADS: usize = 4;
 
 /// A part of a log.
 pub(super) trait Block: Default + Send {
@@ -58,13 +67,36 @@ impl<B: Block> Blocks<B> {
 ///
 /// # Errors
 /// When they cannot be read; what was read before that is in the block.
-pub(super) fn read_lines(mut lines: impl BufRead, block: &mut Vec<u8>) -> io::Result<bool> {
-    let most = u64::try_from(BLOCK).unwrap_or(u64::MAX);
-    lines.by_ref().take(most).read_to_end(block)?;
-    if !block.is_empty() && !block.ends_with(b"\n") {
-        lines.read_until(b'\n', block)?;
+pub(super) fn read_lines(
+    lines: &mut impl BufRead,
+    full: Full,
+    block: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let mut rows = 0;
+    loop {
+        let available = match lines.fill_buf() {
+            Ok([]) => return Ok(!block.is_empty()),
+            Ok(available) => available,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let last = memchr_iter(b'\n', available).map(|at| at + 1).find(|end| {
+            rows += 1;
+            full.rows <= rows || full.bytes <= block.len() + end
+        });
+        let taken = last.unwrap_or(available.len());
+        block.extend_from_slice(available.get(..taken).unwrap_or(available));
+        lines.consume(taken);
+        if last.is_some() {
+            return Ok(true);
+        }
     }
-    Ok(!block.is_empty())
+}
+
+/// Empties what held the lines of a block; what a long line took is given back.
+pub(super) fn empty(block: &mut Vec<u8>) {
+    block.clear();
+    block.shrink_to(2 * FULL.bytes);
 }
 
 /// Where the lines of a block are, each with its break, if it has one.
@@ -107,7 +139,8 @@ pub(super) fn in_order<B: Block, T: Send>(
         }
         drop(hashed);
         let done = reader.join().unwrap_or_else(|_| Err(broke_off()));
-        let whole = hashing.into_iter().map(|thread| thread.join()).all(|end| end.is_ok());
+        // Every one is asked: a thread that nobody asks ends all of this with its panic.
+        let whole = hashing.into_iter().fold(true, |whole, thread| thread.join().is_ok() && whole);
         done.and_then(|done| if whole { Ok(done) } else { Err(broke_off()) })
     })
 }
@@ -132,13 +165,13 @@ mod tests {
         }
     }
 
-    /// Squares the numbers below `end`, with one to die of; also what came out.
-    fn squared(end: u64, dies: Option<u64>) -> (Result<u64, Failure>, Vec<u64>) {
+    /// Squares the numbers below `end`, with some to die of; also what came out.
+    fn squared(end: u64, dies: &[u64]) -> (Result<u64, Failure>, Vec<u64>) {
         let mut seen = Vec::new();
         let read = |blocks: &mut Blocks<Number>| {
             for number in 0..end {
                 let empty = blocks.next();
-                blocks.send(Number(empty.0 + number, dies == Some(number)));
+                blocks.send(Number(empty.0 + number, dies.contains(&number)));
             }
             Ok(end)
         };
@@ -149,33 +182,39 @@ mod tests {
     #[test]
     fn every_block_is_hashed_and_comes_in_the_order_in_which_it_was_read() {
         for end in [0, 1, 2, 3, 1000] {
-            let (done, seen) = squared(end, None);
+            let (done, seen) = squared(end, &[]);
             assert_eq!(done.unwrap(), end);
             assert_eq!(seen, (0..end).map(|number| number * number).collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn lines_are_whole_in_their_blocks_whatever_their_length() {
-        for length in [1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK] {
-            let mut text = format!("{}\n", "x".repeat(length)).repeat(3);
-            text.push_str("\n\ntorn");
-            let (mut lines, mut seen) = (text.as_bytes(), Vec::new());
-            let mut block = Vec::new();
-            while read_lines(&mut lines, &mut block).unwrap() {
-                seen.extend(lines_of(&block).map(|line| block[line].to_vec()));
-                block.clear();
+    fn lines_are_whole_in_their_blocks_and_blocks_end_when_they_are_full() {
+        for (length, bytes, rows) in
+            [(1, 1, 9), (7, 16, 9), (15, 16, 9), (16, 16, 9), (99, 16, 9), (0, 99, 1), (3, 999, 4)]
+        {
+            let full = Full { bytes, rows };
+            let text = format!("{}\n", "x".repeat(length)).repeat(9) + "\n\ntorn";
+            // A reader that has less at once than a block, or a line.
+            let mut lines = io::BufReader::with_capacity(5, text.as_bytes());
+            let (mut block, mut seen) = (Vec::new(), Vec::new());
+            while read_lines(&mut lines, full, &mut block).unwrap() {
+                let found: Vec<_> = lines_of(&block).map(|line| block[line].to_vec()).collect();
+                let before_last: usize = found.iter().rev().skip(1).map(Vec::len).sum();
+                assert!(before_last < bytes && found.len() <= rows, "{full:?}: {found:?}");
+                seen.extend(found);
+                empty(&mut block);
             }
             let expected: Vec<_> = text.split_inclusive('\n').map(str::as_bytes).collect();
-            assert!(seen == expected, "{length}");
+            assert!(seen == expected, "{full:?}");
         }
     }
 
     #[test]
     fn a_log_that_was_not_judged_to_its_end_is_an_error() {
-        for at in [0, 1, 500, 999] {
-            let (done, seen) = squared(1000, Some(at));
-            assert!(done.is_err(), "died at {at} and judged {}", seen.len());
+        for at in [&[0][..], &[1], &[500], &[999], &[7, 8], &[996, 997, 998, 999]] {
+            let (done, seen) = squared(1000, at);
+            assert!(done.is_err(), "died at {at:?} and judged {}", seen.len());
         }
         let failed =
             |_: &mut Blocks<Number>| Err::<(), _>(Failure::new(Exit::Failure, "the disk is gone"));

@@ -98,7 +98,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     same_history(&marks, lineage.as_ref())?;
 
     let mut auditor = Auditor::new(marks.clone());
-    let stored = reading::judge(&mut auditor, |sink| source.read(sink))?;
+    let signed_to = marks.iter().map(|mark| mark.size).max().unwrap_or_default();
+    let stored = reading::judge(&mut auditor, signed_to, |sink| source.read(sink))?;
     let lineage = match &stored {
         Some(head) => {
             same_history(&marks, Some(&head.lineage))?;
