@@ -140,8 +140,10 @@ pub(super) fn in_order<B: Block, T: Send>(
         drop(hashed);
         let done = reader.join().unwrap_or_else(|_| Err(broke_off()));
         // Every one is asked: a thread that nobody asks ends all of this with its panic.
-        let whole = hashing.into_iter().fold(true, |whole, thread| thread.join().is_ok() && whole);
-        done.and_then(|done| if whole { Ok(done) } else { Err(broke_off()) })
+        let ends: Vec<_> = hashing.into_iter().map(|thread| thread.join()).collect();
+        done.and_then(
+            |done| if ends.iter().all(Result::is_ok) { Ok(done) } else { Err(broke_off()) },
+        )
     })
 }
 

@@ -215,8 +215,11 @@ mod tests {
         let mut auditor = Auditor::new(signed.cloned().into_iter().collect());
         let signed_to = signed.map_or(Revision::ZERO, |signed| signed.size);
         let text = lines.join("\n");
-        judge_by(full, &mut auditor, signed_to, |sink| Ok(sink.lines(text.as_bytes()).unwrap()))
-            .unwrap();
+        let read = |sink: &mut Sink<'_>| {
+            sink.lines(text.as_bytes()).unwrap();
+            Ok(())
+        };
+        judge_by(full, &mut auditor, signed_to, read).unwrap();
         auditor.finish(None)
     }
 
