@@ -122,6 +122,7 @@ fn compile(rules: &RuleSet) -> Snapshot {
 
 fn decisions(criterion: &mut Criterion) {
     let asks = world::asks(ASKS);
+    in_turns(&asks);
     let requests: Vec<_> = asks.iter().map(Ask::request).collect();
     let bound: Vec<_> = asks.iter().take(CEL_ASKS).map(variables).collect();
     let now = world::now();
@@ -153,7 +154,6 @@ fn decisions(criterion: &mut Criterion) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "measures, on a machine that is awake")]
 fn measure(
     criterion: &mut Criterion,
     size: usize,
@@ -166,15 +166,8 @@ fn measure(
     let mut batches = asks.chunks_exact(JUST_READ).cycle();
     criterion.bench_function(&format!("decide/{size}"), |bencher| {
         bencher.iter_custom(|times| {
-            let mut taken = Duration::ZERO;
-            for batch in batches.by_ref().take(times as usize) {
-                let requests: Vec<_> = batch.iter().map(Ask::request).collect();
-                let begun = Instant::now();
-                for request in &requests {
-                    black_box(decide(black_box(request), snapshot, now));
-                }
-                taken += begun.elapsed();
-            }
+            let batches = batches.by_ref().take(times as usize);
+            let taken: Duration = batches.map(|batch| just_read(batch, snapshot)).sum();
             taken / JUST_READ as u32
         });
     });
@@ -197,6 +190,44 @@ fn measure(
             cel.decide(&asks[turn].offer, &bound).0
         });
     });
+}
+
+/// How long a batch takes to decide, its requests being made before.
+#[expect(clippy::disallowed_methods, reason = "measures, on a machine that is awake")]
+fn just_read(batch: &[Ask], snapshot: &Snapshot) -> Duration {
+    let now = world::now();
+    let requests: Vec<_> = batch.iter().map(Ask::request).collect();
+    let begun = Instant::now();
+    for request in &requests {
+        black_box(decide(black_box(request), snapshot, now));
+    }
+    begun.elapsed()
+}
+
+/// Prints what a decision costs with each size, taking turns, so that a slow second hits all alike; and what it
+/// costs more than with the first size, by the rounds.
+fn in_turns(asks: &[Ask]) {
+    const ROUNDS: usize = 300;
+    let snapshots = SIZES.map(|size| compile(&world::rules(size)));
+    let round = |_| {
+        snapshots.each_ref().map(|snapshot| {
+            let taken: Duration =
+                asks.chunks_exact(JUST_READ).map(|batch| just_read(batch, snapshot)).sum();
+            taken.as_secs_f64() * 1e9 / asks.len() as f64
+        })
+    };
+    let rounds: Vec<[f64; SIZES.len()]> = (0..ROUNDS).map(round).collect();
+    let median = |of: &dyn Fn(&[f64; SIZES.len()]) -> f64| {
+        let mut all: Vec<f64> = rounds.iter().map(of).collect();
+        all.sort_by(f64::total_cmp);
+        all[ROUNDS / 2]
+    };
+    for (place, size) in SIZES.into_iter().enumerate() {
+        let (taken, more) = (median(&|it| it[place]), median(&|it| it[place] - it[0]));
+        println!(
+            "in turns, {size} suspensions: {taken:.0} ns a decision, {more:.0} ns more than with the first"
+        );
+    }
 }
 
 fn compiling(criterion: &mut Criterion) {
