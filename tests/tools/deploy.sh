@@ -11,7 +11,7 @@ target=$(realpath "${CARGO_TARGET_DIR:-target}")
 tools=$target/tools
 python=$tools/python/bin
 chart=deploy/helm/offergate
-work=$(mktemp -d "${TMPDIR:-/tmp}/offergate-deploy.XXXXXX")
+work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Nothing of this shell's settings reaches it.

@@ -13,7 +13,7 @@ profile=${1:-dist}
 commit=$(git rev-parse --short=12 HEAD)
 epoch=$(git log -1 --format=%ct)
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
-work=$(mktemp -d "${TMPDIR:-/tmp}/offergate-reproducible.XXXXXX")
+work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 build() { # folder; the program's hash on stdout

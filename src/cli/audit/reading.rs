@@ -232,7 +232,11 @@ mod tests {
             ("carriage returns", true, |lines| lines.iter_mut().for_each(|it| it.push('\r'))),
             ("spaces between", true, |lines| lines[4] = lines[4].replacen(':', ": ", 1)),
             ("a word", false, |lines| lines[5] = lines[5].replacen("CHG", "CHX", 1)),
-            ("a hash", false, |lines| lines.swap(5, 5)),
+            ("a hash", false, |lines| {
+                let at = lines[5].find("\"chain\":\"").unwrap() + 9;
+                let other = if lines[5].as_bytes()[at] == b'0' { "1" } else { "0" };
+                lines[5].replace_range(at..=at, other);
+            }),
             ("no record", false, |lines| lines[2] = "{}".to_owned()),
             ("gone", false, |lines| drop(lines.remove(6))),
             ("twice", false, |lines| lines.insert(6, lines[5].clone())),
@@ -242,11 +246,6 @@ mod tests {
         for (what, is_intact, tamper) in cases {
             let mut lines = whole.clone();
             tamper(&mut lines);
-            if what == "a hash" {
-                let at = lines[5].find("\"chain\":\"").unwrap() + 9;
-                let other = if lines[5].as_bytes()[at] == b'0' { "1" } else { "0" };
-                lines[5].replace_range(at..=at, other);
-            }
             for signed in [None, Some(&signed)] {
                 let expected = verdict(&lines, signed, FULL);
                 assert_eq!(
