@@ -15,12 +15,10 @@ use super::ownership::Hit;
 use super::rows::{RowPlan, Rows, Selected, stated_dimensions, write_rows};
 use super::snapshot::CompiledSuspension;
 use crate::domain::Timestamp;
-use std::sync::Arc;
 
 /// One suspension against one product or offer, during one stretch of time.
 #[derive(Debug)]
 pub(super) struct Stretch {
-    pub(super) suspension: Arc<CompiledSuspension>,
     /// The suspension's place among all, in the order in which decisions report them.
     pub(super) place: u32,
     /// How it hits.
@@ -34,7 +32,6 @@ pub(super) struct Stretch {
 /// A [`Stretch`] as decisions read it.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    pub(super) suspension: Arc<CompiledSuspension>,
     /// When it begins.
     pub(super) from: Edge,
     /// When it ends.
@@ -52,9 +49,14 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    /// Whether its scope is settled once it survived: it matches.
+    pub(super) fn is_settled(&self, selected: &Selected) -> bool {
+        self.in_rows && self.stated & !selected.known == 0
+    }
+
     /// `None` when it begins or ends at an instant that is no edge.
-    fn new(stretch: Stretch, edges: &Edges) -> Option<Self> {
-        let Stretch { suspension, place, hit, from, until } = stretch;
+    fn new(stretch: Stretch, suspension: &CompiledSuspension, edges: &Edges) -> Option<Self> {
+        let Stretch { place, hit, from, until } = stretch;
         let scope = &suspension.scope;
         let has_clause = suspension.suspension.grandfather.is_some();
         Some(Self {
@@ -65,7 +67,6 @@ impl Candidate {
             can_be_waived: has_clause || !suspension.exemptions.is_empty(),
             in_rows: scope.is_in_rows(),
             stated: stated_dimensions(scope),
-            suspension,
         })
     }
 }
@@ -75,8 +76,6 @@ impl Candidate {
 pub(super) struct Lists {
     candidates: Vec<Candidate>,
     rows: Vec<u8>,
-    /// How many rows each list has.
-    rows_each: usize,
 }
 
 /// Where a list stands among all.
@@ -93,6 +92,7 @@ impl Lists {
     pub(super) fn add(
         &mut self,
         stretches: Vec<Stretch>,
+        suspensions: &[CompiledSuspension],
         edges: &Edges,
         plan: &RowPlan,
     ) -> Option<List> {
@@ -100,12 +100,13 @@ impl Lists {
             return Some(List::default());
         }
         let (start, rows) = (self.candidates.len(), self.rows.len());
+        let mut scopes = Vec::new();
         for stretch in stretches {
-            self.candidates.push(Candidate::new(stretch, edges)?);
+            let suspension = suspensions.get(stretch.place as usize)?;
+            scopes.push(&suspension.scope);
+            self.candidates.push(Candidate::new(stretch, suspension, edges)?);
         }
-        let added = self.candidates.get(start..)?;
-        let scopes: Vec<_> = added.iter().map(|candidate| &candidate.suspension.scope).collect();
-        self.rows_each = write_rows(&scopes, plan, &mut self.rows);
+        write_rows(&scopes, plan, &mut self.rows);
         let [start, count, rows] = [start, scopes.len(), rows].map(u32::try_from);
         Some(List { start: start.ok()?, count: count.ok()?, rows: rows.ok()? })
     }
@@ -120,7 +121,7 @@ impl Lists {
     /// What stands in a place; `None` for one that is in no list of this snapshot.
     pub(super) fn get(&self, list: List) -> Option<Candidates<'_>> {
         let all = self.candidates.get(list.start as usize..)?.get(..list.count as usize)?;
-        let rows = Rows::get(&self.rows, list.rows as usize, self.rows_each, all.len())?;
+        let rows = Rows::get(&self.rows, list.rows as usize)?;
         Some(Candidates { all, rows })
     }
 }
@@ -133,25 +134,90 @@ pub(super) struct Candidates<'s> {
     rows: Rows<'s>,
 }
 
-/// Calls `weigh` with each candidate that no known dimension rules out, in the order of each list, and
-/// whether its scope is thereby settled: it matches.
-pub(super) fn surviving<'s>(
-    lists: [Candidates<'s>; 2],
-    selected: &Selected,
-    mut weigh: impl FnMut(&'s Candidate, bool),
-) {
-    // Of both lists before anything is weighed, so that their memory is fetched at once.
-    let first = lists.map(|list| list.rows.standing(selected, 0));
-    for (Candidates { all, rows }, first) in lists.into_iter().zip(first) {
-        for (word, chunk) in all.chunks(64).enumerate() {
-            let mut standing = if word == 0 { first } else { rows.standing(selected, word) };
-            while standing != 0 {
-                if let Some(candidate) = chunk.get(standing.trailing_zeros() as usize) {
-                    let is_known = candidate.stated & !selected.known == 0;
-                    weigh(candidate, candidate.in_rows && is_known);
-                }
-                standing &= standing - 1;
+/// Those of one list that no known dimension rules out, in its order.
+struct Survivors<'s, 'r> {
+    list: &'r Candidates<'s>,
+    selected: &'r Selected,
+    /// Which of the current 64 are left.
+    standing: u64,
+    /// Where the current 64 begin.
+    start: usize,
+}
+
+impl<'s, 'r> Survivors<'s, 'r> {
+    fn new(list: &'r Candidates<'s>, selected: &'r Selected) -> Self {
+        let standing = match list.all.len() {
+            0 => 0,
+            candidates => list.rows.standing(candidates, selected, 0),
+        };
+        Self { list, selected, standing, start: 0 }
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<&'s Candidate> {
+        if self.standing == 0 && (self.list.all.len() <= self.start + 64 || !self.is_refilled()) {
+            return None;
+        }
+        let candidate = self.list.all.get(self.start + self.standing.trailing_zeros() as usize);
+        self.standing &= self.standing - 1;
+        candidate
+    }
+
+    #[inline]
+    fn head(&mut self) -> Option<(u32, &'s Candidate)> {
+        self.next().map(|candidate| (candidate.place, candidate))
+    }
+
+    /// Goes on to the next 64 of which any is left. Few lists are that long.
+    #[cold]
+    #[inline(never)]
+    fn is_refilled(&mut self) -> bool {
+        while self.standing == 0 && self.start + 64 < self.list.all.len() {
+            self.start += 64;
+            let candidates = self.list.all.len();
+            self.standing = self.list.rows.standing(candidates, self.selected, self.start / 64);
+        }
+        self.standing != 0
+    }
+}
+
+/// The candidates of two lists that no known dimension rules out, in the order of their suspensions.
+///
+/// What each list offers next is looked at ahead of time, so that it is on its way from memory while the caller does
+/// something else.
+pub(super) struct Surviving<'s, 'r> {
+    one: Survivors<'s, 'r>,
+    other: Survivors<'s, 'r>,
+    /// The next of each, with its place.
+    heads: [Option<(u32, &'s Candidate)>; 2],
+}
+
+impl<'s, 'r> Surviving<'s, 'r> {
+    #[inline]
+    pub(super) fn new([one, other]: &'r [Candidates<'s>; 2], selected: &'r Selected) -> Self {
+        // Of both lists before anything is looked at, so that their memory is fetched at once.
+        let (mut one, mut other) = (Survivors::new(one, selected), Survivors::new(other, selected));
+        let heads = [one.head(), other.head()];
+        Self { one, other, heads }
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<&'s Candidate> {
+        let [first, second] = self.heads;
+        match (first, second) {
+            (Some((_, candidate)), None) => {
+                self.heads = [self.one.head(), None];
+                Some(candidate)
             }
+            (Some((place, candidate)), Some((later, _))) if place <= later => {
+                self.heads = [self.one.head(), second];
+                Some(candidate)
+            }
+            (_, Some((_, candidate))) => {
+                self.heads = [first, self.other.head()];
+                Some(candidate)
+            }
+            (None, None) => None,
         }
     }
 }

@@ -7,17 +7,15 @@ use super::candidates::{List, Lists, Stretch};
 use super::condition::Condition;
 use super::criteria::{StatedCriteria, countries_served};
 use super::edges::Edges;
+use super::offers::{CompiledOffer, Demands, OfferDetails, Offers};
 use super::ownership::{Hit, HitTimes, Ownership, hit_times};
 use super::scope::CompiledScope;
-use super::snapshot::{
-    Compiled, CompiledExemption, CompiledOffer, CompiledProduct, CompiledSuspension, Snapshot,
-};
+use super::snapshot::{Compiled, CompiledExemption, CompiledSuspension, Snapshot};
 use super::terms::Terms;
 use crate::domain::{
     ComponentReach, Components, Offer, OfferId, Product, ProductId, Reach, Revision, RuleSet,
     Scope, Suspension, SuspensionId, Target, VendorId, Vocabularies, Window,
 };
-use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,29 +56,27 @@ impl Snapshot {
         let edges = found.edges();
         let mut list = |stretches: Option<Vec<Stretch>>| {
             let stretches = stretches.unwrap_or_default();
-            lists.add(stretches, &edges, terms.row_plan()).ok_or_else(|| {
-                CompileError::new("suspensions".to_owned(), "they cannot be numbered")
-            })
+            let list = lists.add(stretches, &suspensions, &edges, terms.row_plan());
+            list.ok_or_else(|| too_many("suspensions"))
         };
-        let mut products = FxHashMap::default();
-        for (id, product) in &rules.products {
-            let suspensions = list(found.on_products.remove(id))?;
-            let product = Arc::clone(product);
-            products.insert(id, Arc::new(CompiledProduct { product, suspensions }));
+        let mut of_products = FxHashMap::default();
+        for id in rules.products.keys() {
+            of_products.insert(id, list(found.on_products.remove(id))?);
         }
-        let mut offers = IndexMap::default();
-        offers.reserve_exact(rules.offers.len());
-        // One after another, before anything else is made.
-        let ids: Vec<Box<str>> = rules.offers.keys().map(|id| id.as_str().into()).collect();
-        for (own_id, (id, offer)) in ids.into_iter().zip(&rules.offers) {
-            let suspensions = list(found.on_offers.remove(id))?;
-            let compiled = compile_offer(rules, offer, &products, suspensions, &terms)?;
-            offers.insert(own_id, compiled);
+        let mut offers = Vec::with_capacity(rules.offers.len());
+        for (id, offer) in &rules.offers {
+            let own = list(found.on_offers.remove(id))?;
+            offers.push((id, compile_offer(rules, offer, &of_products, own, &terms)?));
         }
         lists.finish();
-        let (terms, compiled) = (Arc::new(terms), Arc::new(Compiled { offers, lists, edges }));
-        Ok(Self { revision, terms, compiled })
+        let offers = Offers::new(offers).ok_or_else(|| too_many("offers"))?;
+        let compiled = Compiled { offers, lists, suspensions, edges };
+        Ok(Self { revision, terms: Arc::new(terms), compiled: Arc::new(compiled) })
     }
+}
+
+fn too_many(rules: &str) -> CompileError {
+    CompileError::new(rules.to_owned(), "more than can be numbered")
 }
 
 fn compile_terms(rules: &RuleSet) -> Result<Terms, CompileError> {
@@ -134,16 +130,16 @@ fn compile_suspensions(
     rules: &RuleSet,
     terms: &Terms,
     waivers: &Waivers<'_>,
-) -> Result<Vec<Arc<CompiledSuspension>>, CompileError> {
+) -> Result<Box<[CompiledSuspension]>, CompileError> {
     let mut ordered: Vec<&Arc<Suspension>> = rules.suspensions.values().collect();
     ordered.sort_by_key(|suspension| (suspension.from, &suspension.id));
     let compile = |suspension: &Arc<Suspension>| {
         let path = || format!("suspensions.{}", suspension.id);
-        Ok(Arc::new(CompiledSuspension {
+        Ok(CompiledSuspension {
             scope: compile_scope(path, &suspension.scope, terms)?,
             exemptions: waivers.get(&suspension.id).cloned().unwrap_or_default().into(),
             suspension: Arc::clone(suspension),
-        }))
+        })
     };
     ordered.into_iter().map(compile).collect()
 }
@@ -151,12 +147,13 @@ fn compile_suspensions(
 fn compile_offer(
     rules: &RuleSet,
     offer: &Arc<Offer>,
-    products: &FxHashMap<&ProductId, Arc<CompiledProduct>>,
-    suspensions: List,
+    of_products: &FxHashMap<&ProductId, List>,
+    own: List,
     terms: &Terms,
 ) -> Result<CompiledOffer, CompileError> {
     let path = |field: &str| format!("offers.{}.{field}", offer.id);
-    let Some(product) = products.get(&offer.product) else {
+    let product = rules.products.get(&offer.product).zip(of_products.get(&offer.product));
+    let Some((product, of_product)) = product else {
         return Err(CompileError::unknown(path("product"), "product", offer.product.as_str()));
     };
     if let Some(id) = offer.alternates.iter().find(|id| !rules.offers.contains_key(*id)) {
@@ -166,7 +163,6 @@ fn compile_offer(
         None => None,
         Some(source) => Some(
             Condition::compile(source)
-                .map(Box::new)
                 .map_err(|what| CompileError::new(path("condition"), what))?,
         ),
     };
@@ -175,17 +171,16 @@ fn compile_offer(
             CompileError::unknown(path("requires"), "attribute among the terms", name)
         })
     };
-    Ok(CompiledOffer {
-        offer: Arc::clone(offer),
-        product: Arc::clone(product),
-        suspensions,
+    let demands = Demands {
         criteria: StatedCriteria::of(offer),
         requires: offer.requires.iter().map(|name| required(name)).collect::<Result<_, _>>()?,
         max_per_unit: offer.max_per_unit,
         countries: countries_served(offer).map(Box::new),
-        condition,
         has_alternates: !offer.alternates.is_empty(),
-    })
+    };
+    let (offer, product) = (Arc::clone(offer), Arc::clone(product));
+    let details = OfferDetails { offer, product, condition };
+    Ok(CompiledOffer { details, demands, suspensions: [*of_product, own] })
 }
 
 /// The stretches found so far, by what they hit.
@@ -199,7 +194,7 @@ impl Found {
     fn all<'r>(
         &mut self,
         rules: &'r RuleSet,
-        suspensions: &'r [Arc<CompiledSuspension>],
+        suspensions: &'r [CompiledSuspension],
     ) -> Result<(), CompileError> {
         let mut vendors = VendorHits::new(rules)?;
         for (place, compiled) in (0u32..).zip(suspensions) {
@@ -243,7 +238,7 @@ impl Found {
 fn add(
     list: &mut Vec<Stretch>,
     place: u32,
-    compiled: &Arc<CompiledSuspension>,
+    compiled: &CompiledSuspension,
     times: &[(Window, Hit)],
 ) {
     let suspension = &*compiled.suspension;
@@ -255,8 +250,7 @@ fn add(
             (one, other) => one.or(other),
         };
         if until.is_none_or(|until| from < until) {
-            let suspension = Arc::clone(compiled);
-            list.push(Stretch { suspension, place, hit: *hit, from, until });
+            list.push(Stretch { place, hit: *hit, from, until });
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The offer's own criteria (R7) and the entitlement that an action needs (R9).
+//!
+//! All decisions go through one function, into which the compiler would copy whatever it calls. What few decisions
+//! need is kept out of it (`inline(never)`), so that the others find it small and its registers free.
 
 use super::facts::Facts;
 use super::findings::Findings;
+use super::names::{AT_ONCE, Looks};
 use super::scope::CountrySet;
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
     Action, Attribute, AttributeName, AttributeValue, Date, HoldingStatus, Offer, Reason,
-    ReasonCode, Timestamp, Window,
+    ReasonCode, Timestamp, Window, is_same,
 };
 use jiff::tz::TimeZone;
 use std::sync::Arc;
@@ -17,7 +21,7 @@ pub(super) fn countries_served(offer: &Offer) -> Option<CountrySet> {
 }
 
 /// The criteria that an offer states.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct StatedCriteria(u32); // One bit a code.
 
 impl StatedCriteria {
@@ -52,7 +56,7 @@ impl Criterion {
 
     /// Whether the action is concerned and the offer demands it.
     pub(super) fn is_asked(&self, facts: &Facts<'_, '_>) -> bool {
-        facts.offer.criteria.has(self) && (self.concerns)(facts.request.action)
+        facts.demands.criteria.has(self) && (self.concerns)(facts.request.action)
     }
 
     fn bit(&self) -> u32 {
@@ -118,19 +122,21 @@ fn starts_or_renews(action: Action) -> bool {
     action.is_for_new_holders() || action == Action::Renew
 }
 
+#[inline(never)]
 fn check_country(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
-    let Some(served) = &facts.offer.countries else { return };
+    let Some(served) = &facts.demands.countries else { return };
     let lives_there =
         Truth::when(facts.country, Standard::Country, |country| served.contains(country));
     findings.deny_if(lives_there.not(), ReasonCode::CountryNotServed);
 }
 
 fn check_unit_limit(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
-    if let Some(most) = facts.offer.max_per_unit {
+    if let Some(most) = facts.demands.max_per_unit {
         findings.deny_if(is_at_limit(facts, most), ReasonCode::UnitLimitReached);
     }
 }
 
+#[inline(never)]
 fn check_outbound(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
     let outbound =
         Truth::when(facts.channel, Standard::Channel, |channel| facts.terms.is_outbound(channel));
@@ -164,8 +170,9 @@ pub(super) fn check_entitlement(facts: &Facts<'_, '_>, findings: &mut Findings<'
     }
 }
 
+#[inline(never)]
 fn check_window(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
-    let (window, now) = (facts.offer.offer.window, facts.now);
+    let (window, now) = (facts.details.offer.window, facts.now);
     if !window.contains(now) {
         findings.deny(ReasonCode::OfferNotOpen);
     }
@@ -175,13 +182,21 @@ fn check_window(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
 }
 
 fn check_requirements(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
-    for required in &facts.offer.requires {
-        let Some(name) = facts.terms.name_of(*required) else {
+    let given = &*facts.request.customer.attributes;
+    let looks = Looks::of(given, |(name, _)| name);
+    for required in &facts.demands.requires {
+        let Some((name, look)) = facts.terms.name_of(*required) else {
             findings.deny(ReasonCode::RequirementNotMet);
             continue;
         };
         let about = |code| Reason::about(code, AttributeName::Own(Arc::clone(name)));
-        match facts.request.customer.attribute(name) {
+        let is_it = |place: usize| {
+            let given = given.get(place);
+            given.is_some_and(|(given, _)| is_same(given.as_bytes(), name.as_bytes()))
+        };
+        let beyond = || (AT_ONCE..given.len()).find(|place| is_it(*place));
+        let place = looks.find(look, is_it).or_else(beyond);
+        match place.and_then(|place| given.get(place)).map(|(_, value)| value) {
             Some(AttributeValue::Bool(true)) => {}
             Some(AttributeValue::Bool(false)) => {
                 findings.deny_own(about(ReasonCode::RequirementNotMet));
@@ -214,8 +229,9 @@ fn is_at_limit(facts: &Facts<'_, '_>, most: u32) -> Truth {
     }
 }
 
+#[inline(never)]
 fn check_condition(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
-    let Some(condition) = &facts.offer.condition else { return };
+    let Some(condition) = &facts.details.condition else { return };
     let given = facts.given();
     match condition.verdict(&given) {
         Ok(true) => {}
@@ -229,8 +245,9 @@ fn check_condition(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
 
 /// Ages count birthdays in UTC. Somebody born on 29 February has their birthday on 1 March in
 /// years that have none.
+#[inline(never)]
 fn check_age(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
-    let offer = &facts.offer.offer;
+    let offer = &facts.details.offer;
     let today = TimeZone::UTC.to_datetime(facts.now).date();
     let born = match facts.request.customer.date_of_birth {
         Attribute::Known(born) if born <= today => born,

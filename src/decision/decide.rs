@@ -6,9 +6,8 @@
 //! Invariant: equal arguments give an equal [`Decision`], reasons and their order included, so that
 //! an answer can be checked by asking again.
 
-use super::candidates::{Candidate, surviving};
+use super::candidates::{Candidate, Surviving};
 use super::criteria::{CRITERIA, check_entitlement};
-use super::edges::Edge;
 use super::facts::Facts;
 use super::findings::Findings;
 use super::ownership::Hit;
@@ -37,16 +36,16 @@ pub fn decide<'s>(
     match snapshot.offer(request.offer) {
         None => plain(ReasonCode::OfferUnknown),
         Some(_) if request.action == Action::Notify => plain(ReasonCode::NotGated),
-        Some(asked) if asked.offer.has_alternates => {
-            judge_with_alternates(asked, request, snapshot, now)
+        Some(asked) if asked.demands.has_alternates => {
+            judge_with_alternates(&asked, request, snapshot, now)
         }
-        Some(asked) => judge(asked, request.customer.holding.as_ref(), request, snapshot, now),
+        Some(asked) => judge(&asked, request.customer.holding.as_ref(), request, snapshot, now),
     }
 }
 
 /// Apart from [`decide()`], whose other decisions are written where its caller wants them, and not moved.
 fn judge_with_alternates<'s>(
-    asked: Asked<'s>,
+    asked: &Asked<'s>,
     request: &CheckRequest<'_>,
     snapshot: &'s Snapshot,
     now: Timestamp,
@@ -60,45 +59,48 @@ fn judge_with_alternates<'s>(
 
 /// One offer, without its alternates.
 fn judge<'s: 'r, 'r, 't>(
-    Asked { offer, candidates }: Asked<'s>,
+    asked: &Asked<'s>,
     holding: Attribute<&'r Holding<'t>>,
     request: &'r CheckRequest<'t>,
     snapshot: &'s Snapshot,
     now: Timestamp,
 ) -> Decision<'s> {
-    let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
+    let facts = Facts::new(request, asked, holding, snapshot, now);
     let mut findings = Findings::default();
     let selected = Selected::new(&facts, facts.terms.row_plan());
-    let next_edge = snapshot.compiled.edges.next(now);
-    surviving(candidates, &selected, |candidate, is_settled| {
-        weigh(candidate, is_settled, next_edge, &facts, &mut findings);
-    });
+    let mut surviving = Surviving::new(&asked.candidates, &selected);
+    // While what survived is on its way from memory.
     CRITERIA.iter().for_each(|criterion| criterion.check(&facts, &mut findings));
     check_entitlement(&facts, &mut findings);
+    while let Some(candidate) = surviving.next() {
+        let is_settled = candidate.is_settled(&selected);
+        weigh(candidate, is_settled, &facts, &snapshot.compiled.suspensions, &mut findings);
+    }
     if let Some(term_end) = facts.coming_term_end() {
         findings.touch(term_end);
     }
     findings.conclude(snapshot.revision(), &snapshot.compiled.edges, now)
 }
 
-/// One suspension that targets the offer: whether it matches, and whether anything waives it. What is before
-/// `next_edge` has come.
+/// One suspension that targets the offer: whether it matches, and whether anything waives it.
 fn weigh<'s>(
-    candidate: &'s Candidate,
+    candidate: &Candidate,
     is_settled: bool,
-    next_edge: Edge,
     facts: &Facts<'_, '_>,
+    suspensions: &'s [CompiledSuspension],
     findings: &mut Findings<'s>,
 ) {
-    if candidate.until < next_edge {
+    if candidate.until < facts.next_edge {
         return;
     }
-    let compiled = &*candidate.suspension;
+    let Some(compiled) = suspensions.get(candidate.place as usize) else {
+        return findings.deny(code_of(candidate.hit));
+    };
     let in_scope = if is_settled { Truth::Yes } else { compiled.scope.matches(facts) };
     if in_scope == Truth::No {
         return;
     }
-    if next_edge <= candidate.from {
+    if facts.next_edge <= candidate.from {
         return findings.touch_edge(candidate.from);
     }
     findings.touch_edge(candidate.until);
@@ -109,7 +111,7 @@ fn weigh<'s>(
         Hit::Vendor | Hit::Component | Hit::Product | Hit::Offer => in_scope,
     };
     let waived =
-        if candidate.can_be_waived { waiver(candidate, facts, findings) } else { Truth::No };
+        if candidate.can_be_waived { waiver(compiled, facts, findings) } else { Truth::No };
     match (matched, waived) {
         (_, Truth::Yes) => return,
         (Truth::Unknown(gaps), Truth::Unknown(more)) => findings.lack(gaps.with(more)),
@@ -118,18 +120,18 @@ fn weigh<'s>(
         (Truth::No, _) => {}
     }
     if matched == Truth::Yes {
-        findings.report(candidate, code_of(candidate.hit));
+        findings.report(&compiled.suspension, code_of(candidate.hit));
     }
 }
 
 /// Whether an exemption (R5) or the suspension's grandfather clause (R9) holds it off. All that do
 /// are noted as used.
+#[inline(never)] // Few need it: see `criteria`.
 fn waiver<'s>(
-    candidate: &'s Candidate,
+    compiled: &'s CompiledSuspension,
     facts: &Facts<'_, '_>,
     findings: &mut Findings<'s>,
 ) -> Truth {
-    let compiled = &*candidate.suspension;
     let mut waived = Truth::No;
     for exemption in &compiled.exemptions {
         let window = exemption.exemption.in_force();
@@ -149,7 +151,7 @@ fn waiver<'s>(
     }
     let grandfathered = grandfather(compiled, facts, findings);
     if grandfathered == Truth::Yes {
-        findings.grandfather(candidate);
+        findings.grandfather(&compiled.suspension);
     }
     waived.or(|| grandfathered)
 }
@@ -194,15 +196,15 @@ pub(super) fn code_of(hit: Hit) -> ReasonCode {
 /// step, so that two offers may name each other (R13).
 fn suggest_alternate(
     decision: &mut Decision<'_>,
-    asked: Asked<'_>,
+    asked: &Asked<'_>,
     request: &CheckRequest<'_>,
     snapshot: &Snapshot,
 ) {
-    let asked = &asked.offer.offer;
+    let asked = &asked.details.offer;
     for id in &asked.alternates {
         let Some(alternate) = snapshot.offer(id.as_str()) else { continue };
-        let holding = alternate_holding(request, &asked.product, &alternate.offer.offer.product);
-        let judged = judge(alternate, holding, request, snapshot, decision.as_of);
+        let holding = alternate_holding(request, &asked.product, &alternate.details.offer.product);
+        let judged = judge(&alternate, holding, request, snapshot, decision.as_of);
         decision.valid_until = earlier(decision.valid_until, judged.valid_until);
         if judged.outcome == Outcome::Eligible {
             decision.alternate = Some(OfferId::clone(id));

@@ -15,6 +15,12 @@ pub(super) struct Edges(Box<[Timestamp]>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Edge(u32);
 
+impl Default for Edge {
+    fn default() -> Self {
+        Self::NEVER
+    }
+}
+
 impl Edge {
     /// What never comes.
     pub(super) const NEVER: Self = Self(u32::MAX);

@@ -4,7 +4,9 @@
 //! ask ("is there an active holding?") are answered in one place.
 
 use super::condition::Given;
-use super::snapshot::CompiledOffer;
+use super::edges::Edge;
+use super::offers::{Demands, OfferDetails};
+use super::snapshot::{Asked, Snapshot};
 use super::terms::Terms;
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
@@ -15,9 +17,12 @@ use crate::domain::{
 /// Borrows the request for `'a`, which borrows its texts for `'t`.
 pub(super) struct Facts<'a, 't> {
     pub(super) request: &'a CheckRequest<'t>,
-    pub(super) offer: &'a CompiledOffer,
+    pub(super) details: &'a OfferDetails,
+    pub(super) demands: &'a Demands,
     pub(super) terms: &'a Terms,
     pub(super) now: Timestamp,
+    /// The first edge of a suspension that has not come.
+    pub(super) next_edge: Edge,
     pub(super) country: Attribute<Country>,
     pub(super) relationship: Attribute<Relationship>,
     pub(super) us_person: Attribute<bool>,
@@ -32,16 +37,19 @@ pub(super) struct Facts<'a, 't> {
 impl<'a, 't> Facts<'a, 't> {
     pub(super) fn new(
         request: &'a CheckRequest<'t>,
-        offer: &'a CompiledOffer,
+        asked: &Asked<'a>,
         holding: Attribute<&'a Holding<'t>>,
-        terms: &'a Terms,
+        snapshot: &'a Snapshot,
         now: Timestamp,
     ) -> Self {
+        let terms = &*snapshot.terms;
         Self {
             request,
-            offer,
+            details: asked.details,
+            demands: asked.demands,
             terms,
             now,
+            next_edge: snapshot.compiled.edges.next(now),
             country: request.customer.country,
             relationship: request.customer.relationship,
             us_person: request.customer.us_person,
@@ -66,7 +74,7 @@ impl<'a, 't> Facts<'a, 't> {
     }
 
     pub(super) fn product_class(&self) -> &'a ProductClass {
-        &self.offer.product.product.class
+        &self.details.product.class
     }
 
     /// Whether there is an active holding of the product: status `ACTIVE`, and before the end of

@@ -1,33 +1,34 @@
 //! What a decision has found so far, and the outcome that follows from it.
 
-use super::candidates::Candidate;
 use super::edges::{Edge, Edges};
 use super::truth::{Gaps, Truth};
 use crate::domain::{
-    Decision, Exemption, Outcome, Reason, ReasonCode, ReportedSuspension, Revision, Timestamp,
+    Decision, Exemption, Outcome, Reason, ReasonCode, ReportedSuspension, Revision, Suspension,
+    SuspensionId, Timestamp,
 };
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
+use thin_vec::ThinVec;
 
 /// Borrows the snapshot's suspensions for `'s`.
 #[derive(Default)]
 pub(super) struct Findings<'s> {
     /// What denies and is about no attribute, one bit a code.
     denials: u32,
-    /// What denies and is about one of the bank's own attributes.
-    own_denials: SmallVec<[Reason; 1]>,
     gaps: Gaps,
+    /// What denies and is about one of the bank's own attributes.
+    own_denials: ThinVec<Reason>,
     /// Gaps in the bank's own attributes.
-    own_gaps: SmallVec<[Reason; 2]>,
-    /// What is reported, and how each hits.
-    suspensions: SmallVec<[(&'s Candidate, ReasonCode); 8]>,
-    exemptions: SmallVec<[Arc<Exemption>; 1]>,
-    /// What a clause of its own holds off.
-    grandfathered: SmallVec<[&'s Candidate; 1]>,
+    own_gaps: ThinVec<Reason>,
+    /// In the order of their suspensions.
+    suspensions: SmallVec<[ReportedSuspension<'s>; 4]>,
+    exemptions: ThinVec<Arc<Exemption>>,
+    /// What a clause of its own holds off, in the order of the suspensions.
+    grandfathered: ThinVec<SuspensionId>,
     valid_until: Option<Timestamp>,
     /// The first edge of a suspension that could touch the decision.
-    next_edge: Option<Edge>,
+    next_edge: Edge,
 }
 
 impl<'s> Findings<'s> {
@@ -60,8 +61,9 @@ impl<'s> Findings<'s> {
         }
     }
 
-    pub(super) fn report(&mut self, candidate: &'s Candidate, code: ReasonCode) {
-        self.suspensions.push((candidate, code));
+    pub(super) fn report(&mut self, suspension: &'s Arc<Suspension>, code: ReasonCode) {
+        let suspension = Cow::Borrowed(suspension);
+        self.suspensions.push(ReportedSuspension { suspension, code });
     }
 
     pub(super) fn exempt(&mut self, exemption: &Arc<Exemption>) {
@@ -70,8 +72,8 @@ impl<'s> Findings<'s> {
         }
     }
 
-    pub(super) fn grandfather(&mut self, candidate: &'s Candidate) {
-        self.grandfathered.push(candidate);
+    pub(super) fn grandfather(&mut self, suspension: &Suspension) {
+        self.grandfathered.push(suspension.id.clone());
     }
 
     /// A scheduled change at `instant`, which is to come, could touch the decision.
@@ -81,7 +83,7 @@ impl<'s> Findings<'s> {
 
     /// The same of an edge.
     pub(super) fn touch_edge(&mut self, edge: Edge) {
-        self.next_edge = Some(self.next_edge.map_or(edge, |known| known.min(edge)));
+        self.next_edge = self.next_edge.min(edge);
     }
 
     /// A definite no outranks missing data, and missing data outranks what allows.
@@ -102,44 +104,33 @@ impl<'s> Findings<'s> {
         edges: &Edges,
         as_of: Timestamp,
     ) -> Decision<'s> {
-        if let Some(instant) = self.next_edge.and_then(|edge| edges.at(edge)) {
+        if let Some(instant) = edges.at(self.next_edge) {
             self.touch(instant);
         }
         let (outcome, reasons) = self.outcome();
-        // Places are in the order of reports, so no suspension need be looked at.
-        self.grandfathered.sort_unstable_by_key(|candidate| candidate.place);
-        if !self.suspensions.is_sorted_by_key(|(candidate, _)| candidate.place) {
-            self.suspensions.sort_unstable_by_key(|(candidate, _)| candidate.place);
-        }
-        let reported = |(candidate, code): &(&'s Candidate, ReasonCode)| {
-            let suspension = Cow::Borrowed(&candidate.suspension.suspension);
-            ReportedSuspension { suspension, code: *code }
-        };
-        let id = |candidate: &&Candidate| candidate.suspension.suspension.id.clone();
         self.exemptions.sort_by(|a, b| (a.from, &a.id).cmp(&(b.from, &b.id)));
         Decision {
             revision,
             as_of,
             outcome,
             reasons,
-            suspensions: self.suspensions.iter().map(reported).collect(),
+            suspensions: std::mem::take(&mut self.suspensions),
             exemptions: std::mem::take(&mut self.exemptions),
-            grandfathered: self.grandfathered.iter().map(id).collect(),
+            grandfathered: std::mem::take(&mut self.grandfathered),
             alternate: None,
             valid_until: self.valid_until,
         }
     }
 
+    #[inline]
     fn denied(&mut self) -> SmallVec<[Reason; 2]> {
         let mut reasons: SmallVec<[Reason; 2]> = SmallVec::new();
         let mut rest = self.denials;
         while rest != 0 {
             // Codes are numbered in the order in which they are listed.
-            reasons.extend(
-                ReasonCode::ALL
-                    .get(rest.trailing_zeros() as usize)
-                    .map(|code| Reason::plain(*code)),
-            );
+            if let Some(code) = ReasonCode::ALL.get(rest.trailing_zeros() as usize) {
+                reasons.push(Reason::plain(*code));
+            }
             rest &= rest - 1;
         }
         if !self.own_denials.is_empty() {
@@ -149,6 +140,7 @@ impl<'s> Findings<'s> {
         reasons
     }
 
+    #[inline(never)]
     fn lacking(&mut self) -> SmallVec<[Reason; 2]> {
         let own = std::mem::take(&mut self.own_gaps);
         let mut reasons: SmallVec<[Reason; 2]> = self.gaps.reasons().chain(own).collect();

@@ -24,6 +24,8 @@ mod facts;
 mod findings;
 mod footprint;
 mod instants;
+mod names;
+mod offers;
 mod ownership;
 mod rows;
 mod scope;

@@ -86,11 +86,6 @@ impl RowPlan {
         Self { counts, starts, countries: rows, stated }
     }
 
-    /// How many rows a list has.
-    fn rows(&self) -> usize {
-        ACTIONS + self.counts.iter().map(|count| count + 1).sum::<usize>()
-    }
-
     fn country_row(&self, country: Country) -> Option<usize> {
         self.countries.get(country.index()).map(|row| usize::from(*row))
     }
@@ -126,25 +121,12 @@ impl Selected {
 
 /// The rows of one list of candidates, in the order of [`RowPlan`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows<'s> {
-    /// Theirs, and the eight bytes after.
-    bytes: &'s [u8],
-    candidates: usize,
-    /// How many bits a row takes.
-    stride: usize,
-}
+pub(super) struct Rows<'s>(&'s [u8]); // Theirs, and all bytes after, of which there are eight.
 
 impl<'s> Rows<'s> {
-    /// Those that begin at `start`, `rows` in number.
-    pub(super) fn get(
-        bytes: &'s [u8],
-        start: usize,
-        rows: usize,
-        candidates: usize,
-    ) -> Option<Self> {
-        let stride = stride(candidates);
-        let length = (rows * stride).div_ceil(8) + size_of::<u64>();
-        Some(Self { bytes: bytes.get(start..)?.get(..length)?, candidates, stride })
+    /// Those that begin at `start`.
+    pub(super) fn get(bytes: &'s [u8], start: usize) -> Option<Self> {
+        bytes.get(start..).map(Self)
     }
 
     /// Ends what holds the rows of many lists with bytes of no row, so that a whole word can be read from each.
@@ -153,21 +135,20 @@ impl<'s> Rows<'s> {
     }
 
     /// Which of 64 candidates the selected rows leave standing.
-    pub(super) fn standing(&self, selected: &Selected, word: usize) -> u64 {
-        if self.candidates == 0 {
-            return 0;
-        }
-        let standing = selected.rows.iter().fold(u64::MAX, |set, row| set & self.word(*row, word));
-        match self.candidates.saturating_sub(word * 64) {
+    pub(super) fn standing(self, candidates: usize, selected: &Selected, word: usize) -> u64 {
+        let stride = stride(candidates);
+        let start = word * 64;
+        let standing =
+            selected.rows.iter().fold(u64::MAX, |set, row| set & self.word(row * stride + start));
+        match candidates.saturating_sub(start) {
             rest @ 0..64 => standing & ((1 << rest) - 1),
             _ => standing,
         }
     }
 
-    /// Sixty-four bits of a row; those that are not the row's are anything.
-    fn word(&self, row: usize, word: usize) -> u64 {
-        let bit = row * self.stride + word * 64;
-        let bytes = self.bytes.get(bit / 8..).unwrap_or_default();
+    /// Sixty-four bits of a row, or, of a row of fewer, these; those that are not the row's are anything.
+    fn word(self, bit: usize) -> u64 {
+        let bytes = self.0.get(bit / 8..).unwrap_or_default();
         // A row that is not there rules nobody out.
         bytes.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes) >> (bit % 8))
     }
@@ -179,8 +160,8 @@ fn stride(candidates: usize) -> usize {
     if candidates <= 57 { candidates } else { candidates.next_multiple_of(64) }
 }
 
-/// Writes the rows of one list, from the next byte on; returns how many.
-pub(super) fn write_rows(scopes: &[&CompiledScope], plan: &RowPlan, bytes: &mut Vec<u8>) -> usize {
+/// Writes the rows of one list, from the next byte on.
+pub(super) fn write_rows(scopes: &[&CompiledScope], plan: &RowPlan, bytes: &mut Vec<u8>) {
     let mut rows = NewRows { candidates: scopes.len(), next: bytes.len() * 8, bytes };
     let [sets @ .., _] = plan.counts;
     let states: [Stated; DIMENSIONS - 1] = [
@@ -201,7 +182,6 @@ pub(super) fn write_rows(scopes: &[&CompiledScope], plan: &RowPlan, bytes: &mut 
     }
     rows.add(|at| row_countries(at).is_none());
     rows.add(|_| true);
-    plan.rows()
 }
 
 /// Rows of bits under construction.

@@ -188,7 +188,7 @@ fn has(set: NonZeroU8, place: u8) -> bool {
 }
 
 /// A set of countries, one bit a country.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct CountrySet([u64; Country::COUNT.div_ceil(64)]);
 
 impl CountrySet {

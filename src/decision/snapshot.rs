@@ -1,15 +1,11 @@
 //! The compiled rules of one revision, as decisions read them.
 
-use super::candidates::{Candidates, List, Lists};
-use super::condition::Condition;
-use super::criteria::StatedCriteria;
+use super::candidates::{Candidates, Lists};
 use super::edges::Edges;
-use super::scope::{CompiledScope, CountrySet};
-use super::terms::{Required, Terms};
-use crate::domain::{Exemption, Offer, Product, Revision, Suspension};
-use indexmap::IndexMap;
-use rustc_hash::FxBuildHasher;
-use smallvec::SmallVec;
+use super::offers::{Demands, Found, OfferDetails, Offers};
+use super::scope::CompiledScope;
+use super::terms::Terms;
+use crate::domain::{Exemption, Revision, Suspension};
 use std::sync::Arc;
 
 /// The compiled rules of one revision. Immutable: a change makes a new one, by
@@ -25,40 +21,18 @@ pub struct Snapshot {
 /// whatever most of them read is small and lies together.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    /// By copies of their ids, which lie together, too.
-    pub(super) offers: IndexMap<Box<str>, CompiledOffer, FxBuildHasher>,
+    pub(super) offers: Offers,
     pub(super) lists: Lists,
+    /// In the order in which decisions report them.
+    pub(super) suspensions: Box<[CompiledSuspension]>,
     pub(super) edges: Edges,
-}
-
-/// An offer, with what decisions ask of it. The rest is behind a pointer that few follow.
-#[derive(Debug)]
-pub(super) struct CompiledOffer {
-    pub(super) offer: Arc<Offer>,
-    pub(super) product: Arc<CompiledProduct>,
-    /// Suspensions of this very offer.
-    pub(super) suspensions: List,
-    /// The criteria that it states.
-    pub(super) criteria: StatedCriteria,
-    /// The attributes that it requires.
-    pub(super) requires: SmallVec<[Required; 4]>,
-    pub(super) max_per_unit: Option<u32>,
-    pub(super) countries: Option<Box<CountrySet>>,
-    pub(super) condition: Option<Box<Condition>>,
-    pub(super) has_alternates: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct CompiledProduct {
-    pub(super) product: Arc<Product>,
-    /// Suspensions of the product and of vendors behind it; shared by all its offers.
-    pub(super) suspensions: List,
 }
 
 /// An offer, and everything that can suspend it: by its product and vendors, and by itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'s> {
-    pub(super) offer: &'s CompiledOffer,
+    pub(super) details: &'s OfferDetails,
+    pub(super) demands: &'s Demands,
     pub(super) candidates: [Candidates<'s>; 2],
 }
 
@@ -92,15 +66,15 @@ impl Snapshot {
     /// The product that an offer is of; nothing for an offer that the rules do not know.
     #[must_use]
     pub fn product_of(&self, offer: &str) -> Option<&str> {
-        self.compiled.offers.get(offer).map(|offer| offer.offer.product.as_str())
+        self.compiled.offers.get(offer).map(|offer| offer.details.offer.product.as_str())
     }
 
     /// An offer and its candidates. One whose lists are missing counts as unknown: it must not look as if
     /// nothing suspended it.
     pub(super) fn offer(&self, id: &str) -> Option<Asked<'_>> {
         let Compiled { offers, lists, .. } = &*self.compiled;
-        let offer = offers.get(id)?;
-        let candidates = [lists.get(offer.product.suspensions)?, lists.get(offer.suspensions)?];
-        Some(Asked { offer, candidates })
+        let Found { details, demands, suspensions: [of_product, own] } = offers.get(id)?;
+        let candidates = [lists.get(of_product)?, lists.get(own)?];
+        Some(Asked { details, demands, candidates })
     }
 }

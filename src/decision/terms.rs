@@ -1,8 +1,9 @@
 //! The closed lists of a rule set, as small numbers.
 
+use super::names::{Look, Names};
 use super::rows::RowPlan;
-use crate::domain::{Attribute, Channel, Device, RuleSet, Segment, Vocabularies, is_same};
-use indexmap::IndexSet;
+use crate::domain::{Attribute, Channel, Device, RuleSet, Segment, Vocabularies};
+use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
 
@@ -11,15 +12,18 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Terms {
     vocabularies: Vocabularies,
+    segments: Names,
+    devices: Names,
+    channels: Names,
     /// Which channels are outbound, one bit a channel.
     outbound: u64,
     row_plan: RowPlan,
     /// The bank's own attributes that offers require.
-    required: IndexSet<Arc<str>, FxBuildHasher>,
+    required: IndexMap<Arc<str>, Look, FxBuildHasher>,
 }
 
 /// An attribute that an offer requires, by its place among all.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Required(u32);
 
 impl Terms {
@@ -31,8 +35,17 @@ impl Terms {
         let Vocabularies { segments, devices, channels } = vocabularies;
         let countries = rules.suspensions.values().flat_map(|it| &it.scope.countries).copied();
         let row_plan = RowPlan::new(segments.len(), channels.len(), devices.len(), countries);
-        let required = rules.offers.values().flat_map(|offer| &offer.requires).cloned().collect();
-        Self { vocabularies: vocabularies.clone(), outbound, row_plan, required }
+        let required = rules.offers.values().flat_map(|offer| &offer.requires);
+        let required = required.map(|name| (Arc::clone(name), Look::of(name))).collect();
+        Self {
+            vocabularies: vocabularies.clone(),
+            segments: Names::new(segments.iter().map(Segment::shared).collect()),
+            devices: Names::new(devices.iter().map(Device::shared).collect()),
+            channels: Names::new(channels.iter().map(Channel::shared).collect()),
+            outbound,
+            row_plan,
+            required,
+        }
     }
 
     /// The place of an attribute; `None` for one that no offer requires.
@@ -41,20 +54,20 @@ impl Terms {
     }
 
     /// The name of an attribute that an offer requires.
-    pub(super) fn name_of(&self, required: Required) -> Option<&Arc<str>> {
-        self.required.get_index(required.0 as usize)
+    pub(super) fn name_of(&self, required: Required) -> Option<(&Arc<str>, Look)> {
+        self.required.get_index(required.0 as usize).map(|(name, look)| (name, *look))
     }
 
     pub(super) fn segment(&self, given: Attribute<&str>) -> Attribute<u8> {
-        place(&self.vocabularies.segments, given, Segment::as_str)
+        place(&self.segments, given)
     }
 
     pub(super) fn device(&self, given: Attribute<&str>) -> Attribute<u8> {
-        place(&self.vocabularies.devices, given, Device::as_str)
+        place(&self.devices, given)
     }
 
     pub(super) fn channel(&self, given: Attribute<&str>) -> Attribute<u8> {
-        place(&self.vocabularies.channels, given, Channel::as_str)
+        place(&self.channels, given)
     }
 
     /// Where candidates keep the rows of each dimension.
@@ -96,11 +109,10 @@ pub(super) fn contains(set: u64, term: u8) -> bool {
     1u64.checked_shl(u32::from(term)).is_some_and(|bit| set & bit != 0)
 }
 
-fn place<T>(list: &[T], given: Attribute<&str>, text: impl Fn(&T) -> &str) -> Attribute<u8> {
+fn place(names: &Names, given: Attribute<&str>) -> Attribute<u8> {
     match given {
-        Attribute::Known(given) => list
-            .iter()
-            .position(|term| is_same(text(term), given))
+        Attribute::Known(given) => names
+            .place(given)
             .and_then(|place| u8::try_from(place).ok())
             .map_or(Attribute::Invalid, Attribute::Known),
         Attribute::Missing => Attribute::Missing,

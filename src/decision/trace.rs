@@ -7,12 +7,11 @@
 use super::candidates::{Candidate, Candidates};
 use super::criteria::CRITERIA;
 use super::decide::{code_of, decide, grandfather};
-use super::edges::Edges;
 use super::facts::Facts;
 use super::findings::Findings;
 use super::ownership::Hit;
 use super::scope::CompiledScope;
-use super::snapshot::{Asked, CompiledSuspension, Snapshot};
+use super::snapshot::{CompiledSuspension, Snapshot};
 use super::truth::{Gaps, Standard, Truth};
 use crate::domain::{
     CheckRequest, Decision, Exemption, Outcome, Reason, ReasonCode, Suspension, Timestamp, Window,
@@ -118,16 +117,15 @@ pub fn explain<'s>(
 ) -> Trace<'s> {
     let decision = decide(request, snapshot, now);
     let mut trace = Trace { decision, suspensions: Vec::new(), criteria: Vec::new() };
-    let Some(Asked { offer, candidates }) = snapshot.offer(request.offer) else { return trace };
+    let Some(asked) = snapshot.offer(request.offer) else { return trace };
     if trace.decision.reasons.iter().any(|reason| reason.code == ReasonCode::NotGated) {
         return trace;
     }
     let holding = request.customer.holding.as_ref();
-    let facts = Facts::new(request, offer, holding, &snapshot.terms, now);
-    let edges = &snapshot.compiled.edges;
-    for Candidates { all, .. } in candidates {
+    let facts = Facts::new(request, &asked, holding, snapshot, now);
+    for Candidates { all, .. } in asked.candidates {
         for stretches in all.chunk_by(|a, b| a.place == b.place) {
-            trace.suspensions.extend(trace_suspension(stretches, edges, &facts));
+            trace.suspensions.extend(trace_suspension(stretches, snapshot, &facts));
         }
     }
     trace.suspensions.sort_by(|a, b| {
@@ -140,13 +138,13 @@ pub fn explain<'s>(
 /// `stretches` are the times at which one suspension hits, in order.
 fn trace_suspension(
     stretches: &[Candidate],
-    edges: &Edges,
+    snapshot: &Snapshot,
     facts: &Facts<'_, '_>,
 ) -> Option<SuspensionTrace> {
-    let next_edge = edges.next(facts.now);
+    let edges = &snapshot.compiled.edges;
     let relevant =
-        stretches.iter().find(|stretch| next_edge <= stretch.until).or(stretches.last())?;
-    let compiled = &*relevant.suspension;
+        stretches.iter().find(|stretch| facts.next_edge <= stretch.until).or(stretches.last())?;
+    let compiled = snapshot.compiled.suspensions.get(relevant.place as usize)?;
     let window = Window { from: edges.at(relevant.from), until: edges.at(relevant.until) };
     let timing = timing(window, facts.now);
     let mut dimensions = trace_scope(&compiled.scope, facts);

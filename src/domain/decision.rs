@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use thin_vec::ThinVec;
 
 /// The answer, and never a `bool`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -241,9 +242,9 @@ pub struct Decision<'s> {
     /// Every suspension that matches and is neither waived nor grandfathered, by `from`, then id.
     pub suspensions: SmallVec<[ReportedSuspension<'s>; 4]>,
     /// Exemptions that were used, by `from`, then id.
-    pub exemptions: SmallVec<[Arc<Exemption>; 1]>,
+    pub exemptions: ThinVec<Arc<Exemption>>,
     /// Suspensions that a grandfather clause of theirs held off, by `from`, then id.
-    pub grandfathered: SmallVec<[SuspensionId; 1]>,
+    pub grandfathered: ThinVec<SuspensionId>,
     /// Another offer, itself eligible for this customer, action and instant (R13).
     pub alternate: Option<OfferId>,
     /// The next scheduled change that could touch this decision; `None` when none is scheduled.
@@ -280,8 +281,8 @@ impl<'s> Decision<'s> {
             outcome: reason.code.outcome(),
             reasons: SmallVec::from_iter([reason]),
             suspensions: SmallVec::new(),
-            exemptions: SmallVec::new(),
-            grandfathered: SmallVec::new(),
+            exemptions: ThinVec::new(),
+            grandfathered: ThinVec::new(),
             alternate: None,
             valid_until: None,
         }

@@ -97,7 +97,8 @@ impl<'a> Customer<'a> {
     /// The bank's own attribute of this name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<AttributeValue<'a>> {
-        self.attributes.iter().find(|(given, _)| is_same(given, name)).map(|(_, value)| *value)
+        let is_it = |given: &str| is_same(given.as_bytes(), name.as_bytes());
+        self.attributes.iter().find(|(given, _)| is_it(given)).map(|(_, value)| *value)
     }
 
     /// The holding that the caller gave for a product in `holdings`.
@@ -109,20 +110,22 @@ impl<'a> Customer<'a> {
 
 /// Whether two names are equal. Names are short, and calling `memcmp` for each would cost a sixth of a
 /// decision.
-pub(crate) fn is_same(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
+pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
         && match one.len() {
             0..4 => one.iter().eq(other),
-            4..8 => ends::<4>(one) == ends(other),
-            8..=16 => ends::<8>(one) == ends(other),
+            4..8 => ends::<4>(one, other),
+            8..=16 => ends::<8>(one, other),
             _ => one == other,
         }
 }
 
-/// The first and the last bytes, which may be the same.
-fn ends<const N: usize>(bytes: &[u8]) -> (Option<&[u8; N]>, Option<&[u8; N]>) {
-    (bytes.first_chunk(), bytes.last_chunk())
+/// Whether the first bytes are the same, and the last, which may be some of the first.
+fn ends<const N: usize>(one: &[u8], other: &[u8]) -> bool {
+    match (one.first_chunk::<N>(), other.first_chunk(), one.last_chunk::<N>(), other.last_chunk()) {
+        (Some(a), Some(b), Some(c), Some(d)) => a == b && c == d,
+        _ => false,
+    }
 }
 
 /// A thing the caller may have said.
