@@ -88,7 +88,8 @@ pub(super) struct List {
 
 impl Lists {
     /// Adds the list of one product or offer, in the order of its suspensions (`from`, then id); `None` when
-    /// there are more than can be numbered, or one begins or ends at no edge.
+    /// there are more than can be numbered, one begins or ends at no edge or is of no suspension, or the rows are not
+    /// those of the plan.
     pub(super) fn add(
         &mut self,
         stretches: Vec<Stretch>,
@@ -107,6 +108,9 @@ impl Lists {
             self.candidates.push(Candidate::new(stretch, suspension, edges)?);
         }
         write_rows(&scopes, plan, &mut self.rows);
+        if self.rows.len() - rows != Rows::length(plan, scopes.len()) {
+            return None;
+        }
         let [start, count, rows] = [start, scopes.len(), rows].map(u32::try_from);
         Some(List { start: start.ok()?, count: count.ok()?, rows: rows.ok()? })
     }
@@ -135,89 +139,103 @@ pub(super) struct Candidates<'s> {
 }
 
 /// Those of one list that no known dimension rules out, in its order.
-struct Survivors<'s, 'r> {
+struct Standing<'s, 'r> {
     list: &'r Candidates<'s>,
     selected: &'r Selected,
-    /// Which of the current 64 are left.
-    standing: u64,
+    /// Which of the current 64 are left, one bit each.
+    left: u64,
     /// Where the current 64 begin.
     start: usize,
 }
 
-impl<'s, 'r> Survivors<'s, 'r> {
+impl<'s, 'r> Standing<'s, 'r> {
     fn new(list: &'r Candidates<'s>, selected: &'r Selected) -> Self {
-        let standing = match list.all.len() {
+        let left = match list.all.len() {
             0 => 0,
             candidates => list.rows.standing(candidates, selected, 0),
         };
-        Self { list, selected, standing, start: 0 }
+        Self { list, selected, left, start: 0 }
     }
+
+    /// Goes on to the next 64 of which any is left, if there are such. Few lists are that long.
+    #[cold]
+    #[inline(never)]
+    fn refill(&mut self) -> bool {
+        let candidates = self.list.all.len();
+        while self.left == 0 && self.start + 64 < candidates {
+            self.start += 64;
+            self.left = self.list.rows.standing(candidates, self.selected, self.start / 64);
+        }
+        self.left != 0
+    }
+}
+
+impl<'s> Iterator for Standing<'s, '_> {
+    type Item = &'s Candidate;
 
     #[inline]
     fn next(&mut self) -> Option<&'s Candidate> {
-        if self.standing == 0 && (self.list.all.len() <= self.start + 64 || !self.is_refilled()) {
-            return None;
+        loop {
+            if self.left == 0 && (self.list.all.len() <= self.start + 64 || !self.refill()) {
+                return None;
+            }
+            let place = self.start + self.left.trailing_zeros() as usize;
+            self.left &= self.left - 1;
+            // Always, since no bit stands for more than there are; and if one did, those after it would count.
+            if let Some(candidate) = self.list.all.get(place) {
+                return Some(candidate);
+            }
         }
-        let candidate = self.list.all.get(self.start + self.standing.trailing_zeros() as usize);
-        self.standing &= self.standing - 1;
-        candidate
-    }
-
-    #[inline]
-    fn head(&mut self) -> Option<(u32, &'s Candidate)> {
-        self.next().map(|candidate| (candidate.place, candidate))
-    }
-
-    /// Goes on to the next 64 of which any is left. Few lists are that long.
-    #[cold]
-    #[inline(never)]
-    fn is_refilled(&mut self) -> bool {
-        while self.standing == 0 && self.start + 64 < self.list.all.len() {
-            self.start += 64;
-            let candidates = self.list.all.len();
-            self.standing = self.list.rows.standing(candidates, self.selected, self.start / 64);
-        }
-        self.standing != 0
     }
 }
 
 /// The candidates of two lists that no known dimension rules out, in the order of their suspensions.
 ///
-/// What each list offers next is looked at ahead of time, so that it is on its way from memory while the caller does
+/// The next of each list is looked at ahead of time, so that it is on its way from memory while the caller does
 /// something else.
-pub(super) struct Surviving<'s, 'r> {
-    one: Survivors<'s, 'r>,
-    other: Survivors<'s, 'r>,
-    /// The next of each, with its place.
-    heads: [Option<(u32, &'s Candidate)>; 2],
+pub(super) struct Survivors<'s, 'r> {
+    one: Standing<'s, 'r>,
+    other: Standing<'s, 'r>,
+    heads: [Option<Head<'s>>; 2],
 }
 
-impl<'s, 'r> Surviving<'s, 'r> {
+/// The next candidate of a list, and its suspension's place.
+type Head<'s> = (u32, &'s Candidate);
+
+fn head<'s>(list: &mut Standing<'s, '_>) -> Option<Head<'s>> {
+    list.next().map(|candidate| (candidate.place, candidate))
+}
+
+impl<'s, 'r> Survivors<'s, 'r> {
     #[inline]
     pub(super) fn new([one, other]: &'r [Candidates<'s>; 2], selected: &'r Selected) -> Self {
         // Of both lists before anything is looked at, so that their memory is fetched at once.
-        let (mut one, mut other) = (Survivors::new(one, selected), Survivors::new(other, selected));
-        let heads = [one.head(), other.head()];
+        let (mut one, mut other) = (Standing::new(one, selected), Standing::new(other, selected));
+        let heads = [head(&mut one), head(&mut other)];
         Self { one, other, heads }
     }
+}
+
+impl<'s> Iterator for Survivors<'s, '_> {
+    type Item = &'s Candidate;
 
     #[inline]
-    pub(super) fn next(&mut self) -> Option<&'s Candidate> {
+    fn next(&mut self) -> Option<&'s Candidate> {
         let [first, second] = self.heads;
         match (first, second) {
+            (None, None) => None,
             (Some((_, candidate)), None) => {
-                self.heads = [self.one.head(), None];
+                self.heads = [head(&mut self.one), None];
                 Some(candidate)
             }
             (Some((place, candidate)), Some((later, _))) if place <= later => {
-                self.heads = [self.one.head(), second];
+                self.heads = [head(&mut self.one), second];
                 Some(candidate)
             }
             (_, Some((_, candidate))) => {
-                self.heads = [first, self.other.head()];
+                self.heads = [first, head(&mut self.other)];
                 Some(candidate)
             }
-            (None, None) => None,
         }
     }
 }

@@ -57,7 +57,7 @@ impl Snapshot {
         let mut list = |stretches: Option<Vec<Stretch>>| {
             let stretches = stretches.unwrap_or_default();
             let list = lists.add(stretches, &suspensions, &edges, terms.row_plan());
-            list.ok_or_else(|| too_many("suspensions"))
+            list.ok_or_else(|| unnumbered("suspensions"))
         };
         let mut of_products = FxHashMap::default();
         for id in rules.products.keys() {
@@ -69,14 +69,14 @@ impl Snapshot {
             offers.push((id, compile_offer(rules, offer, &of_products, own, &terms)?));
         }
         lists.finish();
-        let offers = Offers::new(offers).ok_or_else(|| too_many("offers"))?;
+        let offers = Offers::new(offers).ok_or_else(|| unnumbered("offers"))?;
         let compiled = Compiled { offers, lists, suspensions, edges };
         Ok(Self { revision, terms: Arc::new(terms), compiled: Arc::new(compiled) })
     }
 }
 
-fn too_many(rules: &str) -> CompileError {
-    CompileError::new(rules.to_owned(), "more than can be numbered")
+fn unnumbered(rules: &str) -> CompileError {
+    CompileError::new(rules.to_owned(), "they cannot be numbered")
 }
 
 fn compile_terms(rules: &RuleSet) -> Result<Terms, CompileError> {
@@ -176,11 +176,11 @@ fn compile_offer(
         requires: offer.requires.iter().map(|name| required(name)).collect::<Result<_, _>>()?,
         max_per_unit: offer.max_per_unit,
         countries: countries_served(offer).map(Box::new),
-        has_alternates: !offer.alternates.is_empty(),
     };
+    let has_alternates = !offer.alternates.is_empty();
     let (offer, product) = (Arc::clone(offer), Arc::clone(product));
     let details = OfferDetails { offer, product, condition };
-    Ok(CompiledOffer { details, demands, suspensions: [*of_product, own] })
+    Ok(CompiledOffer { details, demands, has_alternates, suspensions: [*of_product, own] })
 }
 
 /// The stretches found so far, by what they hit.

@@ -185,7 +185,7 @@ fn check_requirements(facts: &Facts<'_, '_>, findings: &mut Findings<'_>) {
     let given = &*facts.request.customer.attributes;
     let looks = Looks::of(given, |(name, _)| name);
     for required in &facts.demands.requires {
-        let Some((name, look)) = facts.terms.name_of(*required) else {
+        let Some((name, look)) = facts.terms.name_and_look(*required) else {
             findings.deny(ReasonCode::RequirementNotMet);
             continue;
         };

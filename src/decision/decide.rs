@@ -6,7 +6,7 @@
 //! Invariant: equal arguments give an equal [`Decision`], reasons and their order included, so that
 //! an answer can be checked by asking again.
 
-use super::candidates::{Candidate, Surviving};
+use super::candidates::{Candidate, Survivors};
 use super::criteria::{CRITERIA, check_entitlement};
 use super::facts::Facts;
 use super::findings::Findings;
@@ -36,7 +36,7 @@ pub fn decide<'s>(
     match snapshot.offer(request.offer) {
         None => plain(ReasonCode::OfferUnknown),
         Some(_) if request.action == Action::Notify => plain(ReasonCode::NotGated),
-        Some(asked) if asked.demands.has_alternates => {
+        Some(asked) if asked.has_alternates => {
             judge_with_alternates(&asked, request, snapshot, now)
         }
         Some(asked) => judge(&asked, request.customer.holding.as_ref(), request, snapshot, now),
@@ -68,11 +68,11 @@ fn judge<'s: 'r, 'r, 't>(
     let facts = Facts::new(request, asked, holding, snapshot, now);
     let mut findings = Findings::default();
     let selected = Selected::new(&facts, facts.terms.row_plan());
-    let mut surviving = Surviving::new(&asked.candidates, &selected);
-    // While what survived is on its way from memory.
+    let survivors = Survivors::new(&asked.candidates, &selected);
+    // While the survivors are on their way from memory.
     CRITERIA.iter().for_each(|criterion| criterion.check(&facts, &mut findings));
     check_entitlement(&facts, &mut findings);
-    while let Some(candidate) = surviving.next() {
+    for candidate in survivors {
         let is_settled = candidate.is_settled(&selected);
         weigh(candidate, is_settled, &facts, &snapshot.compiled.suspensions, &mut findings);
     }
@@ -93,6 +93,7 @@ fn weigh<'s>(
     if candidate.until < facts.next_edge {
         return;
     }
+    // Each has its place; what one that had none would deny is denied whatever its scope.
     let Some(compiled) = suspensions.get(candidate.place as usize) else {
         return findings.deny(code_of(candidate.hit));
     };

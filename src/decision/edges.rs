@@ -15,6 +15,7 @@ pub(super) struct Edges(Box<[Timestamp]>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Edge(u32);
 
+/// None found so far: every other edge is earlier.
 impl Default for Edge {
     fn default() -> Self {
         Self::NEVER

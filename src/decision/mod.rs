@@ -5,7 +5,7 @@
 //! [`service`](crate::service).
 //!
 //! A decision goes: find the offer, read the request into [`facts`], let the offer's [`candidates`]
-//! survive the known dimensions, weigh the survivors, check [`criteria`] and entitlement, and
+//! survive the known dimensions, check [`criteria`] and entitlement, weigh the survivors, and
 //! conclude from the [`findings`]. [`twin`] does the same slowly and obviously, and the two must
 //! agree. [`Instants`] says at which instants something is decided where a clock may be behind.
 //!

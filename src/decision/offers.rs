@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub(super) struct CompiledOffer {
     pub(super) details: OfferDetails,
     pub(super) demands: Demands,
+    pub(super) has_alternates: bool,
     /// Of its product and the vendors behind it, and of this very offer.
     pub(super) suspensions: [List; 2],
 }
@@ -33,7 +34,7 @@ pub(super) struct OfferDetails {
     pub(super) condition: Option<Condition>,
 }
 
-/// What an offer demands of a customer.
+/// What an offer demands of a customer, but for what few demand: see [`OfferDetails`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Demands {
     /// The criteria that it states.
@@ -42,8 +43,6 @@ pub(super) struct Demands {
     pub(super) requires: SmallVec<[Required; 4]>,
     pub(super) max_per_unit: Option<u32>,
     pub(super) countries: Option<Box<CountrySet>>,
-    /// Whether it names other offers for those who do not meet them.
-    pub(super) has_alternates: bool,
 }
 
 /// All offers. Where one stands in a list is its place.
@@ -59,7 +58,7 @@ pub(super) struct Offers {
     demands: Box<[Demands]>,
 }
 
-/// What every decision reads of an offer.
+/// What is read of an offer whenever it is asked for.
 #[derive(Debug)]
 struct Entry {
     /// Where its id begins and ends among all.
@@ -67,20 +66,25 @@ struct Entry {
     suspensions: [List; 2],
     /// Where its demands stand among all.
     demands: u32,
+    has_alternates: bool,
 }
+
+// Five thousand of them are to stay in a near cache.
+const _: () = assert!(size_of::<Entry>() == 40);
 
 /// An offer that was found.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found<'s> {
+pub(super) struct FoundOffer<'s> {
     pub(super) details: &'s OfferDetails,
     pub(super) demands: &'s Demands,
+    pub(super) has_alternates: bool,
     pub(super) suspensions: [List; 2],
 }
 
 impl Offers {
     /// Takes each under its id, which no other has; `None` when there are more than can be numbered.
     pub(super) fn new(all: Vec<(&OfferId, CompiledOffer)>) -> Option<Self> {
-        let mut index = HashTable::with_capacity(all.len());
+        let mut index = HashTable::new();
         let mut ids = Vec::new();
         let (mut entries, mut details) = (Vec::new(), Vec::new());
         let mut places = FxHashMap::default();
@@ -98,8 +102,12 @@ impl Offers {
                 u32::try_from(entries.len()).ok()?,
                 |place| hash_at(*place, &entries, &ids),
             );
-            let id = [start, u32::try_from(ids.len()).ok()?];
-            entries.push(Entry { id, suspensions: offer.suspensions, demands: place });
+            entries.push(Entry {
+                id: [start, u32::try_from(ids.len()).ok()?],
+                suspensions: offer.suspensions,
+                demands: place,
+                has_alternates: offer.has_alternates,
+            });
             details.push(offer.details);
         }
         Some(Self {
@@ -111,7 +119,7 @@ impl Offers {
         })
     }
 
-    pub(super) fn get(&self, id: &str) -> Option<Found<'_>> {
+    pub(super) fn get(&self, id: &str) -> Option<FoundOffer<'_>> {
         let id = id.as_bytes();
         let has_id = |place: &u32| {
             let entry = self.entries.get(*place as usize);
@@ -119,9 +127,10 @@ impl Offers {
         };
         let place = *self.index.find(hash(id), has_id)? as usize;
         let entry = self.entries.get(place)?;
-        Some(Found {
+        Some(FoundOffer {
             details: self.details.get(place)?,
             demands: self.demands.get(entry.demands as usize)?,
+            has_alternates: entry.has_alternates,
             suspensions: entry.suspensions,
         })
     }
@@ -151,7 +160,7 @@ mod tests {
         Components, ProductClass, ProductId, Revision, RuleSet, Unit, Vendor, VendorId, Window,
     };
 
-    /// One product, and an offer of it under each id; every third asks for an attribute, every other for another.
+    /// One product, and an offer of it under each id; every third asks for one attribute, the rest for another.
     fn rules<'i>(ids: impl Iterator<Item = &'i str>) -> RuleSet {
         let (vendor, product) =
             (VendorId::parse("maker").unwrap(), ProductId::parse("thing").unwrap());
@@ -222,7 +231,7 @@ mod tests {
         for (id, offer) in &rules.offers {
             let found = snapshot.compiled.offers.get(id.as_str()).unwrap();
             let required = found.demands.requires.first().unwrap();
-            let (name, _) = snapshot.terms.name_of(*required).unwrap();
+            let (name, _) = snapshot.terms.name_and_look(*required).unwrap();
             assert_eq!(Some(name), offer.requires.first());
         }
     }

@@ -121,7 +121,7 @@ impl Selected {
 
 /// The rows of one list of candidates, in the order of [`RowPlan`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows<'s>(&'s [u8]); // Theirs, and all bytes after, of which there are eight.
+pub(super) struct Rows<'s>(&'s [u8]); // Theirs, and whatever follows: at least a word.
 
 impl<'s> Rows<'s> {
     /// Those that begin at `start`.
@@ -129,9 +129,16 @@ impl<'s> Rows<'s> {
         bytes.get(start..).map(Self)
     }
 
-    /// Ends what holds the rows of many lists with bytes of no row, so that a whole word can be read from each.
+    /// Ends what holds the rows of many lists with bytes of no row, so that a whole word can be read from each. They
+    /// rule nobody out, either.
     pub(super) fn end(bytes: &mut Vec<u8>) {
-        bytes.extend([0; size_of::<u64>()]);
+        bytes.extend([u8::MAX; size_of::<u64>()]);
+    }
+
+    /// How many bytes the rows of a list take.
+    pub(super) fn length(plan: &RowPlan, candidates: usize) -> usize {
+        let rows = ACTIONS + plan.counts.iter().map(|count| count + 1).sum::<usize>();
+        (rows * stride(candidates)).div_ceil(8)
     }
 
     /// Which of 64 candidates the selected rows leave standing.

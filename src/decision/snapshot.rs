@@ -2,7 +2,7 @@
 
 use super::candidates::{Candidates, Lists};
 use super::edges::Edges;
-use super::offers::{Demands, Found, OfferDetails, Offers};
+use super::offers::{Demands, OfferDetails, Offers};
 use super::scope::CompiledScope;
 use super::terms::Terms;
 use crate::domain::{Exemption, Revision, Suspension};
@@ -33,6 +33,7 @@ pub(super) struct Compiled {
 pub(super) struct Asked<'s> {
     pub(super) details: &'s OfferDetails,
     pub(super) demands: &'s Demands,
+    pub(super) has_alternates: bool,
     pub(super) candidates: [Candidates<'s>; 2],
 }
 
@@ -73,8 +74,13 @@ impl Snapshot {
     /// nothing suspended it.
     pub(super) fn offer(&self, id: &str) -> Option<Asked<'_>> {
         let Compiled { offers, lists, .. } = &*self.compiled;
-        let Found { details, demands, suspensions: [of_product, own] } = offers.get(id)?;
-        let candidates = [lists.get(of_product)?, lists.get(own)?];
-        Some(Asked { details, demands, candidates })
+        let found = offers.get(id)?;
+        let [of_product, own] = found.suspensions;
+        Some(Asked {
+            details: found.details,
+            demands: found.demands,
+            has_alternates: found.has_alternates,
+            candidates: [lists.get(of_product)?, lists.get(own)?],
+        })
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Terms {
 }
 
 /// An attribute that an offer requires, by its place among all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Required(u32);
 
 impl Terms {
@@ -53,8 +53,8 @@ impl Terms {
         self.required.get_index_of(name).and_then(|place| u32::try_from(place).ok()).map(Required)
     }
 
-    /// The name of an attribute that an offer requires.
-    pub(super) fn name_of(&self, required: Required) -> Option<(&Arc<str>, Look)> {
+    /// The name of an attribute that an offer requires, and how it looks.
+    pub(super) fn name_and_look(&self, required: Required) -> Option<(&Arc<str>, Look)> {
         self.required.get_index(required.0 as usize).map(|(name, look)| (name, *look))
     }
 

@@ -88,6 +88,10 @@ const DEVICES: [&str; 2] = ["DESKTOP", "MOBILE"];
 const CLASSES: [&str; 2] = ["ANTIVIRUS", "VPN"];
 const CUSTOMERS: [&str; 3] = ["c-1", "c-2", "c-3"];
 const REQUIRED: [&str; 2] = ["online_banking", "paperless"];
+/// Attributes that nothing asks for. The first two look like required ones: as long, and the same at either end and in
+/// the middle.
+const OTHERS: [&str; 10] =
+    ["pinkrooms", "opaque_billing", "", "a", "bb", "ccc", "dddd", "eeeee", "ffffff", "ggggggg"];
 const CONDITIONS: [&str; 6] = [
     "attributes.balance >= 100",
     "customer.country == 'GB' || attributes.vip",
@@ -358,6 +362,10 @@ pub(crate) fn request(dice: &mut Dice) -> CheckRequest<'static> {
         if dice.chance(30) {
             customer.holdings.push((product, holding(dice)));
         }
+    }
+    if dice.chance(20) {
+        let others = OTHERS.iter().take(dice.below(OTHERS.len() + 1));
+        customer.attributes.extend(others.map(|name| (*name, AttributeValue::Bool(false))));
     }
     for name in ["online_banking", "paperless", "vip"] {
         if dice.chance(85) {
