@@ -18,9 +18,9 @@ pub(super) struct Findings<'s> {
     denials: u32,
     gaps: Gaps,
     /// What denies and is about one of the bank's own attributes.
-    own_denials: ThinVec<Reason>,
+    own_denials: SmallVec<[Reason; 1]>,
     /// Gaps in the bank's own attributes.
-    own_gaps: ThinVec<Reason>,
+    own_gaps: SmallVec<[Reason; 1]>,
     /// In the order of their suspensions.
     suspensions: SmallVec<[ReportedSuspension<'s>; 4]>,
     exemptions: ThinVec<Arc<Exemption>>,

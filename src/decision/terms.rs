@@ -11,7 +11,6 @@ use std::sync::Arc;
 /// refuses lists of more than [`Vocabularies::MOST_TERMS`], so that a set of terms fits a word.
 #[derive(Debug)]
 pub(super) struct Terms {
-    vocabularies: Vocabularies,
     segments: Names,
     devices: Names,
     channels: Names,
@@ -28,21 +27,17 @@ pub(super) struct Required(u32);
 
 impl Terms {
     pub(super) fn new(rules: &RuleSet) -> Self {
-        let vocabularies = &rules.vocabularies;
-        let outbound = set_of(&vocabularies.channels, |channel| {
-            Vocabularies::OUTBOUND.contains(&channel.as_str())
-        });
-        let Vocabularies { segments, devices, channels } = vocabularies;
+        let Vocabularies { segments, devices, channels } = &rules.vocabularies;
         let countries = rules.suspensions.values().flat_map(|it| &it.scope.countries).copied();
         let row_plan = RowPlan::new(segments.len(), channels.len(), devices.len(), countries);
         let required = rules.offers.values().flat_map(|offer| &offer.requires);
         let required = required.map(|name| (Arc::clone(name), Look::of(name))).collect();
+        let channels = Names::new(channels.iter().map(Channel::shared).collect());
         Self {
-            vocabularies: vocabularies.clone(),
             segments: Names::new(segments.iter().map(Segment::shared).collect()),
             devices: Names::new(devices.iter().map(Device::shared).collect()),
-            channels: Names::new(channels.iter().map(Channel::shared).collect()),
-            outbound,
+            outbound: set_of(&channels, Vocabularies::OUTBOUND.into_iter()),
+            channels,
             row_plan,
             required,
         }
@@ -81,27 +76,27 @@ impl Terms {
     }
 
     pub(super) fn segments(&self, stated: &[Segment]) -> u64 {
-        set_of(&self.vocabularies.segments, |term| stated.contains(term))
+        set_of(&self.segments, stated.iter().map(Segment::as_str))
     }
 
     pub(super) fn devices(&self, stated: &[Device]) -> u64 {
-        set_of(&self.vocabularies.devices, |term| stated.contains(term))
+        set_of(&self.devices, stated.iter().map(Device::as_str))
     }
 
     pub(super) fn channels(&self, stated: &[Channel]) -> u64 {
-        set_of(&self.vocabularies.channels, |term| stated.contains(term))
+        set_of(&self.channels, stated.iter().map(Channel::as_str))
     }
 
     /// The first stated term that is in no list, if there is one.
     pub(super) fn first_unknown<'s>(&self, scope: &'s crate::domain::Scope) -> Option<&'s str> {
-        let segment = scope.segments.iter().find(|term| !self.vocabularies.segments.contains(term));
-        let device = scope.devices.iter().find(|term| !self.vocabularies.devices.contains(term));
-        let channel = scope.channels.iter().find(|term| !self.vocabularies.channels.contains(term));
-        segment
-            .map(Segment::as_str)
-            .or_else(|| device.map(Device::as_str))
-            .or_else(|| channel.map(Channel::as_str))
+        first_unknown(&self.segments, scope.segments.iter().map(Segment::as_str))
+            .or_else(|| first_unknown(&self.devices, scope.devices.iter().map(Device::as_str)))
+            .or_else(|| first_unknown(&self.channels, scope.channels.iter().map(Channel::as_str)))
     }
+}
+
+fn first_unknown<'t>(names: &Names, mut terms: impl Iterator<Item = &'t str>) -> Option<&'t str> {
+    terms.find(|term| names.place(term).is_none())
 }
 
 /// Whether a set of terms, one bit a term, has this one.
@@ -120,9 +115,8 @@ fn place(names: &Names, given: Attribute<&str>) -> Attribute<u8> {
     }
 }
 
-fn set_of<T>(list: &[T], belongs: impl Fn(&T) -> bool) -> u64 {
-    list.iter()
-        .enumerate()
-        .filter(|(_, term)| belongs(term))
-        .fold(0, |set, (place, _)| set | 1u64.checked_shl(place as u32).unwrap_or_default())
+/// Those of the terms that are in a list, one bit a term.
+fn set_of<'t>(names: &Names, terms: impl Iterator<Item = &'t str>) -> u64 {
+    let places = terms.filter_map(|term| names.place(term));
+    places.fold(0, |set, place| set | 1u64.checked_shl(place as u32).unwrap_or_default())
 }
