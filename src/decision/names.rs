@@ -3,6 +3,9 @@
 //! A processor guesses which way a comparison goes, and a wrong guess costs as much as twenty right ones. Of names
 //! that come in any order it guesses many wrong. So what is seen of a name at a glance is a byte; eight of them
 //! are compared at once, and only a name that looks the same is read.
+//!
+//! Invariant: a name is found at the first place at which it stands, compared to the last byte; a look only ever rules
+//! names out that are not equal.
 
 use crate::domain::is_same;
 use std::sync::Arc;

@@ -1,8 +1,11 @@
 //! The offers of a snapshot, found by id.
 //!
 //! Thousands of offers are asked for in any order, so most of what a decision waits for is memory that is in no
-//! near cache. What every decision reads of an offer is therefore small and lies apart from the rest, ids lie
-//! together, and what offers demand is kept once for all that demand the same.
+//! near cache. What is read of an offer whenever it is asked for is therefore small and lies apart from the rest, ids
+//! lie together, and what offers demand is kept once for all that demand the same.
+//!
+//! Invariant: an offer is found under its own id, compared to the last byte, and under no other; what is missing of
+//! one makes it unknown.
 
 use super::candidates::List;
 use super::condition::Condition;
