@@ -2,12 +2,14 @@
 
 use super::exit::{Exit, Failure};
 use super::request_file::{
-    ConsistencyDocument, CustomerDocument, HoldingDocument, RequestDocument,
+    ConsistencyDocument, CustomerDocument, HoldingDocument, RequestDocument, say,
 };
 use super::scope_args::one_of;
 use crate::domain::{Action, HoldingStatus, Relationship};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::Read;
+use std::mem::replace;
 use std::path::{Path, PathBuf};
 
 /// Largest request file: far above what a request can hold, far below what hurts.
@@ -149,8 +151,8 @@ impl Fields {
             date_of_birth: self.date_of_birth.clone(),
             vulnerable: self.vulnerable,
             holding,
-            attributes: self.attributes.iter().cloned().collect(),
-            holdings: self.holdings.iter().cloned().collect(),
+            attributes: each_flag_once("--attribute", &self.attributes)?,
+            holdings: each_flag_once("--holding-of", &self.holdings)?,
         };
         Ok(RequestDocument {
             customer,
@@ -165,6 +167,19 @@ impl Fields {
             },
         })
     }
+}
+
+/// What a flag said by name, each name once.
+fn each_flag_once<V: Clone>(
+    flag: &str,
+    said: &[(String, V)],
+) -> Result<BTreeMap<String, V>, Failure> {
+    let mut all = BTreeMap::new();
+    for (name, value) in said {
+        say(&mut all, name.clone(), value.clone())
+            .map_err(|twice| Failure::usage(format_args!("{flag}: {twice}")).help("say it once"))?;
+    }
+    Ok(all)
 }
 
 fn read_document(path: &Path) -> Result<RequestDocument, Failure> {
@@ -219,15 +234,18 @@ fn holding_of(text: &str) -> Result<(String, HoldingDocument), String> {
     for part in parts {
         let (name, value) = part.split_once('=').ok_or(FORM)?;
         let value_text = Some(value.to_owned());
-        match name {
-            "accepted_at" => holding.accepted_at = value_text,
-            "term_end" => holding.term_end = value_text,
-            "covered_by" => holding.covered_by = value_text,
+        let was_said = match name {
+            "accepted_at" => replace(&mut holding.accepted_at, value_text).is_some(),
+            "term_end" => replace(&mut holding.term_end, value_text).is_some(),
+            "covered_by" => replace(&mut holding.covered_by, value_text).is_some(),
             "unit_count" => {
                 let count = value.parse().map_err(|_| format!("`{value}` is no count"))?;
-                holding.unit_count = Some(count);
+                holding.unit_count.replace(count).is_some()
             }
             _ => return Err(FORM.to_owned()),
+        };
+        if was_said {
+            return Err(format!("`{name}` is said twice"));
         }
     }
     Ok((product.to_owned(), holding))
@@ -313,5 +331,31 @@ mod tests {
     fn a_misspelt_field_of_a_request_file_is_refused() {
         let text = r#"{"customer": {"id": "c-1", "contry": "GB"}, "offer": "o", "action": "USE"}"#;
         assert!(serde_json::from_str::<RequestDocument>(text).is_err());
+    }
+
+    /// The later of two must not quietly win: what it says could make somebody eligible.
+    #[test]
+    fn what_is_said_twice_is_refused() {
+        let asked = "--customer c-1 --offer kis-12m --action OFFER";
+        for (twice, what) in [
+            ("--attribute paperless=false --attribute paperless=true", "`paperless`"),
+            ("--attribute paperless=true --attribute paperless=true", "`paperless`"),
+            ("--holding-of avp=ACTIVE --holding-of avp=NONE", "`avp`"),
+            ("--holding-of avp=ACTIVE,covered_by=a,covered_by=b", "`covered_by`"),
+            ("--holding-of avp=ACTIVE,unit_count=2,unit_count=1", "`unit_count`"),
+        ] {
+            let refused = parse(&format!("{asked} {twice}")).unwrap_err();
+            assert!(refused.contains(&format!("{what} is said twice")), "{twice}: {refused}");
+        }
+        for (customer, what) in [
+            (r#""attributes": {"paperless": false, "paperless": true}"#, "`paperless`"),
+            (r#""holdings": {"avp": {"status": "ACTIVE"}, "avp": {}}"#, "`avp`"),
+        ] {
+            let text = format!(
+                r#"{{"customer": {{"id": "c-1", {customer}}}, "offer": "o", "action": "USE"}}"#
+            );
+            let refused = serde_json::from_str::<RequestDocument>(&text).unwrap_err().to_string();
+            assert!(refused.contains(&format!("{what} is said twice")), "{customer}: {refused}");
+        }
     }
 }

@@ -3,15 +3,19 @@
 //! Not here: what a value means. A country that is none is passed on and decided by the server
 //! (`ATTRIBUTE_INVALID:country`); only what has no form on the wire is refused here.
 //!
-//! Invariant: unknown fields are refused, so that a misspelt attribute is not silently unsaid.
+//! Invariant: unknown fields are refused, so that a misspelt attribute is not silently unsaid; and so is what is said
+//! twice, so that the later of two does not quietly win.
 
 use super::exit::Failure;
 use super::instants::exact;
 use crate::wire::proto;
 use proto::consistency::Requirement;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// May this customer be offered, or keep using, this product, through this offer?
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -59,9 +63,9 @@ pub(super) struct CustomerDocument {
     pub(super) vulnerable: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) holding: Option<HoldingDocument>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "each_once", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) attributes: BTreeMap<String, Value>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "each_once", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) holdings: BTreeMap<String, HoldingDocument>,
 }
 
@@ -79,6 +83,41 @@ pub(super) struct HoldingDocument {
     pub(super) covered_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) unit_count: Option<u32>,
+}
+
+/// Adds what is said under a name.
+///
+/// # Errors
+/// When something was said under it already.
+pub(super) fn say<V>(said: &mut BTreeMap<String, V>, name: String, value: V) -> Result<(), String> {
+    if said.contains_key(&name) {
+        return Err(format!("`{name}` is said twice"));
+    }
+    said.insert(name, value);
+    Ok(())
+}
+
+/// Reads a map that says each thing once.
+fn each_once<'de, V: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, V>, D::Error> {
+    struct EachOnce<V>(PhantomData<V>);
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for EachOnce<V> {
+        type Value = BTreeMap<String, V>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut said = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry()? {
+                say(&mut said, name, value).map_err(A::Error::custom)?;
+            }
+            Ok(said)
+        }
+    }
+    from.deserialize_map(EachOnce(PhantomData))
 }
 
 impl RequestDocument {
